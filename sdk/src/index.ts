@@ -1,0 +1,6 @@
+/** @gatehouse/sdk: everything that a plugin may know. Free of dependencies and of `node:` imports. */
+export * from "./plugin.ts";
+export * from "./reply.ts";
+export * from "./schema.ts";
+export * from "./schema-json.ts";
+export * from "./validate.ts";

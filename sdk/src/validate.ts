@@ -1,0 +1,244 @@
+/**
+ * Checks a value against a schema, fills in defaults, and says everything that is wrong at once.
+ *
+ * The schema is interpreted: nothing is compiled to code, so a schema written by a stranger is safe to use.
+ * Messages are Kong's, word for word, because Kong's tools show them and people search for them.
+ */
+import type { Field, RecordCheck } from "./schema.ts";
+
+/** One thing that is wrong. `path` leads to it from the top of the value; indexes of lists count from 0. */
+export interface Violation {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+export interface ValidateOptions {
+  /**
+   * Compiles a `match` pattern. The default is the engine's own RegExp, which a hostile pattern can hang:
+   * whoever checks against a schema of somebody else passes a linear-time engine.
+   */
+  compile?: (pattern: string) => { test(text: string): boolean };
+  /** Leave absent fields absent in place of filling in defaults and nulls. */
+  partial?: boolean;
+}
+
+export interface Validated<T> {
+  /** The value with defaults filled in. Sound only if `violations` is empty. */
+  readonly value: T;
+  readonly violations: readonly Violation[];
+}
+
+const MAX_DEPTH = 32;
+const encoder = new TextEncoder();
+
+export function validate<T>(schema: Field<T>, input: unknown, options: ValidateOptions = {}): Validated<T> {
+  const walk = new Walk(options);
+  const value = walk.field(schema, input, [], 0) as T;
+  return { value, violations: walk.violations };
+}
+
+/**
+ * The violations as the `fields` object of Kong's errors: nested by path, `@entity` holding a list. Elements
+ * of lists appear as arrays whose sound elements are null.
+ */
+export function violationFields(violations: readonly Violation[]): Record<string, unknown> {
+  const top: Record<string, unknown> = Object.create(null);
+  for (const { path, message } of violations) {
+    let node: Record<string, unknown> | unknown[] = top;
+    const keys = path.length === 0 ? ["@entity"] : path;
+    keys.forEach((key, i) => {
+      const container = node as Record<string | number, unknown>;
+      if (i === keys.length - 1) {
+        container[key] = key === "@entity" ? [...((container[key] as string[]) ?? []), message] : message;
+        return;
+      }
+      const wantsArray = typeof keys[i + 1] === "number";
+      if (typeof container[key] !== "object" || container[key] === null) {
+        container[key] = wantsArray ? [] : Object.create(null);
+      }
+      node = container[key] as Record<string, unknown>;
+    });
+  }
+  return top;
+}
+
+class Walk {
+  readonly violations: Violation[] = [];
+  readonly #options: ValidateOptions;
+
+  constructor(options: ValidateOptions) {
+    this.#options = options;
+  }
+
+  field(schema: Field, input: unknown, path: readonly (string | number)[], depth: number): unknown {
+    if (depth > MAX_DEPTH) return this.#wrong(path, `nested deeper than ${MAX_DEPTH} levels`);
+    switch (schema.type) {
+      case "string":
+        return this.#string(schema, input, path);
+      case "integer":
+      case "number":
+        return this.#number(schema, input, path);
+      case "boolean":
+        if (typeof input !== "boolean") return this.#wrong(path, "expected a boolean");
+        return this.#custom(schema, input, path);
+      case "array":
+      case "set":
+        return this.#list(schema, input, path, depth);
+      case "map":
+        return this.#map(schema, input, path, depth);
+      case "record":
+        return this.#record(schema, input, path, depth);
+      case "foreign":
+        return this.#foreign(schema, input, path);
+      case "any":
+        return this.#custom(schema, input, path);
+    }
+  }
+
+  #wrong(path: readonly (string | number)[], message: string): undefined {
+    this.violations.push({ path, message });
+    return undefined;
+  }
+
+  #custom<T>(schema: Field, value: T, path: readonly (string | number)[]): T | undefined {
+    const message = schema.check?.(value as never);
+    return message === undefined ? value : this.#wrong(path, message);
+  }
+
+  #string(schema: Field, input: unknown, path: readonly (string | number)[]): unknown {
+    if (typeof input !== "string") return this.#wrong(path, "expected a string");
+    if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema, path);
+    if (schema.notOneOf?.includes(input))
+      return this.#wrong(path, `must not be one of: ${schema.notOneOf.join(", ")}`);
+    const lenMin = schema.lenMin ?? 1; // Kong refuses empty strings unless a field allows them
+    if (input.length === 0 && lenMin > 0) return this.#wrong(path, "length must be at least 1");
+    if (!this.#length(schema, encoder.encode(input).length, path)) return undefined;
+    if (schema.startsWith !== undefined && !input.startsWith(schema.startsWith))
+      return this.#wrong(path, `should start with: ${schema.startsWith}`);
+    if (schema.match !== undefined) {
+      const compile = this.#options.compile ?? ((pattern: string) => new RegExp(pattern, "u"));
+      if (!compile(schema.match).test(input)) return this.#wrong(path, `invalid value: ${input}`);
+    }
+    return this.#custom(schema, input, path);
+  }
+
+  #number(schema: Field, input: unknown, path: readonly (string | number)[]): unknown {
+    if (typeof input !== "number" || !Number.isFinite(input))
+      return this.#wrong(path, schema.type === "integer" ? "expected an integer" : "expected a number");
+    if (schema.type === "integer" && !Number.isSafeInteger(input))
+      return this.#wrong(path, "expected an integer");
+    if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema, path);
+    if (schema.between && (input < schema.between[0] || input > schema.between[1]))
+      return this.#wrong(path, `value should be between ${schema.between[0]} and ${schema.between[1]}`);
+    if (schema.gt !== undefined && !(input > schema.gt))
+      return this.#wrong(path, `value must be greater than ${schema.gt}`);
+    return this.#custom(schema, input, path);
+  }
+
+  #oneOf(schema: Field, path: readonly (string | number)[]): undefined {
+    return this.#wrong(path, `expected one of: ${schema.oneOf?.join(", ")}`);
+  }
+
+  #length(schema: Field, length: number, path: readonly (string | number)[]): boolean {
+    if (schema.lenMin !== undefined && length < schema.lenMin) {
+      this.#wrong(path, `length must be at least ${schema.lenMin}`);
+      return false;
+    }
+    if (schema.lenMax !== undefined && length > schema.lenMax) {
+      this.#wrong(path, `length must be at most ${schema.lenMax}`);
+      return false;
+    }
+    return true;
+  }
+
+  #list(schema: Field, input: unknown, path: readonly (string | number)[], depth: number): unknown {
+    if (!Array.isArray(input))
+      return this.#wrong(path, schema.type === "set" ? "expected a set" : "expected an array");
+    if (!this.#length(schema, input.length, path)) return undefined;
+    const before = this.violations.length;
+    let values = input.map((element, i) =>
+      this.field(schema.elements as Field, element, [...path, i], depth + 1),
+    );
+    if (this.violations.length > before) return undefined;
+    if (schema.type === "set") values = [...new Set(values)];
+    return this.#custom(schema, values, path);
+  }
+
+  #map(schema: Field, input: unknown, path: readonly (string | number)[], depth: number): unknown {
+    if (!isObject(input)) return this.#wrong(path, "expected a map");
+    const names = Object.keys(input);
+    if (!this.#length(schema, names.length, path)) return undefined;
+    const out: Record<string, unknown> = Object.create(null);
+    for (const name of names) {
+      if (schema.keys) this.field(schema.keys, name, [...path, name], depth + 1);
+      out[name] = this.field(schema.values as Field, input[name], [...path, name], depth + 1);
+    }
+    return this.#custom(schema, out, path);
+  }
+
+  #foreign(schema: Field, input: unknown, path: readonly (string | number)[]): unknown {
+    if (!isObject(input) || typeof input.id !== "string") return this.#wrong(path, "expected a record");
+    return this.#custom(schema, { id: input.id }, path);
+  }
+
+  #record(schema: Field, input: unknown, path: readonly (string | number)[], depth: number): unknown {
+    if (!isObject(input)) return this.#wrong(path, "expected a record");
+    const fields = schema.fields ?? {};
+    const out: Record<string, unknown> = {};
+    const before = this.violations.length;
+    for (const name of Object.keys(input)) {
+      if (!Object.hasOwn(fields, name)) this.#wrong([...path, name], "unknown field");
+    }
+    for (const [name, child] of Object.entries(fields)) {
+      const given = Object.hasOwn(input, name) ? input[name] : undefined;
+      if (given === undefined && this.#options.partial) continue;
+      const value = given === undefined ? fallback(child) : given;
+      if (value === null || value === undefined) {
+        out[name] = null;
+        if (child.required && !child.auto) this.#wrong([...path, name], "required field missing");
+        continue;
+      }
+      out[name] = this.field(child, value, [...path, name], depth + 1);
+    }
+    if (this.violations.length > before) return out;
+    for (const check of schema.checks ?? []) this.#check(check, out, path);
+    return this.#custom(schema, out, path);
+  }
+
+  #check(check: RecordCheck, value: Record<string, unknown>, path: readonly (string | number)[]): void {
+    if (check.kind === "custom") {
+      for (const [name, message] of Object.entries(check.run(value) ?? {})) {
+        this.#wrong([...path, ...(name === "@entity" ? ["@entity"] : name.split("."))], message);
+      }
+      return;
+    }
+    const names = check.fields.map((name) => `'${name}'`).join(", ");
+    const present = check.fields.filter((name) => !isEmpty(value[name])).length;
+    if (check.kind === "at_least_one_of" && present === 0)
+      this.#wrong([...path, "@entity"], `at least one of these fields must be non-empty: ${names}`);
+    if (check.kind === "only_one_of" && present !== 1)
+      this.#wrong([...path, "@entity"], `exactly one of these fields must be non-empty: ${names}`);
+    if (check.kind === "mutually_exclusive" && present > 1)
+      this.#wrong([...path, "@entity"], `only one or none of these fields must be set: ${names}`);
+  }
+}
+
+/** What an absent field takes: its default, an empty record for a required one, or nothing. */
+function fallback(schema: Field): unknown {
+  if (schema.default !== undefined) return structuredCloneJson(schema.default);
+  return schema.type === "record" && schema.required ? {} : null;
+}
+
+function structuredCloneJson(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? JSON.parse(JSON.stringify(value)) : value;
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === null || value === undefined) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return isObject(value) && Object.keys(value).length === 0;
+}
