@@ -1,0 +1,99 @@
+/**
+ * Addresses as settings write them: listeners (`127.0.0.1:8001, [::1]:8001 reuseport`), trusted networks
+ * (`10.0.0.0/8`) and name servers (`1.1.1.1:53`). Everything is an IP address: a name could resolve to
+ * another interface than the operator thinks of.
+ */
+import { BlockList, isIP } from "node:net";
+
+/** Where one port is opened. `port` 0 lets the system choose. */
+export interface Listen {
+  readonly host: string;
+  readonly port: number;
+  /** Length of the kernel's queue of connections that wait to be accepted. */
+  readonly backlog: number;
+}
+
+/** A value that cannot be read; the message says what is allowed instead. */
+export class UnreadableValue extends Error {
+  override name = "UnreadableValue";
+}
+
+/** Kong's own number for its proxy listeners; the kernel's `somaxconn` caps it. */
+const DEFAULT_BACKLOG = 16384;
+
+/**
+ * Reads a list of listeners, `off` giving none.
+ * @throws {UnreadableValue}
+ */
+export function readListeners(entries: readonly string[]): readonly Listen[] {
+  if (entries.length === 1 && entries[0] === "off") return [];
+  const listeners = entries.map(readListener);
+  const seen = new Set<string>();
+  for (const { host, port } of listeners) {
+    const address = `${host}:${port}`;
+    if (port !== 0 && seen.has(address)) throw new UnreadableValue(`'${address}' is listed twice`);
+    seen.add(address);
+  }
+  return listeners;
+}
+
+function readListener(entry: string): Listen {
+  const [address = "", ...options] = entry.split(/\s+/);
+  if (address === "off") throw new UnreadableValue("'off' stands alone: remove it or the other addresses");
+  const { host, port } = readAddress(address);
+  let backlog = DEFAULT_BACKLOG;
+  for (const option of options) {
+    const given = /^backlog=(\d{1,6})$/.exec(option);
+    if (given) backlog = Number(given[1]);
+    else if (option === "ssl" || option === "http2" || option === "proxy_protocol")
+      throw new UnreadableValue(
+        `'${option}' is not served yet: this version speaks HTTP/1.1 without TLS; ` +
+          `remove '${entry}' from the list or drop '${option}'`,
+      );
+    // Every data thread listens by SO_REUSEPORT anyway.
+    else if (option !== "reuseport")
+      throw new UnreadableValue(`unknown option '${option}' of '${entry}'; allowed: reuseport, backlog=N`);
+  }
+  return { host, port, backlog };
+}
+
+/**
+ * Reads `ip:port`, `[ipv6]:port` or `localhost:port`.
+ * @throws {UnreadableValue}
+ */
+export function readAddress(text: string, defaultPort?: number): { host: string; port: number } {
+  const parts = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(text);
+  const written = parts?.[1] ?? parts?.[2] ?? (isIP(text) === 6 ? text : "");
+  const host = written === "localhost" ? "127.0.0.1" : written;
+  const port = parts?.[3] === undefined ? defaultPort : Number(parts[3]);
+  if (isIP(host) === 0 || (parts?.[1] !== undefined && isIP(host) !== 6))
+    throw new UnreadableValue(
+      `'${text}' is not an address; write ip:port, such as 127.0.0.1:8000 or [::1]:8000`,
+    );
+  if (port === undefined) throw new UnreadableValue(`'${text}' has no port; write ip:port`);
+  if (port > 65535) throw new UnreadableValue(`'${text}': a port is a number from 0 to 65535`);
+  return { host, port };
+}
+
+/** Whether only processes of this machine can reach a listener on this address. */
+export function isLoopback(host: string): boolean {
+  const loopback = new BlockList();
+  loopback.addSubnet("127.0.0.0", 8, "ipv4");
+  loopback.addAddress("::1", "ipv6");
+  const family = isIP(host);
+  return family !== 0 && loopback.check(host, family === 6 ? "ipv6" : "ipv4");
+}
+
+/**
+ * Checks an IP address or a network in CIDR form and returns it as written.
+ * @throws {UnreadableValue}
+ */
+export function readNetwork(text: string): string {
+  const [address = "", length, ...rest] = text.split("/");
+  const family = isIP(address);
+  const longest = family === 6 ? 128 : 32;
+  const sound = length === undefined || (/^\d{1,3}$/.test(length) && Number(length) <= longest);
+  if (family === 0 || !sound || rest.length > 0)
+    throw new UnreadableValue(`'${text}' is not an IP address or network; write 10.0.0.7 or 10.0.0.0/8`);
+  return text;
+}

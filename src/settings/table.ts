@@ -1,0 +1,359 @@
+/**
+ * Every setting, once: its name, type, default, what it is for, and how its value is read. Validation, flags,
+ * environment variables, the `Settings` type and the reference docs all come from this table.
+ *
+ * Names, meanings and defaults are Kong's where Kong has the setting.
+ */
+import { availableParallelism } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import { array, boolean, type Field, integer, number, string, type ValueOf } from "@gatehouse/sdk";
+import {
+  isLoopback,
+  type Listen,
+  readAddress,
+  readListeners,
+  readNetwork,
+  UnreadableValue,
+} from "./addresses.ts";
+
+export type { Listen } from "./addresses.ts";
+
+/** What reading one setting may depend on. */
+export interface ReadContext {
+  /** Directory that relative paths start from. */
+  readonly directory: string;
+  /** The working directory of the gateway, absolute. */
+  readonly prefix: string;
+}
+
+export interface Setting<F extends Field = Field, T = unknown> {
+  readonly field: F;
+  /** Other names under which it may be set. */
+  readonly aliases: readonly string[];
+  /** Whether a string such as `8m` stands for a number of bytes. */
+  readonly bytes: boolean;
+  /** Turns the checked value into what the gateway uses. @throws {UnreadableValue} */
+  readonly read: (value: ValueOf<F>, context: ReadContext) => T;
+}
+
+interface Extras {
+  aliases?: readonly string[];
+  bytes?: boolean;
+}
+
+function plain<F extends Field>(field: F, extras: Extras = {}): Setting<F, ValueOf<F>> {
+  return { field, aliases: [], bytes: false, ...extras, read: (value) => value };
+}
+
+function read<F extends Field, T>(
+  field: F,
+  reader: (value: ValueOf<F>, context: ReadContext) => T,
+  extras: Extras = {},
+): Setting<F, T> {
+  return { field, aliases: [], bytes: false, ...extras, read: reader };
+}
+
+/** Headers that the gateway can add to responses, and the two names that stand for several of them. */
+const RESPONSE_HEADERS = [
+  "Server",
+  "Via",
+  "X-Kong-Proxy-Latency",
+  "X-Kong-Upstream-Latency",
+  "X-Kong-Response-Latency",
+  "X-Kong-Admin-Latency",
+  "X-Kong-Upstream-Status",
+  "X-Kong-Request-Id",
+] as const;
+export type ResponseHeader = (typeof RESPONSE_HEADERS)[number];
+
+const TOKENS: Record<string, readonly ResponseHeader[]> = {
+  server_tokens: ["Server", "Via"],
+  latency_tokens: [
+    "X-Kong-Proxy-Latency",
+    "X-Kong-Upstream-Latency",
+    "X-Kong-Response-Latency",
+    "X-Kong-Admin-Latency",
+  ],
+};
+
+const MIB = 1 << 20;
+const DAY_MS = 86_400_000;
+const timeout = (byDefault: number, description: string) =>
+  plain(integer({ default: byDefault, between: [1, DAY_MS], description }));
+
+export const SETTINGS = {
+  proxy_listen: read(
+    array(string(), {
+      default: ["0.0.0.0:8000"],
+      lenMin: 1,
+      description:
+        "Addresses of the proxy: `ip:port`, optionally `reuseport` or `backlog=N`; `off` for none. " +
+        "This version serves plain HTTP: `ssl` listeners are refused.",
+    }),
+    readListeners,
+  ),
+  admin_listen: read(
+    array(string(), {
+      default: ["127.0.0.1:8001"],
+      lenMin: 1,
+      description:
+        "Addresses of the Admin API, or `off`. Loopback addresses only: the Admin API has no authentication.",
+    }),
+    readAdminListeners,
+  ),
+  status_listen: read(
+    array(string(), {
+      default: ["127.0.0.1:8007"],
+      lenMin: 1,
+      description: "Addresses of the Status API (`/status`, `/status/ready`, `/metrics`), or `off`.",
+    }),
+    readListeners,
+  ),
+  prefix: read(
+    string({ default: "./.gatehouse", description: "Working directory: artifacts, logs, `ports.json`." }),
+    (_, { prefix }) => prefix,
+  ),
+  database: plain(
+    string({
+      default: "off",
+      oneOf: ["off"],
+      description: "Where entities are kept. `off`: in the declarative configuration only.",
+    }),
+  ),
+  declarative_config: read(
+    string({ description: "Path of the declarative configuration; also `start --config FILE`." }),
+    (path, { directory }) => path && resolve(directory, path),
+  ),
+  data_threads: read(
+    integer({
+      between: [1, 1024],
+      description: "Threads that carry traffic. The default, also written `auto`, is one per core.",
+    }),
+    (count) => count ?? Math.min(availableParallelism(), 1024),
+    { aliases: ["nginx_worker_processes"] },
+  ),
+  log_level: plain(
+    string({
+      default: "notice",
+      oneOf: ["debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"],
+      description: "The least severe messages that are logged.",
+    }),
+  ),
+  proxy_access_log: read(
+    string({
+      default: "logs/access.log",
+      description: "Where requests are logged: a path (relative to `prefix`), `/dev/stdout`, or `off`.",
+    }),
+    (path, { prefix }) => (path === "off" ? null : isAbsolute(path) ? path : join(prefix, path)),
+  ),
+  upstream_keepalive_pool_size: plain(
+    integer({
+      default: 512,
+      between: [0, 65536],
+      description: "Idle connections that a data thread keeps per upstream address; 0 closes each after use.",
+    }),
+  ),
+  upstream_keepalive_max_requests: plain(
+    integer({
+      default: 10000,
+      between: [0, 2 ** 31 - 1],
+      description: "Requests after which an upstream connection is closed; 0 for no limit.",
+    }),
+  ),
+  upstream_keepalive_idle_timeout: plain(
+    number({
+      default: 60,
+      between: [0, 86_400],
+      description: "Seconds after which an idle upstream connection is closed; 0 for never.",
+    }),
+  ),
+  lua_ssl_trusted_certificate: read(
+    array(string(), {
+      default: ["system"],
+      lenMin: 1,
+      description: "Certificate authorities trusted for upstream TLS: `system`, paths of PEM files, or both.",
+    }),
+    (entries, { directory }) =>
+      entries.map((entry) => (entry === "system" ? entry : resolve(directory, entry))),
+  ),
+  trusted_ips: read(
+    array(string(), {
+      default: [],
+      description: "Addresses and networks whose `X-Forwarded-*` headers and real-IP header are believed.",
+    }),
+    (entries) => entries.map(readNetwork),
+  ),
+  real_ip_header: plain(
+    string({
+      default: "X-Real-IP",
+      match: "^[A-Za-z0-9!#$%&'*+.^`|~-]+$",
+      lenMax: 256,
+      description: "Header that carries the client's address when the peer is in `trusted_ips`.",
+    }),
+  ),
+  real_ip_recursive: plain(
+    boolean({
+      default: false,
+      description: "Whether to search the real-IP header from the right for the first untrusted address.",
+    }),
+  ),
+  headers: read(
+    array(string(), {
+      default: ["server_tokens", "latency_tokens", "X-Kong-Request-Id"],
+      lenMin: 1,
+      description:
+        `Headers added to responses: ${RESPONSE_HEADERS.join(", ")}; \`server_tokens\` is Server and Via, ` +
+        "`latency_tokens` the four latencies; `off` for none.",
+    }),
+    (entries) => expandHeaders(entries),
+  ),
+  headers_upstream: read(
+    array(string(), {
+      default: ["X-Kong-Request-Id"],
+      lenMin: 1,
+      description: "Headers added to upstream requests: `X-Kong-Request-Id` or `off`.",
+    }),
+    (entries) => {
+      if (entries.length === 1 && entries[0] === "off") return [];
+      for (const entry of entries) {
+        if (entry.toLowerCase() !== "x-kong-request-id")
+          throw new UnreadableValue(`'${entry}' is not known; allowed: X-Kong-Request-Id, off`);
+      }
+      return ["X-Kong-Request-Id"] as const;
+    },
+  ),
+  error_default_type: plain(
+    string({
+      default: "text/plain",
+      oneOf: ["text/plain", "text/html", "application/json", "application/xml"],
+      description: "Type of the gateway's own error bodies when the client names none.",
+    }),
+  ),
+  dns_resolver: read(
+    array(string(), {
+      default: [],
+      description: "Name servers, `ip[:port]`. The default is the system's.",
+    }),
+    (entries) => entries.map((entry) => readAddress(entry, 53)),
+  ),
+  client_head_timeout_ms: timeout(10_000, "Time in which a request's head must arrive."),
+  client_body_timeout_ms: timeout(60_000, "Longest pause between two reads of a request's body."),
+  client_idle_timeout_ms: timeout(60_000, "Time that a client's idle connection is kept."),
+  max_head_bytes: plain(
+    integer({
+      default: 32_768,
+      between: [1024, MIB],
+      description: "Longest head of a request or response, in bytes.",
+    }),
+    { bytes: true },
+  ),
+  max_headers: plain(
+    integer({ default: 100, between: [1, 10_000], description: "Most header fields in one head." }),
+  ),
+  max_url_bytes: plain(
+    integer({ default: 16_384, between: [64, MIB], description: "Longest request target, in bytes." }),
+    { bytes: true },
+  ),
+  client_max_body_size: plain(
+    integer({
+      default: 0,
+      between: [0, Number.MAX_SAFE_INTEGER],
+      description: "Largest request body in bytes (`8m` and such are understood); 0 for no limit.",
+    }),
+    { bytes: true, aliases: ["nginx_http_client_max_body_size", "nginx_proxy_client_max_body_size"] },
+  ),
+  body_buffer_max_bytes: plain(
+    integer({
+      default: 10 * MIB,
+      between: [0, 1024 * MIB],
+      description: "Largest body that is held in memory for plugins that need a whole one.",
+    }),
+    { bytes: true },
+  ),
+  drain_timeout_ms: timeout(30_000, "Time that requests in flight get to finish when the gateway stops."),
+  unfenced_uploads: plain(
+    array(string({ match: "^[A-Za-z0-9._~-]+$", lenMax: 128 }), {
+      default: [],
+      description:
+        "Workspaces that may upload plugins although the operating system's fence is not in force. " +
+        "The workspace `default` always may.",
+    }),
+  ),
+  admin_allowed_hosts: read(
+    array(string(), {
+      default: [],
+      description:
+        "Names under which the Admin API answers besides localhost and its own address (`Host`, without port).",
+    }),
+    (entries) => entries.map(readHostName),
+  ),
+  admin_allowed_origins: read(
+    array(string(), {
+      default: [],
+      description: "Web origins whose pages may use the Admin API, such as `https://console.example.com`.",
+    }),
+    (entries) => entries.map(readOrigin),
+  ),
+} as const;
+
+type SettingName = keyof typeof SETTINGS;
+
+/** `proxy_listen` → `proxyListen`. */
+type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : S;
+
+/** What the gateway was told, checked and read. Plain data: it is posted to threads as it is. */
+export type Settings = {
+  readonly [K in SettingName as Camel<K>]: ReturnType<(typeof SETTINGS)[K]["read"]>;
+};
+
+export function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function readAdminListeners(entries: readonly string[]): readonly Listen[] {
+  const listeners = readListeners(entries);
+  for (const { host } of listeners) {
+    if (!isLoopback(host))
+      throw new UnreadableValue(
+        `'${host}' can be reached from other machines, and the Admin API has no authentication yet; ` +
+          "use a loopback address (127.0.0.1 or [::1]) and reach it through a tunnel",
+      );
+  }
+  return listeners;
+}
+
+function expandHeaders(entries: readonly string[]): readonly ResponseHeader[] {
+  if (entries.length === 1 && entries[0] === "off") return [];
+  const wanted = new Set<ResponseHeader>();
+  for (const entry of entries) {
+    const header = RESPONSE_HEADERS.find((known) => known.toLowerCase() === entry.toLowerCase());
+    const several = TOKENS[entry.toLowerCase()];
+    if (header) wanted.add(header);
+    else if (several) for (const name of several) wanted.add(name);
+    else
+      throw new UnreadableValue(
+        `'${entry}' is not known; allowed: ${[...Object.keys(TOKENS), ...RESPONSE_HEADERS].join(", ")}, off`,
+      );
+  }
+  return [...wanted];
+}
+
+function readHostName(text: string): string {
+  const name = text.toLowerCase();
+  if (!/^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])$/.test(name))
+    throw new UnreadableValue(`'${text}' is not a host name; write it without scheme, port or path`);
+  return name;
+}
+
+function readOrigin(text: string): string {
+  const url = URL.parse(text);
+  if (
+    !url ||
+    !["http:", "https:"].includes(url.protocol) ||
+    url.origin !== text.replace(/\/$/, "").toLowerCase()
+  )
+    throw new UnreadableValue(`'${text}' is not an origin; write scheme://host[:port] without a path`);
+  return url.origin;
+}
