@@ -1,0 +1,81 @@
+/**
+ * Fields that several entities share, as values of the schema builder: the scalar types of Kong's `typedefs`
+ * with its limits and its words. Patterns here are our own and linear; text from users is only ever matched.
+ */
+import { integer, set, string } from "@gatehouse/sdk";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const PCHAR_PATH = /^[a-zA-Z0-9.\-_~/%!$&'()*+,;=:@]*$/;
+
+/** Longest name, tag, host or path that an entity may carry, in bytes. Kong has no bound; hostile files do. */
+export const MAX_TEXT = 4096;
+
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
+function checkUuid(text: string): string | undefined {
+  return isUuid(text) ? undefined : "expected a valid UUID";
+}
+
+/** ASCII is limited to letters, digits and `.-_~`; anything beyond ASCII is free. */
+function checkName(name: string): string | undefined {
+  for (const character of name) {
+    if (character > "\u007f" ? /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(character) : !/[\w.~-]/.test(character))
+      return `invalid value '${name}': the only accepted ascii characters are alphanumerics or ., -, _, and ~`;
+  }
+  return undefined;
+}
+
+function checkTag(tag: string): string | undefined {
+  return /[,/\p{Cc}\p{Cs}]/u.test(tag)
+    ? `invalid tag '${tag}': expected printable characters, without ',' and '/'`
+    : undefined;
+}
+
+/** `id`, made up when absent. */
+export const id = () => string({ auto: true, check: checkUuid, description: "UUID of the entity." });
+/** Seconds since the epoch, made up when absent. */
+export const timestamp = () =>
+  integer({ auto: true, between: [0, Number.MAX_SAFE_INTEGER], description: "Seconds since the epoch." });
+export const uuid = () => string({ check: checkUuid });
+export const name = () => string({ unique: true, lenMax: MAX_TEXT, check: checkName });
+export const text = () => string({ lenMax: MAX_TEXT });
+export const tags = () =>
+  set(string({ lenMax: MAX_TEXT, check: checkTag }), { description: "Free labels, for grouping." });
+export const port = { between: [0, 65_535] } as const;
+
+/** Milliseconds, at least `least`. */
+export function timeout<const D extends number>(defaultMs: D, least = 1) {
+  return integer({ default: defaultMs, required: true, between: [least, 2 ** 31 - 2] });
+}
+
+export function checkToken(name: string): string | undefined {
+  return TOKEN.test(name) ? undefined : `bad header name '${name}', allowed characters are those of a token`;
+}
+
+/** A header's name. */
+export const headerName = () => string({ lenMax: 1024, check: checkToken });
+
+export const methods = () =>
+  set(
+    string({
+      lenMax: 64,
+      check: (method: string) =>
+        /^[A-Z]+$/.test(method) ? undefined : `invalid value: ${method} (upper-case letters only)`,
+    }),
+  );
+
+/** A plain path: starts with `/`, no empty segments, RFC 3986 characters, sound percent-encoding. */
+export function checkPath(path: string): string | undefined {
+  if (!path.startsWith("/")) return "should start with: /";
+  if (path.includes("//")) return "must not have empty segments";
+  if (!PCHAR_PATH.test(path))
+    return `invalid path: '${path}' (characters outside of the reserved list of RFC 3986 found)`;
+  const bad = /%(?![0-9a-fA-F]{2})/.exec(path);
+  return bad ? `invalid url-encoded value: '${path.slice(bad.index, bad.index + 3)}'` : undefined;
+}
+
+export const PROTOCOLS = ["grpc", "grpcs", "http", "https", "tcp", "tls", "tls_passthrough", "udp"] as const;
+export type Protocol = (typeof PROTOCOLS)[number];

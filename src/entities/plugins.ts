@@ -1,0 +1,55 @@
+/**
+ * plugins: a plugin put in force at a scope (global, service, route, consumer and their combinations). Its
+ * `config` has a schema of its own, which the catalogue finds by the plugin's name.
+ */
+import { any, boolean, type Field, foreign, record, set, string } from "@gatehouse/sdk";
+import { id, MAX_TEXT, name, PROTOCOLS, tags, timestamp } from "./fields.ts";
+
+export const pluginSchema = record({
+  id: id(),
+  created_at: timestamp(),
+  updated_at: timestamp(),
+  name: string({ required: true, lenMax: MAX_TEXT }),
+  instance_name: name(),
+  route: foreign("routes", { cascade: true }),
+  service: foreign("services", { cascade: true }),
+  consumer: foreign("consumers", { cascade: true }),
+  config: any({ description: "Checked by the plugin's own schema." }),
+  protocols: set(string({ oneOf: PROTOCOLS }), {
+    required: true,
+    default: ["grpc", "grpcs", "http", "https"],
+  }),
+  enabled: boolean({ required: true, default: true }),
+  tags: tags(),
+});
+
+/** A plugin that can be put in force: built in, or uploaded to the workspace that asks. */
+export interface CataloguePlugin {
+  /** The name before `@`: the one that chains, scopes and messages use. */
+  readonly name: string;
+  readonly version: string;
+  readonly priority: number;
+  /** Schema of `config`. */
+  readonly schema: Field;
+  /** Foreign fields that this plugin may not be scoped by, e.g. `["consumer"]`. */
+  readonly forbids?: readonly string[];
+}
+
+/** One door to every plugin that a configuration may name, whatever runs it. */
+export interface PluginCatalogue {
+  /**
+   * @param name as the entity writes it: `key-auth`, `header-stamp@1.2.0`, `acme/header-stamp@1.2.0`.
+   * @param workspaceName whose entity it is; a package of another workspace is found only if it is shared.
+   * @returns the plugin, or why there is none; an empty `missing` leaves the wording to the caller.
+   */
+  find(name: string, workspaceName: string): CataloguePlugin | { readonly missing: string };
+  /** Names that a message may suggest to that workspace in place of an unknown one. */
+  names?(workspaceName: string): readonly string[];
+}
+
+/** The part of a plugin's name that a scope can hold once: without version and without its owner. */
+export function pluginBaseName(name: string): string {
+  const at = name.indexOf("@");
+  const slash = name.indexOf("/");
+  return name.slice(slash + 1, at === -1 ? undefined : at);
+}

@@ -1,0 +1,131 @@
+/** routes: which requests reach which service. Fields, defaults and rules are Kong's. */
+import { array, boolean, foreign, integer, map, record, set, string } from "@gatehouse/sdk";
+import {
+  checkToken,
+  id,
+  MAX_TEXT,
+  methods,
+  name,
+  PROTOCOLS,
+  type Protocol,
+  port,
+  tags,
+  text,
+  timestamp,
+} from "./fields.ts";
+import { checkHost, checkRouteHost } from "./hosts.ts";
+import { checkPattern, checkRouterPath } from "./paths.ts";
+
+const address = () =>
+  record(
+    { ip: text(), port: integer(port) },
+    { checks: [{ kind: "at_least_one_of", fields: ["ip", "port"] }] },
+  );
+
+export const routeSchema = record(
+  {
+    id: id(),
+    created_at: timestamp(),
+    updated_at: timestamp(),
+    name: name(),
+    protocols: set(string({ oneOf: PROTOCOLS }), {
+      required: true,
+      lenMin: 1,
+      default: ["http", "https"],
+      check: (protocols: readonly unknown[]) => checkProtocolGroups(protocols as readonly Protocol[]),
+    }),
+    methods: methods(),
+    hosts: array(string({ lenMax: MAX_TEXT, check: checkRouteHost })),
+    paths: array(string({ lenMax: MAX_TEXT, check: checkRouterPath })),
+    headers: map(array(string({ lenMax: MAX_TEXT, check: checkHeaderValue })), {
+      keys: string({ lenMax: 1024, check: checkHeaderKey }),
+    }),
+    snis: set(string({ lenMax: MAX_TEXT, check: checkSni })),
+    sources: set(address()),
+    destinations: set(address()),
+    https_redirect_status_code: integer({ required: true, default: 426, oneOf: [426, 301, 302, 307, 308] }),
+    regex_priority: integer({ default: 0, between: [0, 2 ** 31 - 1] }),
+    strip_path: boolean({ required: true, default: true }),
+    path_handling: string({ default: "v0", oneOf: ["v0", "v1"] }),
+    preserve_host: boolean({ required: true, default: false }),
+    request_buffering: boolean({ required: true, default: true }),
+    response_buffering: boolean({ required: true, default: true }),
+    service: foreign("services"),
+    tags: tags(),
+  },
+  { checks: [{ kind: "custom", run: checkRoute }] },
+);
+
+function checkHeaderKey(key: string): string | undefined {
+  if (key.toLowerCase() === "host")
+    return "cannot contain 'host' header, which must be specified in the 'hosts' attribute";
+  return checkToken(key);
+}
+
+/** A value, or `~*` and a regular expression that ignores case. */
+function checkHeaderValue(value: string): string | undefined {
+  if (!value.startsWith("~*")) return undefined;
+  const problem = checkPattern(value.slice(2));
+  return problem === undefined ? undefined : `invalid regex: '${value.slice(2)}' (${problem})`;
+}
+
+function checkSni(sni: string): string | undefined {
+  return sni.includes("*") ? checkRouteHost(sni) : checkHost(sni.replace(/\.$/, ""));
+}
+
+const GROUPS: readonly (readonly Protocol[])[] = [
+  ["http", "https"],
+  ["tcp", "tls", "udp"],
+  ["tls_passthrough"],
+  ["grpc", "grpcs"],
+];
+
+function checkProtocolGroups(protocols: readonly Protocol[]): string | undefined {
+  const found = GROUPS.filter((group) => group.some((protocol) => protocols.includes(protocol)));
+  if (found.length < 2) return undefined;
+  return `these sets are mutually exclusive: ${found.map((group) => `('${group.join("', '")}')`).join(", ")}`;
+}
+
+/** What a route of a protocol must match by: at least one of these. The first protocol that applies decides. */
+const REQUIRED: readonly [Protocol, readonly string[]][] = [
+  ["https", ["methods", "hosts", "headers", "paths", "snis"]],
+  ["http", ["methods", "hosts", "headers", "paths"]],
+  ["grpcs", ["hosts", "headers", "paths", "snis"]],
+  ["grpc", ["hosts", "headers", "paths"]],
+  ["tls_passthrough", ["snis"]],
+  ["tls", ["sources", "destinations", "snis"]],
+  ["tcp", ["sources", "destinations"]],
+  ["udp", ["sources", "destinations"]],
+];
+
+function checkRoute(route: Record<string, unknown>): Record<string, string> | undefined {
+  const protocols = route.protocols as readonly Protocol[];
+  const has = (...names: Protocol[]) => names.some((protocol) => protocols.includes(protocol));
+  const isSet = (field: string) => {
+    const value = route[field];
+    return typeof value === "object" && value !== null && Object.keys(value).length > 0;
+  };
+  const wrong: Record<string, string> = {};
+  const forbid = (fields: readonly string[], kinds: string) => {
+    for (const field of fields) {
+      if (isSet(field)) wrong[field] = `cannot set '${field}' when 'protocols' is ${kinds}`;
+    }
+  };
+  for (const [protocol, fields] of REQUIRED) {
+    if (!protocols.includes(protocol)) continue;
+    if (!fields.some(isSet))
+      wrong["@entity"] = `must set one of '${fields.join("', '")}' when 'protocols' is '${protocol}'`;
+    break;
+  }
+  if (has("http", "https")) forbid(["sources", "destinations"], "'http' or 'https'");
+  if (has("grpc", "grpcs")) {
+    forbid(["methods", "sources", "destinations"], "'grpc' or 'grpcs'");
+    if (route.strip_path === true)
+      wrong.strip_path = "cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'";
+  }
+  if (has("tcp", "tls", "udp", "tls_passthrough"))
+    forbid(["methods", "hosts", "paths", "headers"], "'tcp', 'tls', 'tls_passthrough' or 'udp'");
+  if (isSet("snis") && !has("grpcs", "https", "tls", "tls_passthrough"))
+    wrong.snis = "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'";
+  return Object.keys(wrong).length > 0 ? wrong : undefined;
+}

@@ -1,0 +1,71 @@
+/** services: where requests go. Fields, defaults and rules are Kong's; `enabled: false` takes its routes along. */
+import { array, boolean, foreign, integer, record, string } from "@gatehouse/sdk";
+import { checkPath, id, MAX_TEXT, name, PROTOCOLS, port, tags, timeout, timestamp, uuid } from "./fields.ts";
+import { checkHost } from "./hosts.ts";
+
+export const serviceSchema = record(
+  {
+    id: id(),
+    created_at: timestamp(),
+    updated_at: timestamp(),
+    name: name(),
+    retries: integer({ default: 5, between: [0, 32_767], description: "Further attempts after a failure." }),
+    protocol: string({ required: true, default: "http", oneOf: PROTOCOLS }),
+    host: string({
+      required: true,
+      lenMax: MAX_TEXT,
+      check: checkHost,
+      description: "A host name, an address, or the name of an upstream.",
+    }),
+    port: integer({ ...port, required: true, default: 80 }),
+    path: string({ lenMax: MAX_TEXT, check: checkPath, description: "Put before the path of each request." }),
+    connect_timeout: timeout(60_000),
+    write_timeout: timeout(60_000),
+    read_timeout: timeout(60_000),
+    tags: tags(),
+    client_certificate: foreign("certificates"),
+    tls_verify: boolean(),
+    tls_verify_depth: integer({ between: [0, 64] }),
+    ca_certificates: array(uuid()),
+    enabled: boolean({ required: true, default: true }),
+  },
+  { checks: [{ kind: "custom", run: checkService }] },
+);
+
+function checkService(service: Record<string, unknown>): Record<string, string> | undefined {
+  const protocol = service.protocol as string;
+  const wrong: Record<string, string> = {};
+  const conditional = (fields: readonly string[]) => {
+    for (const field of fields) {
+      if (service[field] !== null && service[field] !== undefined) wrong[field] = "value must be null";
+    }
+  };
+  if (["tcp", "tls", "udp", "grpc", "grpcs"].includes(protocol)) conditional(["path"]);
+  if (protocol !== "https" && protocol !== "tls")
+    conditional(["client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates"]);
+  if (Object.keys(wrong).length === 0) return undefined;
+  return { ...wrong, "@entity": "failed conditional validation given value of field 'protocol'" };
+}
+
+/**
+ * Takes the `url` shorthand apart: `url` → protocol, host, port, path. Returns the fields it stands for, or
+ * what is wrong with it.
+ */
+export function expandServiceUrl(url: unknown): Record<string, string | number> | string {
+  if (typeof url !== "string") return "expected a string";
+  const parts = /^([a-z][a-z0-9_+.-]*):\/\/([^/?#]*)([^?#]*)([?#].*)?$/i.exec(url);
+  if (!parts) return "missing host in url";
+  const [, scheme, authority, path, rest] = parts as unknown as [string, string, string, string, string?];
+  if (authority === "") return "missing host in url";
+  if (authority.includes("@")) return "must not hold a user name or password";
+  if (rest !== undefined) return "must not have a query or a fragment";
+  const protocol = scheme.toLowerCase();
+  const split = /^(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?$/.exec(authority);
+  if (!split) return `invalid port number in '${authority}'`;
+  const host = split[1]!.replace(/^\[|\]$/g, "");
+  const out: Record<string, string | number> = { protocol, host };
+  out.port =
+    split[2] === undefined ? (["https", "grpcs", "tls"].includes(protocol) ? 443 : 80) : Number(split[2]);
+  if (path !== "") out.path = path;
+  return out;
+}

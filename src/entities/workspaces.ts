@@ -1,0 +1,34 @@
+/**
+ * workspaces: the tenants of one gateway. Every other entity belongs to one; `default` is the operator's. A
+ * workspace's routes match only hosts that it owns, which is what keeps the one router index apart.
+ */
+import { record, set, string } from "@gatehouse/sdk";
+import { id, MAX_TEXT, tags, timestamp } from "./fields.ts";
+import { checkOwnedHost } from "./hosts.ts";
+
+export const DEFAULT_WORKSPACE = "default";
+/** The id that Kong gives its default workspace without a database. */
+export const DEFAULT_WORKSPACE_ID = "0dc6f45b-8f8d-40d2-a504-473544ee190b";
+
+export const workspaceSchema = record({
+  id: id(),
+  created_at: timestamp(),
+  updated_at: timestamp(),
+  // Stands in URLs of the Admin API and in file names, so it is stricter than other names.
+  name: string({
+    required: true,
+    unique: true,
+    lenMax: 64,
+    check: (value: string) =>
+      /^[a-z0-9][a-z0-9_-]*$/.test(value)
+        ? undefined
+        : "must be lower-case letters, digits, '-' and '_', starting with a letter or digit",
+  }),
+  comment: string({ lenMax: MAX_TEXT }),
+  hosts: set(string({ lenMax: MAX_TEXT, check: checkOwnedHost }), {
+    required: true,
+    default: [],
+    description: "Hosts that its routes may match: names, addresses, or '*.name' for all below a name.",
+  }),
+  tags: tags(),
+});
