@@ -1,0 +1,260 @@
+/**
+ * The gateway's door to the forge: starts the child when an artifact comes, keeps it warm while more come,
+ * and holds its clock and its memory limit. A child that passes either is killed and the artifact refused;
+ * the next upload gets a fresh one.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import type { Phase } from "@gatehouse/sdk";
+import { digestOf, type Forged, type ForgeKind, type ForgeReport } from "./forge.ts";
+import type { ForgeJob } from "./forge-child.ts";
+import { encodeFrame, FrameReader } from "./forge-frames.ts";
+import { DEFAULT_FORGE_LIMITS, type ForgeLimits } from "./limits.ts";
+
+export interface ForgeOptions {
+  /** Wall time for one artifact, starting the child included. */
+  deadlineMs?: number;
+  /** Resident memory of the child. */
+  rssBytes?: number;
+  /** How long an idle child is kept. */
+  idleMs?: number;
+  /** Artifacts that wait while one is worked on; the next one is told that the forge is busy. */
+  queueLength?: number;
+}
+
+/** `busy` tells a full queue from a refusal: the same artifact may be welcome a moment later. */
+export type ForgeResult = Forged | { ok: false; busy: true; reasons: string[] };
+
+export interface Forge {
+  forge(
+    artifact: Uint8Array,
+    kind: ForgeKind,
+    phases: readonly Phase[],
+    limits?: Partial<ForgeLimits>,
+  ): Promise<ForgeResult>;
+  /** Ends the child; what waits is answered as busy. */
+  close(): Promise<void>;
+}
+
+const DEFAULTS: Required<ForgeOptions> = {
+  deadlineMs: 10_000,
+  rssBytes: 512 * 1024 * 1024,
+  idleMs: 30_000,
+  queueLength: 4,
+};
+const WATCH_MS = 20;
+/** After this many artifacts the child is replaced, so that what binaryen leaks cannot add up. */
+const ARTIFACTS_PER_CHILD = 200;
+const PAGE_BYTES = 4096;
+
+const CHILD = fileURLToPath(new URL("./forge-child.ts", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+
+export function createForge(options: ForgeOptions = {}): Forge {
+  return new ForgeClient({ ...DEFAULTS, ...options });
+}
+
+interface Waiting {
+  job: ForgeJob;
+  artifact: Uint8Array;
+  done(result: ForgeResult): void;
+}
+
+class ForgeClient implements Forge {
+  readonly #options: Required<ForgeOptions>;
+  readonly #waiting: Waiting[] = [];
+  #working = false;
+  #closed = false;
+  #child: Child | null = null;
+  #idle: NodeJS.Timeout | null = null;
+
+  constructor(options: Required<ForgeOptions>) {
+    this.#options = options;
+  }
+
+  forge(
+    artifact: Uint8Array,
+    kind: ForgeKind,
+    phases: readonly Phase[],
+    limits: Partial<ForgeLimits> = {},
+  ): Promise<ForgeResult> {
+    if (this.#closed || this.#waiting.length >= this.#options.queueLength) return Promise.resolve(BUSY);
+    const { promise, resolve } = Promise.withResolvers<ForgeResult>();
+    const job: ForgeJob = { kind, phases: [...phases], limits: { ...DEFAULT_FORGE_LIMITS, ...limits } };
+    this.#waiting.push({ job, artifact, done: resolve });
+    void this.#work();
+    return promise;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const { done } of this.#waiting.splice(0)) done(BUSY);
+    await this.#dismiss();
+  }
+
+  async #work(): Promise<void> {
+    if (this.#working) return;
+    this.#working = true;
+    if (this.#idle) clearTimeout(this.#idle);
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      next.done(await this.#one(next));
+    }
+    this.#working = false;
+    this.#idle = setTimeout(() => void this.#dismiss(), this.#options.idleMs);
+    this.#idle.unref();
+  }
+
+  async #one({ job, artifact }: Waiting): Promise<ForgeResult> {
+    // What is too large need not cross.
+    const most = job.kind === "isolate" ? job.limits.isolateBytes : job.limits.wasmBytes;
+    if (artifact.length > most)
+      return {
+        ok: false,
+        reasons: [`the artifact has ${artifact.length} bytes; at most ${most} are allowed`],
+      };
+    if (this.#child === null || this.#child.ended || this.#child.artifacts >= ARTIFACTS_PER_CHILD) {
+      await this.#dismiss();
+      this.#child = new Child(this.#options);
+    }
+    const result = await this.#child.forge(job, artifact);
+    if (this.#child?.ended) this.#child = null;
+    return result;
+  }
+
+  async #dismiss(): Promise<void> {
+    if (this.#idle) clearTimeout(this.#idle);
+    const child = this.#child;
+    this.#child = null;
+    await child?.dismiss();
+  }
+}
+
+const BUSY: ForgeResult = Object.freeze({
+  ok: false,
+  busy: true,
+  reasons: ["the forge is busy with other uploads; try again in a moment"],
+});
+
+/** One child process: at most one artifact at a time. */
+class Child {
+  readonly #options: Required<ForgeOptions>;
+  readonly #process: ChildProcess;
+  readonly #exited: Promise<void>;
+  readonly #frames = new FrameReader();
+  #answer: ((result: Forged) => void) | null = null;
+  #reason = "the check of the artifact ended by itself: the artifact crashed its parser";
+  artifacts = 0;
+  ended = false;
+
+  constructor(options: Required<ForgeOptions>) {
+    this.#options = options;
+    const heapMb = Math.floor(options.rssBytes / 2 / 1024 / 1024);
+    this.#process = spawn(
+      process.execPath,
+      [
+        "--permission",
+        ...READABLE.map((path) => `--allow-fs-read=${path}`),
+        `--max-old-space-size=${heapMb}`,
+        "--experimental-vm-modules",
+        "--disable-warning=ExperimentalWarning",
+        CHILD,
+      ],
+      { env: {}, cwd: dirname(CHILD), stdio: ["pipe", "ignore", "ignore", "pipe"] },
+    );
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#exited = promise;
+    this.#process.on("error", () => this.#end(resolve));
+    this.#process.on("exit", () => this.#end(resolve));
+    const answers = this.#process.stdio[3] as Readable;
+    answers.on("data", (chunk: Buffer) => this.#receive(chunk));
+    answers.on("error", () => this.kill("the forge's pipe broke"));
+    (this.#process.stdin as Writable).on("error", () => {}); // its end is seen by exit
+    // A warm child must not keep a gateway that wants to exit; an open job has its own timer.
+    this.#process.unref();
+    for (const stream of [this.#process.stdin, answers]) (stream as unknown as { unref(): void }).unref();
+  }
+
+  async forge(job: ForgeJob, artifact: Uint8Array): Promise<Forged> {
+    const { deadlineMs, rssBytes } = this.#options;
+    this.artifacts++;
+    const { promise, resolve } = Promise.withResolvers<Forged>();
+    this.#answer = resolve;
+    const deadline = setTimeout(
+      () => this.kill(`checking the artifact took more than ${deadlineMs} ms`),
+      deadlineMs,
+    );
+    const watch = setInterval(() => void this.#checkMemory(rssBytes), WATCH_MS);
+    if (this.ended) this.#finish({ ok: false, reasons: [this.#reason] });
+    else (this.#process.stdin as Writable).write(encodeFrame(job, artifact));
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(deadline);
+      clearInterval(watch);
+    }
+  }
+
+  kill(reason: string): void {
+    this.#reason = reason;
+    this.ended = true;
+    this.#process.kill("SIGKILL");
+  }
+
+  /** Lets an idle child go, and waits until it has. */
+  async dismiss(): Promise<void> {
+    this.ended = true;
+    this.#process.kill("SIGKILL");
+    await this.#exited;
+  }
+
+  async #checkMemory(rssBytes: number): Promise<void> {
+    const statm = await readFile(`/proc/${this.#process.pid}/statm`, "utf8").catch(() => "0 0");
+    if (Number(statm.split(" ")[1]) * PAGE_BYTES > rssBytes)
+      this.kill(`checking the artifact needed more than ${Math.floor(rssBytes / 1024 / 1024)} MB of memory`);
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const { head, body } of this.#frames.push(chunk)) this.#finish(readAnswer(head, body));
+    } catch {
+      this.kill("the forge answered nonsense");
+    }
+  }
+
+  #finish(result: Forged): void {
+    this.#answer?.(result);
+    this.#answer = null;
+  }
+
+  #end(exited: () => void): void {
+    this.ended = true;
+    this.#finish({ ok: false, reasons: [this.#reason] });
+    exited();
+  }
+}
+
+/** The child has parsed hostile bytes, so its word is checked too; the digest is computed on this side. */
+function readAnswer(head: unknown, body: Uint8Array): Forged {
+  const { ok, reasons, report } = head as { ok?: unknown; reasons?: unknown; report?: unknown };
+  if (ok === true && typeof report === "object" && report !== null && body.length > 0)
+    return {
+      ok: true,
+      digest: digestOf(body),
+      emitted: Uint8Array.from(body),
+      report: report as ForgeReport,
+    };
+  if (ok === false && Array.isArray(reasons))
+    return { ok: false, reasons: reasons.slice(0, 50).map((reason) => String(reason).slice(0, 1000)) };
+  throw new Error("not an answer");
+}
+
+/** What the child may read: its own sources, the SDK's types beside them, and binaryen. */
+const READABLE = [
+  join(ROOT, "package.json"),
+  join(ROOT, "src", "package.json"),
+  join(ROOT, "src", "sandbox"),
+  join(ROOT, "node_modules", "binaryen"),
+];

@@ -1,0 +1,362 @@
+/**
+ * Reads the outline of a WebAssembly binary: what it imports, exports, declares and how big its parts are.
+ *
+ * Independent of binaryen and of V8 on purpose: the forge's rules hold for the bytes as this reader sees them,
+ * before and after metering, and a parser that disagrees with it cannot open a gap. It reads the core format
+ * (WebAssembly 2.0, chapter 5) and refuses the encodings of every later proposal by name.
+ */
+
+/** Says what the reader met, in words for the author of the module. */
+export class ShapeError extends Error {}
+
+export interface ImportShape {
+  module: string;
+  name: string;
+  kind: "function" | "table" | "memory" | "global" | "tag";
+  /** Signature of a function, as in abi.ts; empty for other kinds. */
+  signature: string;
+}
+
+export interface ExportShape {
+  name: string;
+  kind: "function" | "table" | "memory" | "global" | "tag";
+  index: number;
+  signature: string;
+}
+
+export interface LimitsShape {
+  min: number;
+  max: number | null;
+}
+
+export interface ModuleShape {
+  imports: ImportShape[];
+  exports: ExportShape[];
+  types: number;
+  /** Functions with a body. */
+  functions: number;
+  globals: number;
+  tables: LimitsShape[];
+  memories: LimitsShape[];
+  hasStart: boolean;
+  dataBytes: number;
+  elementBytes: number;
+  codeBytes: number;
+  /** The largest number of locals that one function declares. */
+  locals: number;
+  customSections: string[];
+  customBytes: number;
+}
+
+const SECTION = {
+  custom: 0,
+  type: 1,
+  import: 2,
+  function: 3,
+  table: 4,
+  memory: 5,
+  global: 6,
+  export: 7,
+  start: 8,
+  element: 9,
+  code: 10,
+  data: 11,
+  dataCount: 12,
+  tag: 13,
+} as const;
+
+const KINDS = ["function", "table", "memory", "global", "tag"] as const;
+const VALUE_TYPES: Record<number, string> = {
+  127: "i",
+  126: "I",
+  125: "f",
+  124: "F",
+  123: "v",
+  112: "r",
+  111: "e",
+};
+/** No list in a module within the size limit can be longer than this; it stops a forged count early. */
+const MAX_COUNT = 1_000_000;
+
+class Reader {
+  #bytes: Uint8Array;
+  #end: number;
+  at: number;
+
+  constructor(bytes: Uint8Array, at = 0, end = bytes.length) {
+    this.#bytes = bytes;
+    this.at = at;
+    this.#end = end;
+  }
+
+  get done(): boolean {
+    return this.at >= this.#end;
+  }
+
+  byte(): number {
+    if (this.at >= this.#end) throw new ShapeError("the module ends in the middle of a section");
+    return this.#bytes[this.at++] as number;
+  }
+
+  /** An unsigned LEB128 number of at most `bits` bits. */
+  unsigned(bits = 32): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < Math.ceil(bits / 7); i++) {
+      const byte = this.byte();
+      value += (byte & 127) * scale;
+      if (byte < 128) {
+        if (bits === 32 && value > 0xffff_ffff) break;
+        return value;
+      }
+      scale *= 128;
+    }
+    throw new ShapeError("a number in the module is too long");
+  }
+
+  count(what: string): number {
+    const count = this.unsigned();
+    if (count > MAX_COUNT) throw new ShapeError(`the module declares ${count} ${what}`);
+    return count;
+  }
+
+  skip(length: number): void {
+    if (length > this.#end - this.at) throw new ShapeError("the module ends in the middle of a section");
+    this.at += length;
+  }
+
+  name(): string {
+    const length = this.unsigned();
+    const start = this.at;
+    this.skip(length);
+    return new TextDecoder().decode(this.#bytes.subarray(start, this.at));
+  }
+
+  valueType(): string {
+    const byte = this.byte();
+    const letter = VALUE_TYPES[byte];
+    if (letter === undefined)
+      throw new ShapeError(
+        "the module uses types of the garbage collection or typed function reference proposals, which are not allowed",
+      );
+    return letter;
+  }
+
+  referenceType(): void {
+    const letter = this.valueType();
+    if (letter !== "r" && letter !== "e")
+      throw new ShapeError("a table holds something that is no reference");
+  }
+
+  limits(what: "memory" | "table"): LimitsShape {
+    const flags = this.byte();
+    if (flags & 2) throw new ShapeError(`the module uses shared ${what} (threads), which is not allowed`);
+    if (flags & 4) throw new ShapeError(`the module uses a 64-bit ${what} (memory64), which is not allowed`);
+    if (flags > 1) throw new ShapeError(`the ${what} uses a proposal that is not allowed (flags ${flags})`);
+    return { min: this.unsigned(), max: flags & 1 ? this.unsigned() : null };
+  }
+}
+
+/** Reads the outline of a module. Throws ShapeError for what it cannot read or does not allow at all. */
+export function readShape(bytes: Uint8Array): ModuleShape {
+  const shape: ModuleShape = {
+    imports: [],
+    exports: [],
+    types: 0,
+    functions: 0,
+    globals: 0,
+    tables: [],
+    memories: [],
+    hasStart: false,
+    dataBytes: 0,
+    elementBytes: 0,
+    codeBytes: 0,
+    locals: 0,
+    customSections: [],
+    customBytes: 0,
+  };
+  const signatures: string[] = [];
+  /** Type of every function, imported ones first. */
+  const functionTypes: number[] = [];
+  for (const { id, start, end } of sections(bytes)) {
+    const reader = new Reader(bytes, start, end);
+    switch (id) {
+      case SECTION.custom:
+        shape.customSections.push(reader.name().slice(0, 64));
+        shape.customBytes += end - start;
+        break;
+      case SECTION.type:
+        shape.types = reader.count("types");
+        for (let i = 0; i < shape.types; i++) signatures.push(readSignature(reader));
+        break;
+      case SECTION.import:
+        for (let n = reader.count("imports"); n > 0; n--)
+          shape.imports.push(readImport(reader, signatures, functionTypes));
+        break;
+      case SECTION.function:
+        shape.functions = reader.count("functions");
+        for (let i = 0; i < shape.functions; i++) functionTypes.push(reader.unsigned());
+        break;
+      case SECTION.table:
+        for (let n = reader.count("tables"); n > 0; n--) {
+          reader.referenceType();
+          shape.tables.push(reader.limits("table"));
+        }
+        break;
+      case SECTION.memory:
+        for (let n = reader.count("memories"); n > 0; n--) shape.memories.push(reader.limits("memory"));
+        break;
+      case SECTION.global:
+        shape.globals = reader.count("globals");
+        break;
+      case SECTION.export:
+        for (let n = reader.count("exports"); n > 0; n--)
+          shape.exports.push(readExport(reader, signatures, functionTypes));
+        break;
+      case SECTION.start:
+        shape.hasStart = true;
+        break;
+      case SECTION.element:
+        shape.elementBytes = end - start;
+        break;
+      case SECTION.code:
+        shape.codeBytes = end - start;
+        shape.locals = mostLocals(reader);
+        break;
+      case SECTION.data:
+        shape.dataBytes = end - start;
+        break;
+      case SECTION.dataCount:
+        break;
+      case SECTION.tag:
+        throw new ShapeError("the module uses exceptions (a tag section), which are not allowed");
+      default:
+        throw new ShapeError(`the module has a section of an unknown kind (${id})`);
+    }
+  }
+  return shape;
+}
+
+/**
+ * The same module without its custom sections and with every memory and table limited to at most the given
+ * maximum. V8 enforces a declared maximum, so that is a hard limit.
+ */
+export function clampModule(bytes: Uint8Array, memoryPages: number, tableEntries: number): Uint8Array {
+  const parts: Uint8Array[] = [bytes.subarray(0, 8)];
+  for (const { id, start, end, header } of sections(bytes)) {
+    if (id === SECTION.custom) continue;
+    if (id !== SECTION.memory && id !== SECTION.table) {
+      parts.push(bytes.subarray(header, end));
+      continue;
+    }
+    const reader = new Reader(bytes, start, end);
+    const count = reader.count("limits");
+    const body = [...leb(count)];
+    const ceiling = id === SECTION.memory ? memoryPages : tableEntries;
+    for (let i = 0; i < count; i++) {
+      if (id === SECTION.table) body.push(reader.byte());
+      const { min, max } = reader.limits(id === SECTION.memory ? "memory" : "table");
+      body.push(1, ...leb(min), ...leb(Math.min(max ?? ceiling, ceiling)));
+    }
+    parts.push(Uint8Array.from([id, ...leb(body.length), ...body]));
+  }
+  return Buffer.concat(parts);
+}
+
+function* sections(bytes: Uint8Array): Generator<{ id: number; start: number; end: number; header: number }> {
+  if (
+    bytes.length < 8 ||
+    Buffer.from(bytes.buffer, bytes.byteOffset, 8).toString("hex") !== "0061736d01000000"
+  )
+    throw new ShapeError("the file is no WebAssembly module: it does not start with \\0asm and version 1");
+  const reader = new Reader(bytes, 8);
+  while (!reader.done) {
+    const header = reader.at;
+    const id = reader.byte();
+    const size = reader.unsigned();
+    const start = reader.at;
+    reader.skip(size);
+    yield { id, start, end: reader.at, header };
+  }
+}
+
+function readSignature(reader: Reader): string {
+  if (reader.byte() !== 0x60)
+    throw new ShapeError(
+      "the module declares types of the garbage collection proposal, which are not allowed",
+    );
+  let text = "";
+  for (let n = reader.count("parameters"); n > 0; n--) text += reader.valueType();
+  text += ">";
+  for (let n = reader.count("results"); n > 0; n--) text += reader.valueType();
+  return text;
+}
+
+function readImport(reader: Reader, signatures: string[], functionTypes: number[]): ImportShape {
+  const module = reader.name();
+  const name = reader.name();
+  const code = reader.byte();
+  const kind = KINDS[code];
+  let signature = "";
+  switch (kind) {
+    case "function": {
+      const type = reader.unsigned();
+      functionTypes.push(type);
+      signature = signatures[type] ?? "";
+      break;
+    }
+    case "table":
+      reader.referenceType();
+      reader.limits("table");
+      break;
+    case "memory":
+      reader.limits("memory");
+      break;
+    case "global":
+      reader.valueType();
+      reader.byte();
+      break;
+    case "tag":
+      throw new ShapeError("the module imports an exception tag; exceptions are not allowed");
+    default:
+      throw new ShapeError(`the module imports something of an unknown kind (${code})`);
+  }
+  return { module, name, kind, signature };
+}
+
+function readExport(reader: Reader, signatures: string[], functionTypes: number[]): ExportShape {
+  const name = reader.name();
+  const code = reader.byte();
+  const kind = KINDS[code];
+  if (kind === undefined) throw new ShapeError(`the module exports something of an unknown kind (${code})`);
+  const index = reader.unsigned();
+  const signature = kind === "function" ? (signatures[functionTypes[index] ?? -1] ?? "") : "";
+  return { name, kind, index, signature };
+}
+
+function mostLocals(reader: Reader): number {
+  let most = 0;
+  for (let n = reader.count("function bodies"); n > 0; n--) {
+    const end = reader.unsigned() + reader.at;
+    let locals = 0;
+    for (let groups = reader.count("local groups"); groups > 0; groups--) {
+      locals += reader.unsigned();
+      reader.valueType();
+    }
+    most = Math.max(most, locals);
+    if (end < reader.at) throw new ShapeError("a function body is shorter than its locals");
+    reader.skip(end - reader.at);
+  }
+  return most;
+}
+
+function leb(value: number): number[] {
+  const out: number[] = [];
+  let rest = value;
+  do {
+    const byte = rest % 128;
+    rest = Math.floor(rest / 128);
+    out.push(rest > 0 ? byte + 128 : byte);
+  } while (rest > 0);
+  return out;
+}

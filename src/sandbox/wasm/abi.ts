@@ -1,0 +1,70 @@
+/**
+ * The WebAssembly side of the Extism ABI, as data: which functions a guest may import, with which signature,
+ * and the names that the forge adds to a module. The forge checks modules against it, the engine implements it.
+ *
+ * A signature is written as parameters, ">", results, with i for i32 and I for i64.
+ */
+
+/** The kernel functions of Extism's `extism:host/env`, all 27 of them. */
+export const KERNEL_MODULE = "extism:host/env";
+
+export const KERNEL_IMPORTS = {
+  alloc: "I>I",
+  free: "I>",
+  length: "I>I",
+  length_unsafe: "I>I",
+  load_u8: "I>i",
+  load_u64: "I>I",
+  store_u8: "Ii>",
+  store_u64: "II>",
+  input_offset: ">I",
+  input_length: ">I",
+  input_load_u8: "I>i",
+  input_load_u64: "I>I",
+  output_set: "II>",
+  error_set: "I>",
+  error_get: ">I",
+  config_get: "I>I",
+  var_get: "I>I",
+  var_set: "II>",
+  http_request: "II>I",
+  http_status_code: ">i",
+  http_headers: ">I",
+  log_trace: "I>",
+  log_debug: "I>",
+  log_info: "I>",
+  log_warn: "I>",
+  log_error: "I>",
+  get_log_level: ">i",
+} as const;
+export type KernelImport = keyof typeof KERNEL_IMPORTS;
+
+/** Where host functions beyond the kernel live. None is defined yet. */
+export const USER_MODULE = "extism:host/user";
+
+/** AssemblyScript's failed assertions end here; the engine binds it to a trap. */
+export const ABORT_MODULE = "env";
+export const ABORT_NAME = "abort";
+export const ABORT_SIGNATURE = "iiii>";
+
+/** What an exported function for a phase must look like. */
+export const PHASE_SIGNATURE = ">i";
+
+/** Called once after instantiation when a module exports it (the reactor convention of several toolchains). */
+export const INITIALIZE_EXPORT = "_initialize";
+export const INITIALIZE_SIGNATURE = ">";
+
+/** Exports that only the forge may add: a module that already uses the prefix is refused. */
+export const RESERVED_PREFIX = "gatehouse:";
+/** The fuel counter: a mutable i64 global. The guest's own code cannot name it. */
+export const FUEL_EXPORT = "gatehouse:fuel";
+/** The guest's memory, exported so that the engine can see its size even if the guest hides it. */
+export const MEMORY_EXPORT = "gatehouse:memory";
+
+/** The signature that an import of a guest must have, or undefined if there is no such import. */
+export function importSignature(module: string, name: string): string | undefined {
+  if (module === KERNEL_MODULE)
+    return Object.hasOwn(KERNEL_IMPORTS, name) ? KERNEL_IMPORTS[name as KernelImport] : undefined;
+  if (module === ABORT_MODULE && name === ABORT_NAME) return ABORT_SIGNATURE;
+  return undefined;
+}
