@@ -1,0 +1,389 @@
+/**
+ * `plugin.yaml`: what a package says about itself and what it asks for. It is written by a stranger, so
+ * nothing in it is believed before it is checked: unknown keys, YAML aliases and tags, and limits above the
+ * workspace's are refused, and everything that is wrong is reported at once.
+ */
+import {
+  any,
+  boolean,
+  type ConfigOf,
+  integer,
+  isObject,
+  PHASES,
+  type Phase,
+  record,
+  set,
+  string,
+  type Violation,
+  validate,
+} from "@gatehouse/sdk";
+import { parseDocument } from "yaml";
+import type { GuestLimits } from "../sandbox/engine.ts";
+import { checkConfigSchema } from "./config-schema.ts";
+
+export const MANIFEST_FILE = "plugin.yaml";
+export const MAX_MANIFEST_BYTES = 64 * 1024;
+
+const MIB = 1 << 20;
+
+/**
+ * The limits of a guest where nobody lowered them, which are also the most that a manifest may name: a
+ * package can only ask for less.
+ */
+export const WORKSPACE_LIMITS: Readonly<GuestLimits> = {
+  memoryBytes: 64 * MIB,
+  cpuMs: 25,
+  fuel: 5_000_000,
+  wallMs: 250,
+  outputBytes: 10 * MIB,
+  headerCount: 64,
+  headerBytes: 16 * 1024,
+  hostCalls: 64,
+};
+
+/** Header names that `*` does not cover: whoever wants them has to name them. */
+const CREDENTIAL_REQUEST_HEADERS = ["authorization", "cookie", "proxy-authorization"];
+const CREDENTIAL_RESPONSE_HEADERS = ["set-cookie"];
+
+// semver.org's grammar for an exact version, without its capture groups.
+const IDENTIFIERS = "[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*";
+const PRERELEASE_PART = "(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)";
+const SEMVER = new RegExp(
+  "^(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)" +
+    `(-${PRERELEASE_PART}(\\.${PRERELEASE_PART})*)?(\\+${IDENTIFIERS})?$`,
+);
+const NAME = /^[a-z][a-z0-9-]{0,63}$/;
+const FILE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
+
+const matching = (pattern: RegExp, otherwise: string) => (value: string) =>
+  pattern.test(value) ? undefined : otherwise;
+
+const headerName = (value: string) =>
+  value === "*" || /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(value) ? undefined : 'expected a header name, or "*"';
+
+function hostAndPort(value: string): string | undefined {
+  const parts = /^([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/.exec(
+    value.toLowerCase(),
+  );
+  const port = parts?.[2] === undefined ? 443 : Number(parts[2]);
+  if (!parts || port < 1 || port > 65535)
+    return "expected host or host:port, without scheme, path or wildcard";
+  return undefined;
+}
+
+const names = (check: (value: string) => string | undefined, description: string, most: number) =>
+  set(string({ lenMax: 256, check }), { required: true, default: [], lenMax: most, description });
+
+const grantsSchema = record(
+  {
+    request_headers: names(
+      headerName,
+      `Request headers it sees and may change; "*" for all but ${CREDENTIAL_REQUEST_HEADERS.join(", ")}.`,
+      100,
+    ),
+    response_headers: names(
+      headerName,
+      `Response headers; "*" for all but ${CREDENTIAL_RESPONSE_HEADERS.join(", ")}.`,
+      100,
+    ),
+    request_body_bytes: integer({
+      required: true,
+      default: 0,
+      between: [0, 10 * MIB],
+      description: "Most of a request body that crosses.",
+    }),
+    response_body_bytes: integer({
+      required: true,
+      default: 0,
+      between: [0, 10 * MIB],
+      description: "Most of a response body that crosses.",
+    }),
+    consumer: boolean({
+      required: true,
+      default: false,
+      description: "Whether it learns and may set who the consumer is.",
+    }),
+    log: boolean({
+      required: true,
+      default: false,
+      description: "Whether it may write to the gateway's log.",
+    }),
+    metrics: boolean({ required: true, default: false, description: "Whether it may record metrics." }),
+    kv_bytes: integer({
+      required: true,
+      default: 0,
+      between: [0, 64 * MIB],
+      description: "Size of its key-value store.",
+    }),
+    http_hosts: names(hostAndPort, "Hosts that it may call, `host[:port]`.", 32),
+    secrets: names(
+      (value) => (/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(value) ? undefined : "expected a secret's name"),
+      "Secrets that it may read.",
+      32,
+    ),
+  },
+  { required: true, description: "What it asks for; each needs consent." },
+);
+
+/** Manifest name of each limit. */
+const LIMIT_NAMES = {
+  memory_bytes: "memoryBytes",
+  cpu_ms: "cpuMs",
+  fuel: "fuel",
+  wall_ms: "wallMs",
+  output_bytes: "outputBytes",
+  header_count: "headerCount",
+  header_bytes: "headerBytes",
+  host_calls: "hostCalls",
+} as const satisfies Record<string, keyof GuestLimits>;
+
+function limitsSchema(ceilings: Readonly<GuestLimits>) {
+  const limit = (ceiling: number, description: string) =>
+    integer({
+      gt: 0,
+      description,
+      check: (value) =>
+        value > ceiling ? `may only lower the workspace's limit, which is ${ceiling}` : undefined,
+    });
+  return record(
+    {
+      memory_bytes: limit(ceilings.memoryBytes, "Memory of the guest."),
+      cpu_ms: limit(ceilings.cpuMs, "CPU time of one call (isolate)."),
+      fuel: limit(ceilings.fuel, "Units of fuel of one call (WASM)."),
+      wall_ms: limit(ceilings.wallMs, "Time of one call, waiting included."),
+      output_bytes: limit(ceilings.outputBytes, "Bytes of everything that one call answers."),
+      header_count: limit(ceilings.headerCount, "Header edits of one call."),
+      header_bytes: limit(ceilings.headerBytes, "Bytes of one call's header edits."),
+      host_calls: limit(ceilings.hostCalls, "Host calls of one call."),
+    },
+    { required: true, description: "Lower limits than the workspace's." },
+  );
+}
+
+function manifestSchema(ceilings: Readonly<GuestLimits>) {
+  return record(
+    {
+      manifest: integer({ required: true, oneOf: [1], description: "Version of this format." }),
+      name: string({
+        required: true,
+        description: "Name of the plugin.",
+        check: matching(NAME, "expected 1 to 64 lower-case letters, digits and '-', beginning with a letter"),
+      }),
+      version: string({
+        required: true,
+        lenMax: 64,
+        description: "Exact version, as semver.org defines it.",
+        check: matching(SEMVER, "expected an exact version such as 1.2.0"),
+      }),
+      runtime: string({
+        required: true,
+        oneOf: ["isolate", "extism", "proxy-wasm"],
+        description: "What runs the entry.",
+        check: (value) =>
+          value === "proxy-wasm"
+            ? "'proxy-wasm' is not served by this version yet; use isolate or extism"
+            : undefined,
+      }),
+      entry: string({
+        required: true,
+        description: "The one other file of the package: bundled ESM for isolate, .wasm otherwise.",
+        check: (value) => {
+          if (value === MANIFEST_FILE) return "must not be the manifest itself";
+          return FILE_NAME.test(value) ? undefined : "expected the name of a file beside plugin.yaml";
+        },
+      }),
+      phases: set(string({ oneOf: PHASES }), {
+        required: true,
+        lenMin: 1,
+        description: "Hooks that it has.",
+      }),
+      priority: integer({
+        required: true,
+        default: 0,
+        between: [-(2 ** 31), 2 ** 31 - 1],
+        description: "Higher runs earlier; Kong's scale.",
+      }),
+      instance: string({ required: true, default: "resident", oneOf: ["resident", "per-request"] }),
+      fail: string({
+        required: true,
+        default: "closed",
+        oneOf: ["closed", "open"],
+        description: "What a failure does.",
+      }),
+      schema: any({
+        required: true,
+        default: { fields: [] },
+        description: "Schema of `config`, as Kong's /schemas output.",
+      }),
+      grants: grantsSchema,
+      limits: limitsSchema(ceilings),
+    },
+    {
+      checks: [
+        {
+          kind: "custom",
+          run({ phases }) {
+            const hooks = phases as readonly Phase[];
+            const filters = hooks.filter((phase) => phase === "header_filter" || phase === "body_filter");
+            if (!hooks.includes("response") || filters.length === 0) return undefined;
+            return { phases: `'response' sees the whole response and excludes ${filters.join(" and ")}` };
+          },
+        },
+      ],
+    },
+  );
+}
+
+type Checked = ConfigOf<ReturnType<typeof manifestSchema>>;
+
+/** What a package asks for. Names are lower-case; a list that holds "*" stands for all it may stand for. */
+export interface Grants {
+  readonly requestHeaders: readonly string[];
+  readonly responseHeaders: readonly string[];
+  readonly requestBodyBytes: number;
+  readonly responseBodyBytes: number;
+  readonly consumer: boolean;
+  readonly log: boolean;
+  readonly metrics: boolean;
+  readonly kvBytes: number;
+  readonly httpHosts: readonly string[];
+  readonly secrets: readonly string[];
+}
+
+/** The limits that a manifest lowers; the others are the workspace's. */
+export type Limits = Readonly<Partial<GuestLimits>>;
+
+/** A sound manifest. Plain data: it is stored as JSON and posted to threads. */
+export interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly runtime: "isolate" | "extism";
+  readonly entry: string;
+  readonly phases: readonly Phase[];
+  readonly priority: number;
+  readonly instance: "resident" | "per-request";
+  readonly fail: "closed" | "open";
+  /** Schema of the plugin's config as JSON; `schemaFromJson` accepts it. */
+  readonly schema: { readonly fields: readonly unknown[] };
+  readonly grants: Grants;
+  readonly limits: Limits;
+}
+
+export type ParsedManifest =
+  | { readonly manifest: Manifest; readonly violations?: undefined }
+  | { readonly manifest?: undefined; readonly violations: readonly Violation[] };
+
+/** Reads the bytes of a `plugin.yaml`. Never throws for what they hold. */
+export function parseManifest(
+  bytes: Uint8Array,
+  ceilings: Readonly<GuestLimits> = WORKSPACE_LIMITS,
+): ParsedManifest {
+  const wrong = (...messages: string[]): ParsedManifest => ({
+    violations: messages.map((message, i) => ({
+      path: messages.length === 1 ? [MANIFEST_FILE] : [MANIFEST_FILE, i],
+      message,
+    })),
+  });
+  if (bytes.length > MAX_MANIFEST_BYTES) return wrong(`longer than ${MAX_MANIFEST_BYTES} bytes`);
+  let value: unknown;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const document = parseDocument(text);
+    const problems = [...document.errors, ...document.warnings];
+    if (problems.length > 0) return wrong(...problems.map(({ message }) => firstLine(message)));
+    // Without aliases a document is never larger than its text.
+    value = document.toJS({ maxAliasCount: 0 });
+  } catch (error) {
+    // Invalid UTF-8, an alias, or nesting that exhausts the parser's stack.
+    return wrong(`cannot be read: ${firstLine((error as Error).message)}`);
+  }
+  return checkManifest(value, ceilings);
+}
+
+/** Checks a manifest that was parsed already, with the keys of `plugin.yaml`. */
+export function checkManifest(
+  value: unknown,
+  ceilings: Readonly<GuestLimits> = WORKSPACE_LIMITS,
+): ParsedManifest {
+  const checked = validate(manifestSchema(ceilings), value);
+  const violations = [...checked.violations];
+  const schema = isObject(value) ? (value.schema ?? { fields: [] }) : { fields: [] };
+  violations.push(...checkConfigSchema(schema));
+  if (violations.length > 0) return { violations };
+  return { manifest: toManifest(checked.value as Checked) };
+}
+
+function toManifest(checked: Checked): Manifest {
+  const { grants, limits } = checked;
+  const lowered: Partial<GuestLimits> = {};
+  for (const [written, name] of Object.entries(LIMIT_NAMES) as [
+    keyof typeof LIMIT_NAMES,
+    keyof GuestLimits,
+  ][]) {
+    const value = limits[written];
+    if (value !== null) lowered[name] = value;
+  }
+  const lower = (list: readonly string[]) => [...new Set(list.map((name) => name.toLowerCase()))];
+  return {
+    name: checked.name,
+    version: checked.version,
+    runtime: checked.runtime as Manifest["runtime"],
+    entry: checked.entry,
+    phases: PHASES.filter((phase) => checked.phases.includes(phase)),
+    priority: checked.priority,
+    instance: checked.instance,
+    fail: checked.fail,
+    schema: checked.schema as Manifest["schema"],
+    grants: {
+      requestHeaders: lower(grants.request_headers),
+      responseHeaders: lower(grants.response_headers),
+      requestBodyBytes: grants.request_body_bytes,
+      responseBodyBytes: grants.response_body_bytes,
+      consumer: grants.consumer,
+      log: grants.log,
+      metrics: grants.metrics,
+      kvBytes: grants.kv_bytes,
+      httpHosts: lower(grants.http_hosts),
+      secrets: grants.secrets,
+    },
+    limits: lowered,
+  };
+}
+
+/** The manifest in the words of `plugin.yaml`: `checkManifest` of it gives the same manifest again. */
+export function manifestToJson(manifest: Manifest): Record<string, unknown> {
+  const { grants, limits, ...rest } = manifest;
+  const lowered = Object.entries(LIMIT_NAMES).flatMap(([written, name]) =>
+    limits[name] === undefined ? [] : [[written, limits[name]]],
+  );
+  return { manifest: 1, ...rest, grants: grantsToJson(grants), limits: Object.fromEntries(lowered) };
+}
+
+export function grantsToJson(grants: Grants): Record<string, unknown> {
+  return {
+    request_headers: grants.requestHeaders,
+    response_headers: grants.responseHeaders,
+    request_body_bytes: grants.requestBodyBytes,
+    response_body_bytes: grants.responseBodyBytes,
+    consumer: grants.consumer,
+    log: grants.log,
+    metrics: grants.metrics,
+    kv_bytes: grants.kvBytes,
+    http_hosts: grants.httpHosts,
+    secrets: grants.secrets,
+  };
+}
+
+/** Whether a header may cross: named, or covered by `*`, which never covers credentials. */
+export function grantsHeader(
+  granted: readonly string[],
+  name: string,
+  side: "request" | "response",
+): boolean {
+  const credentials = side === "request" ? CREDENTIAL_REQUEST_HEADERS : CREDENTIAL_RESPONSE_HEADERS;
+  return granted.includes(name) || (granted.includes("*") && !credentials.includes(name));
+}
+
+function firstLine(text: string): string {
+  return (text.split("\n", 1)[0] as string).slice(0, 500).replace(/:$/, "");
+}

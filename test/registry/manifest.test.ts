@@ -1,0 +1,228 @@
+/** plugin.yaml: what is accepted, what it becomes, and that every refusal names its field. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { violationFields } from "@gatehouse/sdk";
+import { stringify } from "yaml";
+import {
+  checkManifest,
+  grantsHeader,
+  type Manifest,
+  manifestToJson,
+  parseManifest,
+  WORKSPACE_LIMITS,
+} from "../../src/registry/manifest.ts";
+import { MANIFEST } from "./packages.ts";
+
+function accepted(value: unknown): Manifest {
+  const { manifest, violations } = parseManifest(Buffer.from(stringify(value)));
+  assert.deepEqual(violations, undefined);
+  return manifest as Manifest;
+}
+
+function refusedText(text: string | Uint8Array): Record<string, unknown> {
+  const { violations } = parseManifest(typeof text === "string" ? Buffer.from(text) : text);
+  assert.ok(violations, "expected violations");
+  return JSON.parse(JSON.stringify(violationFields(violations)));
+}
+
+const refused = (value: unknown) => refusedText(stringify(value));
+
+test("a manifest of required keys has no grants, no lower limits and the documented defaults", () => {
+  assert.deepEqual(accepted(MANIFEST), {
+    name: "header-stamp",
+    version: "1.2.0",
+    runtime: "isolate",
+    entry: "plugin.js",
+    phases: ["access"],
+    priority: 0,
+    instance: "resident",
+    fail: "closed",
+    schema: { fields: [] },
+    grants: {
+      requestHeaders: [],
+      responseHeaders: [],
+      requestBodyBytes: 0,
+      responseBodyBytes: 0,
+      consumer: false,
+      log: false,
+      metrics: false,
+      kvBytes: 0,
+      httpHosts: [],
+      secrets: [],
+    },
+    limits: {},
+  });
+});
+
+test("a full manifest is read, and written back as the same", () => {
+  const manifest = accepted({
+    ...MANIFEST,
+    runtime: "extism",
+    entry: "plugin.wasm",
+    phases: ["log", "access"],
+    priority: 700,
+    instance: "per-request",
+    fail: "open",
+    schema: { fields: [{ header: { type: "string", required: true, default: "x-stamp", match: "^x-" } }] },
+    grants: {
+      request_headers: ["X-Stamp", "*", "Authorization"],
+      response_headers: ["*"],
+      request_body_bytes: 1024,
+      consumer: true,
+      log: true,
+      metrics: true,
+      kv_bytes: 4096,
+      http_hosts: ["API.example.com:8443", "[::1]:80"],
+      secrets: ["TOKEN"],
+    },
+    limits: { fuel: 1000, wall_ms: 5 },
+  });
+  assert.deepEqual(manifest.phases, ["access", "log"]);
+  assert.deepEqual(manifest.grants.requestHeaders, ["x-stamp", "*", "authorization"]);
+  assert.deepEqual(manifest.grants.httpHosts, ["api.example.com:8443", "[::1]:80"]);
+  assert.deepEqual(manifest.limits, { fuel: 1000, wallMs: 5 });
+  const again = checkManifest(JSON.parse(JSON.stringify(manifestToJson(manifest))));
+  assert.deepEqual(again.manifest, manifest);
+});
+
+test("'*' covers every header but those that carry credentials", () => {
+  const cases: [string[], string, "request" | "response", boolean][] = [
+    [["*"], "accept", "request", true],
+    [["*"], "authorization", "request", false],
+    [["*"], "cookie", "request", false],
+    [["*"], "proxy-authorization", "request", false],
+    [["*"], "set-cookie", "response", false],
+    [["*", "set-cookie"], "set-cookie", "response", true],
+    [["cookie"], "cookie", "request", true],
+    [[], "accept", "request", false],
+  ];
+  for (const [granted, name, side, expected] of cases)
+    assert.equal(grantsHeader(granted, name, side), expected, name);
+});
+
+const REFUSED: [title: string, change: object, field: string, message: RegExp][] = [
+  ["another format version", { manifest: 2 }, "manifest", /expected one of: 1/],
+  ["an upper-case name", { name: "Stamp" }, "name", /lower-case letters/],
+  ["a name that is a path", { name: "a/b" }, "name", /lower-case letters/],
+  ["a long name", { name: "a".repeat(65) }, "name", /1 to 64/],
+  ["a version range", { version: "^1.2.0" }, "version", /exact version such as 1\.2\.0/],
+  ["a version with a leading zero", { version: "1.02.0" }, "version", /exact version/],
+  ["a number for a version", { version: 1.2 }, "version", /expected a string/],
+  ["an unknown runtime", { runtime: "native" }, "runtime", /expected one of: isolate, extism/],
+  ["a runtime that is not served", { runtime: "proxy-wasm" }, "runtime", /not served by this version yet/],
+  ["an entry in a directory", { entry: "dist/plugin.js" }, "entry", /beside plugin\.yaml/],
+  ["an entry that climbs", { entry: "../plugin.js" }, "entry", /beside plugin\.yaml/],
+  ["the manifest as entry", { entry: "plugin.yaml" }, "entry", /must not be the manifest/],
+  ["no phase", { phases: [] }, "phases", /length must be at least 1/],
+  ["an unknown phase", { phases: ["preread"] }, "phases", /expected one of: rewrite, access/],
+  ["response beside a filter", { phases: ["response", "body_filter"] }, "phases", /excludes body_filter/],
+  ["a priority that is no integer", { priority: 1.5 }, "priority", /expected an integer/],
+  ["an unknown instance policy", { instance: "shared" }, "instance", /expected one of: resident/],
+  ["an unknown failure policy", { fail: "maybe" }, "fail", /expected one of: closed/],
+  ["an unknown key", { command: "rm" }, "command", /unknown field/],
+  ["an unknown grant", { grants: { files: true } }, "grants", /unknown field/],
+  [
+    "a header name with a space",
+    { grants: { request_headers: ["a b"] } },
+    "grants",
+    /expected a header name/,
+  ],
+  [
+    "a header name with a line break",
+    { grants: { request_headers: ["a\r\nb"] } },
+    "grants",
+    /expected a header name/,
+  ],
+  ["a body grant above the cap", { grants: { request_body_bytes: 1 << 30 } }, "grants", /between 0 and/],
+  ["a wildcard host", { grants: { http_hosts: ["*.example.com"] } }, "grants", /expected host or host:port/],
+  ["a host with a scheme", { grants: { http_hosts: ["http://a"] } }, "grants", /expected host or host:port/],
+  ["a host with port 0", { grants: { http_hosts: ["a:0"] } }, "grants", /expected host or host:port/],
+  ["no grants where the key stands", { grants: null }, "grants", /required field missing/],
+  ["an unknown limit", { limits: { disk: 1 } }, "limits", /unknown field/],
+  ["a limit of zero", { limits: { fuel: 0 } }, "limits", /greater than 0/],
+  ["a schema that is no schema", { schema: [] }, "schema", /expected \{ fields/],
+  ["a schema with checks in code", { schema: { fields: [], run: "x" } }, "schema", /unknown field/],
+  [
+    "a schema that points to entities",
+    { schema: { fields: [{ a: { type: "foreign", reference: "services" } }] } },
+    "schema",
+    /type must be one of/,
+  ],
+  [
+    "a schema with a look-ahead",
+    { schema: { fields: [{ a: { type: "string", match: "(?=a)" } }] } },
+    "schema",
+    /not a valid regex/,
+  ],
+  [
+    "a schema with an endless pattern",
+    { schema: { fields: [{ a: { type: "string", match: "a".repeat(2000) } }] } },
+    "schema",
+    /longer than 1024/,
+  ],
+  [
+    "a default that breaks its own rule",
+    { schema: { fields: [{ a: { type: "integer", between: [1, 2], default: 3 } }] } },
+    "schema",
+    /between 1 and 2/,
+  ],
+];
+
+for (const [title, change, field, message] of REFUSED) {
+  test(`a manifest is refused with ${title}`, () => {
+    const fields = refused({ ...MANIFEST, ...change });
+    assert.deepEqual(Object.keys(fields), [field]);
+    assert.match(JSON.stringify(fields[field]), message);
+  });
+}
+
+for (const [name, ceiling] of [
+  ["memory_bytes", WORKSPACE_LIMITS.memoryBytes],
+  ["cpu_ms", WORKSPACE_LIMITS.cpuMs],
+  ["fuel", WORKSPACE_LIMITS.fuel],
+  ["wall_ms", WORKSPACE_LIMITS.wallMs],
+  ["output_bytes", WORKSPACE_LIMITS.outputBytes],
+  ["header_count", WORKSPACE_LIMITS.headerCount],
+  ["header_bytes", WORKSPACE_LIMITS.headerBytes],
+  ["host_calls", WORKSPACE_LIMITS.hostCalls],
+] as const) {
+  test(`${name} may be the workspace's limit and no more`, () => {
+    accepted({ ...MANIFEST, limits: { [name]: ceiling } });
+    const fields = refused({ ...MANIFEST, limits: { [name]: ceiling + 1 } });
+    assert.match(
+      JSON.stringify(fields),
+      new RegExp(`may only lower the workspace's limit, which is ${ceiling}`),
+    );
+  });
+}
+
+test("everything that is wrong is named at once", () => {
+  const fields = refused({ manifest: 1, name: "Bad", version: "1", extra: true, grants: { log: "yes" } });
+  assert.deepEqual(Object.keys(fields).sort(), [
+    "entry",
+    "extra",
+    "grants",
+    "name",
+    "phases",
+    "runtime",
+    "version",
+  ]);
+});
+
+const HOSTILE: [title: string, text: string | Uint8Array, message: RegExp][] = [
+  ["aliases that multiply", "a: &a [1,1]\nb: &b [*a,*a]\nc: [*b,*b]\n", /cannot be read|[Aa]lias/],
+  ["a tag", "name: !!js/function 'x'\n", /tag/i],
+  ["a key twice", "name: a\nname: b\n", /unique/],
+  ["nesting without end", `name: ${"[".repeat(30_000)}`, /./],
+  ["bytes that are not UTF-8", Buffer.from([0x61, 0x3a, 0x20, 0xff]), /cannot be read/],
+  ["more bytes than a manifest may have", `name: ${"a".repeat(70_000)}`, /longer than 65536 bytes/],
+  ["a list", "- 1\n", /expected a record/],
+  ["nothing", "", /expected a record/],
+  ["a key that reaches for the prototype", "__proto__: {name: x}\n", /unknown field/],
+];
+
+for (const [title, text, message] of HOSTILE) {
+  test(`a file with ${title} is refused with a reason`, () => {
+    assert.match(JSON.stringify(refusedText(text)), message);
+  });
+}
