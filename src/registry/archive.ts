@@ -53,6 +53,8 @@ function readTar(bytes: Uint8Array): Promise<ArchiveFiles> {
   const extract = tar.extract();
   let entries = 0;
   extract.on("entry", (header, stream, next) => {
+    // What ends `extract` ends the entry too; an entry's error without a listener would end the process.
+    stream.on("error", () => undefined);
     const name = header.name.replace(/^\.\//, "");
     const problem =
       ++entries > MAX_ENTRIES ? `more than ${MAX_ENTRIES} entries` : entryProblem(name, header, files);
@@ -66,7 +68,6 @@ function readTar(bytes: Uint8Array): Promise<ArchiveFiles> {
       if (header.type === "file") files.set(name, Buffer.concat(chunks));
       next();
     });
-    stream.on("error", () => undefined); // reported by `extract` itself
     stream.resume();
   });
   extract.on("error", (error) =>

@@ -1,0 +1,185 @@
+/** The registry on a real disk: identity, immutability, restarts, and bytes that were tampered with. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { digestOf } from "../../src/registry/package.ts";
+import { cataloguePlugin, type Forge, type StoredPackage } from "../../src/registry/registry.ts";
+import { admit, MANIFEST, openRegistry, packageOf, SOURCE, scratch } from "./packages.ts";
+
+const artifactFile = (dir: string, digest: string) => join(dir, "sha256", digest.slice("sha256:".length));
+
+async function published(result: Promise<{ kind: string; stored?: StoredPackage }>): Promise<StoredPackage> {
+  const { kind, stored } = await result;
+  assert.equal(kind, "created");
+  return stored as StoredPackage;
+}
+
+test("a published package is found by id and by name, in its own workspace only", async () => {
+  const registry = await openRegistry(scratch());
+  const bytes = await packageOf();
+  const stored = await published(registry.put("acme", bytes));
+  assert.equal(stored.id, digestOf(bytes));
+  assert.equal(registry.get("acme", stored.id), stored);
+  assert.equal(registry.get("acme", "header-stamp@1.2.0"), stored);
+  assert.deepEqual(registry.list("acme"), [stored]);
+  assert.equal(registry.get("other", stored.id), undefined);
+  assert.deepEqual(registry.list("other"), []);
+  assert.equal(Buffer.from(await registry.load(stored)).toString(), SOURCE);
+});
+
+test("the same bytes again are the same package; other bytes under the version are a conflict", async () => {
+  const registry = await openRegistry(scratch());
+  const first = await published(registry.put("acme", await packageOf()));
+  const again = await registry.put("acme", await packageOf());
+  assert.deepEqual([again.kind, "stored" in again && again.stored], ["same", first]);
+  const other = await registry.put("acme", await packageOf(MANIFEST, "export default 1;"));
+  assert.equal(other.kind, "conflict");
+  assert.equal(registry.get("acme", "header-stamp@1.2.0"), first);
+  await published(registry.put("other", await packageOf(MANIFEST, "export default 1;")));
+});
+
+test("two uploads of one version at once: one is published, the other sees it", async () => {
+  let runs = 0;
+  const forge: Forge = async (input) => {
+    runs++;
+    await new Promise(setImmediate);
+    return admit(input);
+  };
+  const registry = await openRegistry(scratch(), forge);
+  const bytes = await packageOf();
+  const other = await packageOf(MANIFEST, "export default 2;");
+  const results = await Promise.all([bytes, bytes, other].map((upload) => registry.put("acme", upload)));
+  assert.deepEqual(
+    results.map(({ kind }) => kind),
+    ["created", "same", "conflict"],
+  );
+  assert.equal(runs, 1);
+});
+
+test("what was published is there after a restart, with what the forge made of it", async () => {
+  const dir = scratch();
+  const forge: Forge = async () => ({ ok: true, emitted: Buffer.from("metered"), report: { functions: 3 } });
+  const before = await published((await openRegistry(dir, forge)).put("acme", await packageOf()));
+  const registry = await openRegistry(dir);
+  const after = registry.get("acme", before.id);
+  assert.deepEqual(after, before);
+  assert.equal(Buffer.from(await registry.load(after as StoredPackage)).toString(), "metered");
+});
+
+test("an artifact swapped between admission and load is refused", async () => {
+  const dir = scratch();
+  const registry = await openRegistry(dir);
+  const stored = await published(registry.put("acme", await packageOf()));
+  writeFileSync(artifactFile(dir, stored.emitted), "export default evil;");
+  await assert.rejects(registry.load(stored), /holds other bytes than were admitted/);
+});
+
+test("an artifact that is gone is refused with its digest", async () => {
+  const dir = scratch();
+  const registry = await openRegistry(dir);
+  const stored = await published(registry.put("acme", await packageOf()));
+  await registry.delete(stored);
+  await assert.rejects(registry.load(stored), new RegExp(`${stored.emitted} cannot be read`));
+});
+
+test("a write that was interrupted leaves nothing behind after the next start", async () => {
+  const dir = scratch();
+  await openRegistry(dir);
+  writeFileSync(join(dir, "sha256", ".tmp-half"), "half");
+  await openRegistry(dir);
+  assert.deepEqual(readdirSync(join(dir, "sha256")), []);
+});
+
+test("deleting removes the bytes, unless another workspace has the same package", async () => {
+  const dir = scratch();
+  const registry = await openRegistry(dir);
+  const bytes = await packageOf();
+  const acme = await published(registry.put("acme", bytes));
+  const other = await published(registry.put("other", bytes));
+  await registry.delete(acme);
+  assert.equal(registry.get("acme", acme.id), undefined);
+  assert.equal(Buffer.from(await registry.load(other)).toString(), SOURCE);
+  await registry.delete(other);
+  assert.deepEqual(readdirSync(join(dir, "sha256")), []);
+  assert.deepEqual((await openRegistry(dir)).list("other"), []);
+});
+
+test("what the forge refuses is not kept, and every reason is told", async () => {
+  const dir = scratch();
+  const registry = await openRegistry(dir, async () => ({
+    ok: false,
+    reasons: ["no export 'access'", "imports env.x"],
+  }));
+  const result = await registry.put("acme", await packageOf());
+  assert.equal(result.kind, "refused");
+  assert.deepEqual(result.kind === "refused" && result.violations.map(({ message }) => message), [
+    "no export 'access'",
+    "imports env.x",
+  ]);
+  assert.deepEqual(readdirSync(join(dir, "sha256")), []);
+  assert.deepEqual(registry.list("acme"), []);
+});
+
+test("a busy forge is told apart from a refusal, and the upload can be repeated", async () => {
+  let busy = true;
+  const registry = await openRegistry(scratch(), async (input) =>
+    busy ? { ok: false, busy: true } : admit(input),
+  );
+  assert.equal((await registry.put("acme", await packageOf())).kind, "busy");
+  busy = false;
+  assert.equal((await registry.put("acme", await packageOf())).kind, "created");
+});
+
+test("a forge that throws fails its upload and none after it", async () => {
+  let broken = true;
+  const registry = await openRegistry(scratch(), async (input) => {
+    if (broken) throw new Error("forge died");
+    return admit(input);
+  });
+  await assert.rejects(registry.put("acme", await packageOf()), /forge died/);
+  broken = false;
+  assert.equal((await registry.put("acme", await packageOf())).kind, "created");
+});
+
+test("an index that is damaged stops the start with the file's name and what to do", async () => {
+  const dir = scratch();
+  await published((await openRegistry(dir)).put("acme", await packageOf()));
+  const index = readFileSync(join(dir, "index.json"), "utf8");
+  for (const [text, reason] of [
+    ["{", /index\.json: is not JSON; restore the file/],
+    ["{}", /is not a registry index/],
+    [index.replace("sha256:", "sha1:"), /packages\[0\] has no digests/],
+    [index.replace('"access"', '"boot"'), /packages\[0\]\.manifest: phases/],
+  ] as const) {
+    writeFileSync(join(dir, "index.json"), text);
+    await assert.rejects(openRegistry(dir), reason);
+  }
+});
+
+test("a plugin entity finds its workspace's packages, and nobody else's", async () => {
+  const registry = await openRegistry(scratch());
+  const stored = await published(registry.put("acme", await packageOf()));
+  const cases: [name: string, workspace: string, found: boolean, message?: RegExp][] = [
+    ["header-stamp@1.2.0", "acme", true],
+    ["acme/header-stamp@1.2.0", "acme", true],
+    ["acme/header-stamp@1.2.0", "default", true],
+    [
+      "acme/header-stamp@1.2.0",
+      "other",
+      false,
+      /no plugin package 'header-stamp@1\.2\.0' in what is shared to workspace 'other'/,
+    ],
+    ["acme/nothing@1.0.0", "other", false, /in what is shared to workspace 'other'; publish/],
+    ["header-stamp@1.2.0", "other", false, /in workspace 'other'; publish it first/],
+    ["header-stamp@2.0.0", "acme", false, /in workspace 'acme'; it has version 1\.2\.0; publish/],
+    ["header-stamp", "acme", false],
+  ];
+  for (const [name, workspace, found, message] of cases) {
+    const result = registry.find(name, workspace);
+    if (found) assert.equal(result, stored);
+    else assert.match("missing" in result ? result.missing : "", message ?? /./);
+  }
+  assert.equal(cataloguePlugin(stored).name, "header-stamp");
+  assert.deepEqual(registry.names("acme"), ["header-stamp@1.2.0"]);
+});
