@@ -4,12 +4,14 @@
  */
 import type { ConfigOf, Field } from "@gatehouse/sdk";
 import { consumerSchema, keyauthCredentialSchema } from "./consumers.ts";
+import { NOT_SERVED } from "./not-served.ts";
 import { pluginSchema } from "./plugins.ts";
 import { routeSchema } from "./routes.ts";
 import { expandServiceUrl, serviceSchema } from "./services.ts";
 import { alignHashing, normalizeTarget, targetSchema, upstreamSchema } from "./upstreams.ts";
 import { workspaceSchema } from "./workspaces.ts";
 
+export { OwnedHosts } from "./hosts.ts";
 export {
   type CataloguePlugin,
   type PluginCatalogue,
@@ -35,6 +37,8 @@ export interface EntityType {
   readonly shorthands?: Readonly<Record<string, (value: unknown) => Record<string, unknown> | string>>;
   /** Brings the given fields into the form in which they are kept, before validation. Edits in place. */
   readonly normalize?: (input: Record<string, unknown>) => void;
+  /** What a sound entity asks for and this version does not do: by dotted field, why not. */
+  readonly notServed?: (entity: Record<string, unknown>) => Readonly<Record<string, string>>;
   /** `created_at` and `updated_at` keep milliseconds as a fraction. */
   readonly fractionalTime?: boolean;
 }
@@ -51,7 +55,16 @@ function entity<N extends EntityName>(
   for (const [field, { type, reference }] of Object.entries(schema.fields ?? {})) {
     if (type === "foreign" && reference !== undefined) foreignKeys[field] = reference;
   }
-  return { name, singular, collection, endpointKey, schema, foreignKeys, ...extra };
+  return {
+    name,
+    singular,
+    collection,
+    endpointKey,
+    schema,
+    foreignKeys,
+    notServed: NOT_SERVED[name],
+    ...extra,
+  };
 }
 
 /** Parents before children: the order in which a file is loaded and the Admin API lists collections. */

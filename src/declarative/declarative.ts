@@ -1,0 +1,344 @@
+/**
+ * Loads a configuration in Kong's declarative format 3.0, YAML or JSON, and says everything that is wrong with
+ * it at once. Nothing is loaded from a configuration with a fault in it.
+ *
+ * read (text → values) → gather (values → entities) → validate each → resolve among them → seal (ids, hash).
+ */
+import { randomInt } from "node:crypto";
+import { type Field, isObject, type Violation, validate } from "@gatehouse/sdk";
+import { RE2JS } from "re2js";
+import {
+  DEFAULT_WORKSPACE,
+  DEFAULT_WORKSPACE_ID,
+  EMPTY_HASH,
+  ENTITIES,
+  ENTITY_NAMES,
+  type EntityName,
+  type EntityType,
+  type GatewayConfig,
+  OwnedHosts,
+  type PluginCatalogue,
+} from "../entities/entities.ts";
+import { isUuid } from "../entities/fields.ts";
+import { readDocument } from "./document.ts";
+import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
+import type { ConfigError } from "./errors.ts";
+import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./gather.ts";
+import { canonicalJson, contentHash, entityId } from "./identity.ts";
+import { nearest } from "./nearest.ts";
+import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
+
+export { type ConfigError, formatConfigErrors, toFields } from "./errors.ts";
+
+export interface LoadOptions {
+  /** Name of the file, for messages. */
+  file?: string;
+  plugins: PluginCatalogue;
+  /** Milliseconds since the epoch that `created_at` and `updated_at` get. Default: now. */
+  now?: number;
+}
+
+export type Loaded =
+  | { readonly ok: true; readonly config: GatewayConfig }
+  | { readonly ok: false; readonly errors: readonly ConfigError[] };
+
+export const FORMAT_VERSION = "3.0";
+const META = ["_format_version", "_transform", "_comment", "_ignore"];
+
+/** What a configuration holds before anything is written: the default workspace. */
+export function emptyConfig(now = Date.now()): GatewayConfig {
+  const config = blank();
+  config.workspaces.push(defaultWorkspace(now) as never);
+  return config;
+}
+
+function blank(): GatewayConfig {
+  const lists = Object.fromEntries(ENTITY_NAMES.map((name) => [name, []]));
+  return { hash: EMPTY_HASH, ...lists } as unknown as GatewayConfig;
+}
+
+function defaultWorkspace(now: number): Record<string, unknown> {
+  const seconds = Math.floor(now / 1000);
+  return {
+    ...(validate(ENTITIES.workspaces.schema, { name: DEFAULT_WORKSPACE }).value as object),
+    id: DEFAULT_WORKSPACE_ID,
+    created_at: seconds,
+    updated_at: seconds,
+    ws_id: DEFAULT_WORKSPACE_ID,
+  };
+}
+
+/** Loads a configuration from its text. Never throws for what the text says. */
+export function loadDeclarative(text: string, options: LoadOptions): Loaded {
+  const file = options.file ?? null;
+  const document = readDocument(text);
+  if (!document.ok) {
+    const errors = document.faults.map(({ line, column, message }) => ({
+      file,
+      line,
+      column,
+      entity: null,
+      name: null,
+      workspace: null,
+      field: "",
+      path: [],
+      message,
+      hint: null,
+    }));
+    return { ok: false, errors };
+  }
+  const faults = new Faults(file, document.locate);
+  const drafts = new Loader(options.plugins, faults).load(document.value);
+  if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
+  return { ok: true, config: seal(drafts, options.now ?? Date.now()) };
+}
+
+type WorkspaceScope = Scope & { readonly draft: Draft };
+
+class Loader {
+  readonly #plugins: PluginCatalogue;
+  readonly #faults: Faults;
+  readonly #gatherer: Gatherer;
+  readonly #directory: Directory;
+  /** Workspaces themselves are the operator's, as are top-level entities. */
+  readonly #top = newScope(DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID, []);
+  /** The schemas may be a stranger's, and so their patterns: they run in linear time. */
+  readonly #patterns = new Map<string, { test(text: string): boolean }>();
+
+  constructor(plugins: PluginCatalogue, faults: Faults) {
+    this.#plugins = plugins;
+    this.#faults = faults;
+    this.#gatherer = new Gatherer(faults);
+    this.#directory = new Directory(faults);
+  }
+
+  load(top: unknown): Draft[] {
+    if (!isObject(top)) {
+      this.#faults.document([], `expected a map with _format_version: "${FORMAT_VERSION}" and entities`);
+      return [];
+    }
+    this.#checkMeta(top);
+    this.#collections(top, [], this.#top, [...META, "workspaces"]);
+    const workspaces = this.#workspaces(top.workspaces);
+    const { drafts } = this.#gatherer;
+    for (const draft of drafts) this.#directory.add(draft);
+    for (const draft of drafts) this.#validate(draft);
+    for (const draft of drafts) this.#directory.resolve(draft);
+    for (const draft of drafts) this.#directory.checkCacheKey(draft);
+    this.#checkTogether(drafts, workspaces);
+    return [...workspaces.map(({ draft }) => draft), ...drafts];
+  }
+
+  #checkMeta(top: Record<string, unknown>): void {
+    const version = top._format_version;
+    if (version === undefined || version === null)
+      this.#faults.document(["_format_version"], "required field missing", `write _format_version: "3.0"`);
+    else if (typeof version !== "string")
+      this.#faults.document(
+        ["_format_version"],
+        "expected a string",
+        `write _format_version: "3.0", in quotes`,
+      );
+    else if (version !== FORMAT_VERSION) {
+      const hint = ["1.1", "2.1"].includes(version)
+        ? "Kong's older formats are not read; 'deck file convert' turns them into 3.0"
+        : null;
+      this.#faults.document(["_format_version"], `expected one of: ${FORMAT_VERSION}`, hint);
+    }
+    if (Object.hasOwn(top, "_transform") && top._transform !== null && typeof top._transform !== "boolean")
+      this.#faults.document(["_transform"], "expected a boolean");
+    checkRemarks(top, [], this.#faults);
+  }
+
+  /** The collections of the document or of a workspace, and whatever else is written there. */
+  #collections(node: Record<string, unknown>, path: Path, scope: Scope, others: readonly string[]): void {
+    for (const key of Object.keys(node)) {
+      const name = COLLECTIONS.find((each) => each === key);
+      if (name) this.#gatherer.collection(ENTITIES[name], node[key], [...path, key], scope, null);
+      else if (!others.includes(key))
+        this.#faults.document(
+          [...path, key],
+          "unknown field",
+          suggest(key, [...COLLECTIONS, ...others]),
+          true,
+        );
+    }
+  }
+
+  #workspaces(list: unknown): WorkspaceScope[] {
+    if (list === undefined || list === null) return [];
+    if (!Array.isArray(list)) {
+      this.#faults.document(["workspaces"], "expected an array");
+      return [];
+    }
+    const scopes: WorkspaceScope[] = [];
+    list.forEach((node, i) => {
+      const path = ["workspaces", i];
+      if (!isObject(node)) this.#faults.document(path, "expected a record");
+      else scopes.push(this.#workspace(node, path));
+    });
+    checkHostOwners(scopes, this.#faults);
+    return scopes;
+  }
+
+  #workspace(node: Record<string, unknown>, path: Path): WorkspaceScope {
+    const type = ENTITIES.workspaces;
+    const input: Record<string, unknown> = {};
+    const entities: Record<string, unknown> = {};
+    for (const key of Object.keys(node)) {
+      if ((COLLECTIONS as readonly string[]).includes(key)) entities[key] = node[key];
+      else if (key !== "_comment" && key !== "_ignore") input[key] = node[key];
+    }
+    checkRemarks(node, path, this.#faults);
+    const name = typeof input.name === "string" ? input.name : "";
+    const id = typeof input.id === "string" && isUuid(input.id) ? input.id : entityId(type.name, name);
+    const common = { expanded: {}, references: {}, parents: {}, id, value: {}, sound: false };
+    const draft: Draft = { type, scope: this.#top, path, input, ...common };
+    this.#validate(draft);
+    if (name === DEFAULT_WORKSPACE || id === DEFAULT_WORKSPACE_ID)
+      this.#faults.entity(
+        draft,
+        [name === DEFAULT_WORKSPACE ? "name" : "id"],
+        `uniqueness violation: 'workspaces' entity with name set to '${DEFAULT_WORKSPACE}' already declared`,
+        "entities of the default workspace stand at the top level",
+      );
+    else this.#directory.add(draft);
+    const scope = newScope(name, id, (draft.sound ? draft.value.hosts : []) as string[]);
+    this.#collections(entities, path, scope, []);
+    return { ...scope, draft };
+  }
+
+  #validate(draft: Draft): void {
+    const { type, input, references, parents } = draft;
+    const candidate = { ...input };
+    for (const field of Object.keys(references)) candidate[field] = { id: "" };
+    for (const field of Object.keys(parents)) candidate[field] = { id: "" };
+    const { value, violations } = validate(type.schema as Field<Record<string, unknown>>, candidate);
+    draft.value = value;
+    draft.sound = violations.length === 0;
+    for (const violation of violations) this.#violation(draft, violation, type.schema, []);
+    if (type.name === "plugins") this.#plugin(draft);
+    if (!draft.sound) return;
+    for (const [field, message] of Object.entries(type.notServed?.(value) ?? {}))
+      this.#faults.entity(draft, field.split("."), message);
+  }
+
+  #violation(draft: Draft, { path, message }: Violation, schema: Field, prefix: Path): void {
+    const last = path.at(-1);
+    // A broken shorthand is reported itself.
+    if (message === "required field missing" && draft.expanded[String(path[0])]) return;
+    const unknown = message === "unknown field" && typeof last === "string";
+    const hint = unknown ? suggest(last, namesAt(draft.type, schema, path.slice(0, -1), prefix)) : null;
+    this.#faults.entity(draft, [...prefix, ...path], message, hint, unknown);
+  }
+
+  #plugin(draft: Draft): void {
+    const { name } = draft.input;
+    if (typeof name !== "string" || name === "") return;
+    const found = this.#plugins.find(name, draft.scope.name);
+    if ("missing" in found) {
+      const near = nearest(name, this.#plugins.names?.(draft.scope.name) ?? []);
+      const standard = `plugin '${name}' not enabled; add it to the 'plugins' configuration property`;
+      const hint = near === null ? null : `did you mean '${near}'?`;
+      this.#faults.entity(draft, ["name"], found.missing || standard, hint);
+      draft.sound = false;
+      return;
+    }
+    draft.plugin = found;
+    const compile = (pattern: string) => this.#compile(pattern);
+    const config = draft.input.config ?? {};
+    const { value, violations } = validate(found.schema, config, { compile });
+    for (const violation of violations) this.#violation(draft, violation, found.schema, ["config"]);
+    if (violations.length > 0) draft.sound = false;
+    else draft.value.config = value;
+    for (const field of found.forbids ?? []) {
+      if (Object.hasOwn(draft.references, field) || Object.hasOwn(draft.parents, field))
+        this.#faults.entity(
+          draft,
+          [field],
+          "value must be null",
+          `plugin '${name}' cannot be scoped by ${field}`,
+        );
+    }
+  }
+
+  #compile(pattern: string): { test(text: string): boolean } {
+    let known = this.#patterns.get(pattern);
+    if (!known) {
+      const regexp = RE2JS.compile(pattern);
+      known = { test: (text) => regexp.matcher(text).find() };
+      this.#patterns.set(pattern, known);
+    }
+    return known;
+  }
+
+  #checkTogether(drafts: readonly Draft[], workspaces: readonly WorkspaceScope[]): void {
+    const owners = new Set(workspaces.filter(({ draft }) => draft.sound).map(({ name }) => name));
+    const routes = new Map<string, Draft>();
+    const routesOf = new Map<string, Draft[]>();
+    for (const draft of drafts) {
+      if (draft.type.name !== "routes" || !draft.sound) continue;
+      if (owners.has(draft.scope.name)) checkOwnership(draft, this.#faults);
+      routes.set(draft.id, draft);
+      const service = (draft.value.service as { id: string } | null)?.id;
+      if (service === undefined) continue;
+      const siblings = routesOf.get(service);
+      if (siblings) siblings.push(draft);
+      else routesOf.set(service, [draft]);
+    }
+    for (const draft of drafts) {
+      if (draft.type.name === "plugins" && draft.sound)
+        checkPluginProtocols(draft, routes, routesOf, this.#faults);
+    }
+  }
+}
+
+function newScope(name: string, id: string, hosts: readonly string[]): Scope {
+  return { name, id, hosts, owned: new OwnedHosts(hosts), byKey: new Map() };
+}
+
+/** The names that may stand where an unknown one was found. */
+function namesAt(type: EntityType, schema: Field, path: Path, prefix: Path): string[] {
+  if (path.length === 0 && prefix.length === 0) {
+    const names = writableNames(type);
+    return type.name === "workspaces" ? [...names, ...COLLECTIONS] : names;
+  }
+  let at: Field | undefined = schema;
+  for (const step of path) {
+    const inside: Field | undefined = at?.elements ?? at?.values ?? at?.fields?.[step];
+    at = inside;
+  }
+  return Object.keys(at?.fields ?? {});
+}
+
+const KEY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/** What the gateway makes up when a field is absent. */
+function generate(field: string): string {
+  if (field !== "key") throw new Error(`nothing is made up for '${field}'`);
+  return Array.from({ length: 32 }, () => KEY_ALPHABET[randomInt(KEY_ALPHABET.length)]).join("");
+}
+
+/** Sound drafts to the configuration: ids, times, what is made up, and the hash of the content. */
+function seal(drafts: readonly Draft[], now: number): GatewayConfig {
+  const config = blank();
+  const lists = config as unknown as Record<EntityName, unknown[]>;
+  lists.workspaces.push(defaultWorkspace(now));
+  const contents: string[] = [];
+  for (const draft of drafts) {
+    const { type, value, scope, id } = draft;
+    const entity = { ...value, id, ws_id: type.name === "workspaces" ? id : scope.id } as Record<
+      string,
+      unknown
+    >;
+    contents.push(`${type.name} ${canonicalJson(entity)}`);
+    const time = type.fractionalTime ? now / 1000 : Math.floor(now / 1000);
+    for (const field of ["created_at", "updated_at"]) if (entity[field] === null) entity[field] = time;
+    for (const [field, { auto, required }] of Object.entries(type.schema.fields ?? {}))
+      if (auto && required && entity[field] === null) entity[field] = generate(field);
+    lists[type.name].push(entity);
+  }
+  // Neither the order of entities nor the time of loading changes what a configuration means.
+  if (contents.length > 0) config.hash = contentHash(contents.sort());
+  return config;
+}

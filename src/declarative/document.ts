@@ -1,0 +1,244 @@
+/**
+ * Reads the text of a configuration, YAML or JSON (which is YAML), into plain values, and finds the place in
+ * the text of whatever is wrong with them later.
+ *
+ * The text is hostile: sizes, depth and the growth through aliases are bounded before anything walks the
+ * values, keys are looked up in our own tables (the library's check for duplicate keys and its resolution of
+ * aliases are quadratic), and `__proto__` is no key.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Pair,
+  parseDocument,
+  type YAMLMap,
+} from "yaml";
+
+export interface Place {
+  /** Both count from 1. */
+  line: number;
+  column: number;
+}
+
+export interface DocumentFault extends Place {
+  message: string;
+}
+
+export type ReadDocument =
+  | {
+      readonly ok: true;
+      readonly value: unknown;
+      /** Where a path leads: the value, or the key if that is what is wrong; else the nearest thing above. */
+      locate(path: readonly (string | number)[], atKey: boolean): Place;
+    }
+  | { readonly ok: false; readonly faults: readonly DocumentFault[] };
+
+export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
+/** Levels of nesting. A workspace's service's route's plugin's config starts at level 9. */
+export const MAX_DEPTH = 64;
+/** Values in a document, those that aliases repeat included. */
+export const MAX_VALUES = 10_000_000;
+/** Syntax errors follow from one another: more of them help nobody. */
+const MAX_FAULTS = 20;
+
+export function readDocument(text: string): ReadDocument {
+  if (Buffer.byteLength(text) > MAX_DOCUMENT_BYTES) {
+    const limit = MAX_DOCUMENT_BYTES / 1024 / 1024;
+    return fault(1, 1, `the document is larger than ${limit} MiB`);
+  }
+  const lines = new LineCounter();
+  let document: Document.Parsed;
+  try {
+    document = parseDocument(text, {
+      lineCounter: lines,
+      uniqueKeys: false,
+      prettyErrors: false,
+      stringKeys: false,
+      logLevel: "silent",
+    });
+  } catch (error) {
+    // The library composes recursively; nesting beyond its stack ends here.
+    if (error instanceof RangeError) return fault(1, 1, `nested deeper than ${MAX_DEPTH} levels`);
+    throw error;
+  }
+  const syntax = [...document.errors, ...document.warnings].slice(0, MAX_FAULTS);
+  if (syntax.length > 0) {
+    return {
+      ok: false,
+      faults: syntax.map(({ pos, message }) => ({ ...placeAt(lines, pos[0]), message: firstLine(message) })),
+    };
+  }
+  const reader = new Reader(lines);
+  const value = reader.read(document.contents, 0);
+  if (reader.faults.length > 0) return { ok: false, faults: reader.faults };
+  const locator = new Locator(document, reader.anchors, lines);
+  return { ok: true, value, locate: (path, atKey) => locator.locate(path, atKey) };
+}
+
+function fault(line: number, column: number, message: string): ReadDocument {
+  return { ok: false, faults: [{ line, column, message }] };
+}
+
+function firstLine(message: string): string {
+  return message.split("\n", 1)[0]!;
+}
+
+function placeAt(lines: LineCounter, offset: number): Place {
+  const { line, col } = lines.linePos(offset);
+  return { line: Math.max(line, 1), column: Math.max(col, 1) };
+}
+
+function offsetOf(node: unknown): number {
+  const range = (node as { range?: readonly number[] | null } | null)?.range;
+  return range?.[0] ?? 0;
+}
+
+function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.value === "<<" && key.type === "PLAIN";
+}
+
+/** Nodes to plain values. What an alias repeats is shared, and counted as if it were not. */
+class Reader {
+  readonly faults: DocumentFault[] = [];
+  /** What each alias stands for; an anchor may be given again, so the alias decides and not the name. */
+  readonly anchors = new Map<unknown, unknown>();
+  readonly #named = new Map<string, { node: unknown; value: unknown; size: number }>();
+  readonly #lines: LineCounter;
+  #values = 0;
+
+  constructor(lines: LineCounter) {
+    this.#lines = lines;
+  }
+
+  read(node: unknown, depth: number): unknown {
+    if (this.#values > MAX_VALUES) return undefined;
+    const before = this.#values;
+    if (depth > MAX_DEPTH) return this.#wrong(node, `nested deeper than ${MAX_DEPTH} levels`);
+    if (++this.#values > MAX_VALUES)
+      return this.#wrong(node, `more than ${MAX_VALUES} values, those that aliases repeat included`);
+    if (isAlias(node)) return this.#alias(node, node.source);
+    const value = this.#plain(node, depth);
+    const anchor = (node as { anchor?: string } | null)?.anchor;
+    if (anchor !== undefined) this.#named.set(anchor, { node, value, size: this.#values - before });
+    return value;
+  }
+
+  #plain(node: unknown, depth: number): unknown {
+    if (node === null || node === undefined) return null;
+    if (isScalar(node)) {
+      const { value } = node;
+      if (typeof value === "bigint") return Number(value);
+      return value === undefined ? null : value;
+    }
+    if (isSeq(node)) return node.items.map((item) => this.read(item, depth + 1));
+    if (isMap(node)) return this.#map(node, depth);
+    return this.#wrong(node, "expected a map, a list or a scalar");
+  }
+
+  #alias(node: unknown, name: string): unknown {
+    const found = this.#named.get(name);
+    if (!found) return this.#wrong(node, `no anchor '&${name}' is complete before this alias`);
+    this.anchors.set(node, found.node);
+    this.#values += found.size;
+    if (this.#values > MAX_VALUES)
+      return this.#wrong(node, `more than ${MAX_VALUES} values, those that aliases repeat included`);
+    return found.value;
+  }
+
+  #map(node: YAMLMap, depth: number): Record<string, unknown> {
+    const out: Record<string, unknown> = {};
+    let merges: unknown[] | undefined;
+    for (const pair of node.items) {
+      if (isMergeKey(pair.key)) {
+        const given = this.read(pair.value, depth + 1);
+        const list = Array.isArray(given) ? given : [given];
+        if (list.some((part) => typeof part !== "object" || part === null || Array.isArray(part)))
+          this.#wrong(pair.value, "'<<' takes a map or a list of maps");
+        else merges = [...(merges ?? []), ...list];
+        continue;
+      }
+      const key = this.#key(pair);
+      if (key === undefined) continue;
+      if (Object.hasOwn(out, key)) this.#wrong(pair.key, `key '${key}' is given twice`);
+      out[key] = this.read(pair.value, depth + 1);
+    }
+    for (const part of merges ?? []) {
+      for (const [key, value] of Object.entries(part as object))
+        if (!Object.hasOwn(out, key)) out[key] = value;
+    }
+    return out;
+  }
+
+  #key(pair: Pair): string | undefined {
+    const { key } = pair;
+    const scalar = isScalar(key) ? key.value : undefined;
+    if (typeof scalar !== "string" && typeof scalar !== "number" && typeof scalar !== "boolean")
+      return this.#wrong(key ?? pair.value, "a key must be a string");
+    if (scalar === "__proto__") return this.#wrong(key, "'__proto__' is not allowed as a key");
+    return String(scalar);
+  }
+
+  #wrong(node: unknown, message: string): undefined {
+    if (this.faults.length < MAX_FAULTS)
+      this.faults.push({ ...placeAt(this.#lines, offsetOf(node)), message });
+    return undefined;
+  }
+}
+
+/** Paths back to places. Maps are indexed on first use: a hostile file has many faults in one map. */
+class Locator {
+  readonly #root: unknown;
+  readonly #anchors: ReadonlyMap<unknown, unknown>;
+  readonly #lines: LineCounter;
+  readonly #indexes = new Map<YAMLMap, Map<string, Pair>>();
+
+  constructor(document: Document.Parsed, anchors: ReadonlyMap<unknown, unknown>, lines: LineCounter) {
+    this.#root = document.contents;
+    this.#anchors = anchors;
+    this.#lines = lines;
+  }
+
+  locate(path: readonly (string | number)[], atKey: boolean): Place {
+    let node = this.#root;
+    let offset = offsetOf(node);
+    for (const [i, step] of path.entries()) {
+      node = this.#anchors.get(node) ?? node;
+      if (isSeq(node) && typeof step === "number") {
+        const next = node.items[step];
+        if (next === undefined) break;
+        node = next;
+        offset = offsetOf(node);
+        continue;
+      }
+      const pair = isMap(node) ? this.#pair(node, String(step), 0) : undefined;
+      if (!pair) break;
+      const last = i === path.length - 1;
+      offset = offsetOf((last && atKey) || pair.value === null ? pair.key : pair.value);
+      node = pair.value;
+    }
+    return placeAt(this.#lines, offset);
+  }
+
+  #pair(map: YAMLMap, key: string, depth: number): Pair | undefined {
+    let index = this.#indexes.get(map);
+    if (!index) {
+      index = new Map();
+      for (const pair of map.items) if (isScalar(pair.key)) index.set(String(pair.key.value), pair);
+      this.#indexes.set(map, index);
+    }
+    const own = index.get(key);
+    const merge = index.get("<<");
+    if (own || !merge || depth > MAX_DEPTH) return own;
+    const given = this.#anchors.get(merge.value) ?? merge.value;
+    for (const part of isSeq(given) ? given.items : [given]) {
+      const from = this.#anchors.get(part) ?? part;
+      const pair = isMap(from) ? this.#pair(from, key, depth + 1) : undefined;
+      if (pair) return pair;
+    }
+    return undefined;
+  }
+}

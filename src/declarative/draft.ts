@@ -1,0 +1,103 @@
+/** What loading passes from step to step: entities on their way from a file to a configuration. */
+import type { CataloguePlugin, EntityName, EntityType, OwnedHosts } from "../entities/entities.ts";
+import type { Place } from "./document.ts";
+import { type ConfigError, fieldName } from "./errors.ts";
+
+export type Path = readonly (string | number)[];
+
+/** A workspace while its entities are gathered. */
+export interface Scope {
+  readonly name: string;
+  readonly id: string;
+  readonly owned: OwnedHosts;
+  readonly hosts: readonly string[];
+  /** Entities by endpoint key: references look here, so they never leave the workspace. */
+  readonly byKey: Map<EntityName, Map<string, Draft>>;
+}
+
+/** An entity as it was found, and later as it is kept. */
+export interface Draft {
+  readonly type: EntityType;
+  readonly scope: Scope;
+  /** From the top of the document. */
+  readonly path: Path;
+  /** Own fields only: shorthands expanded, references taken out, nested entities gathered apart. */
+  readonly input: Record<string, unknown>;
+  /** Fields of the input that a shorthand stands for: errors in them point at the shorthand. */
+  readonly expanded: Readonly<Record<string, string>>;
+  /** Foreign fields as text, to be resolved. */
+  readonly references: Readonly<Record<string, string>>;
+  /** The entity that it is nested in, by foreign field. */
+  readonly parents: Readonly<Record<string, Draft>>;
+  readonly id: string;
+  /** With defaults; complete once `sound`. */
+  value: Record<string, unknown>;
+  sound: boolean;
+  plugin?: CataloguePlugin;
+}
+
+/** Gathers faults, each with its place. */
+export class Faults {
+  readonly list: ConfigError[] = [];
+  readonly #file: string | null;
+  readonly #locate: (path: Path, atKey: boolean) => Place;
+
+  constructor(file: string | null, locate: (path: Path, atKey: boolean) => Place) {
+    this.#file = file;
+    this.#locate = locate;
+  }
+
+  /** Something wrong with the document, outside of any entity. */
+  document(path: Path, message: string, hint: string | null = null, atKey = false): void {
+    const place = this.#locate(path, atKey);
+    this.list.push({
+      file: this.#file,
+      ...place,
+      entity: null,
+      name: null,
+      workspace: null,
+      field: fieldName(path),
+      path,
+      message,
+      hint,
+    });
+  }
+
+  entity(draft: Draft, field: Path, message: string, hint: string | null = null, atKey = false): void {
+    const first = field[0];
+    const shorthand = typeof first === "string" ? draft.expanded[first] : undefined;
+    const at = shorthand === undefined ? field : [shorthand];
+    const place = this.#locate([...draft.path, ...at], atKey);
+    this.list.push({
+      file: this.#file,
+      ...place,
+      entity: draft.type.singular,
+      name: draftName(draft),
+      workspace: draft.scope.name,
+      field: fieldName(at),
+      path: [...draft.path, ...at],
+      message,
+      hint,
+    });
+  }
+
+  /** Line of something, for messages that point to it. */
+  line(path: Path): number {
+    return this.#locate(path, false).line;
+  }
+
+  /** In the order of the document. */
+  sorted(): ConfigError[] {
+    return this.list.sort((a, b) => a.line - b.line || a.column - b.column);
+  }
+}
+
+/** What people call it: its name, or the plugin's name, or its explicit id. Never a secret such as a key. */
+export function draftName({ type, input }: Draft): string | null {
+  const keys = type.name === "keyauth_credentials" ? ["id"] : [type.endpointKey, "name", "custom_id", "id"];
+  for (const key of keys) {
+    const value = input[key];
+    if (typeof value === "string" && value !== "") return value;
+  }
+  return null;
+}

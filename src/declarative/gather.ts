@@ -1,0 +1,205 @@
+/**
+ * Takes a document apart into entities: top-level collections and those nested under their parents, each with
+ * its workspace, its references and its id. What a field means is left to the schemas.
+ */
+import { isObject } from "@gatehouse/sdk";
+import { ENTITIES, ENTITY_NAMES, type EntityName, type EntityType } from "../entities/entities.ts";
+import { isUuid } from "../entities/fields.ts";
+import { DEFAULT_WORKSPACE_ID } from "../entities/workspaces.ts";
+import type { Draft, Faults, Path, Scope } from "./draft.ts";
+import { canonicalJson, entityId } from "./identity.ts";
+import { nearest } from "./nearest.ts";
+
+interface Nesting {
+  readonly type: EntityType;
+  /** The child's field that points to the parent. */
+  readonly foreignKey: string;
+}
+
+/** What may be nested under an entity of each collection, by key. */
+const CHILDREN: ReadonlyMap<EntityName, ReadonlyMap<string, Nesting>> = new Map(
+  ENTITY_NAMES.map((parent) => [
+    parent,
+    new Map(
+      ENTITY_NAMES.flatMap((child) => {
+        const type = ENTITIES[child];
+        const foreignKey = Object.keys(type.foreignKeys).find((field) => type.foreignKeys[field] === parent);
+        return foreignKey === undefined ? [] : [[child as string, { type, foreignKey }] as const];
+      }),
+    ),
+  ]),
+);
+
+/** Collections that stand at the top of a document or of a workspace. */
+export const COLLECTIONS: readonly EntityName[] = ENTITY_NAMES.filter((name) => name !== "workspaces");
+
+/** Every name that may be written in an entity: its fields, shorthands and nested collections. */
+export function writableNames(type: EntityType): string[] {
+  return [
+    ...Object.keys(type.schema.fields ?? {}),
+    ...Object.keys(type.shorthands ?? {}),
+    ...(CHILDREN.get(type.name)?.keys() ?? []),
+    "_comment",
+    "_ignore",
+  ];
+}
+
+/** `_comment` and `_ignore`, which every level accepts. */
+export function checkRemarks(node: Record<string, unknown>, path: Path, faults: Faults): void {
+  if (Object.hasOwn(node, "_comment") && node._comment !== null && typeof node._comment !== "string")
+    faults.document([...path, "_comment"], "expected a string");
+  if (Object.hasOwn(node, "_ignore") && node._ignore !== null && !Array.isArray(node._ignore))
+    faults.document([...path, "_ignore"], "expected an array");
+}
+
+export class Gatherer {
+  readonly drafts: Draft[] = [];
+  readonly #faults: Faults;
+  /** How often the same content was seen, so that twins get different ids. */
+  readonly #twins = new Map<string, number>();
+
+  constructor(faults: Faults) {
+    this.#faults = faults;
+  }
+
+  /** The entities of one collection. `path` leads to the list. */
+  collection(type: EntityType, list: unknown, path: Path, scope: Scope, parent: Draft | null): void {
+    if (list === null) return;
+    if (!Array.isArray(list)) {
+      this.#faults.document(path, "expected an array");
+      return;
+    }
+    list.forEach((item, i) => {
+      const at = [...path, i];
+      if (isObject(item)) this.#entity(type, item, at, scope, parent);
+      else this.#faults.document(at, "expected a record");
+    });
+  }
+
+  #entity(
+    type: EntityType,
+    node: Record<string, unknown>,
+    path: Path,
+    scope: Scope,
+    parent: Draft | null,
+  ): void {
+    const children = CHILDREN.get(type.name)!;
+    const input: Record<string, unknown> = {};
+    const references: Record<string, string> = {};
+    const parents: Record<string, Draft> = {};
+    const nested: Nesting[] = [];
+    const late: [field: Path, message: string, hint: string | null][] = [];
+    const expanded: Record<string, string> = {};
+    const parentKey = parent && CHILDREN.get(parent.type.name)?.get(type.name)?.foreignKey;
+    if (parent && parentKey) parents[parentKey] = parent;
+
+    for (const key of Object.keys(node)) {
+      const value = node[key];
+      const child = children.get(key);
+      if (key === "_comment" || key === "_ignore") continue;
+      if (child) nested.push(child);
+      else if (Object.hasOwn(type.foreignKeys, key)) {
+        if (value === null) continue;
+        if (key === parentKey)
+          late.push([[key], "value must be null", `the ${parent!.type.singular} above it is meant already`]);
+        else if (typeof value === "string") references[key] = value;
+        else
+          late.push([
+            [key],
+            "expected a string",
+            `write the id or the name of one of '${type.foreignKeys[key]}'`,
+          ]);
+      } else if (type.shorthands && Object.hasOwn(type.shorthands, key)) {
+        const fields = type.shorthands[key]!(value);
+        if (typeof fields === "string") {
+          late.push([[key], fields, null]);
+          // The fields it stands for are not missing as well.
+          expanded.host = key;
+        } else
+          for (const [field, part] of Object.entries(fields)) {
+            // A field that is written out wins over the shorthand.
+            if (Object.hasOwn(node, field)) continue;
+            input[field] = part;
+            expanded[field] = key;
+          }
+      } else input[key] = value;
+    }
+
+    const id = this.#id(type, input, references, scope, parent, parentKey ?? null);
+    type.normalize?.(input);
+    const draft: Draft = {
+      type,
+      scope,
+      path,
+      input,
+      expanded,
+      references,
+      parents,
+      id,
+      value: {},
+      sound: false,
+    };
+    checkRemarks(node, path, this.#faults);
+    for (const [field, message, hint] of late) this.#faults.entity(draft, field, message, hint);
+    this.drafts.push(draft);
+    for (const child of nested)
+      this.collection(child.type, node[child.type.name], [...path, child.type.name], scope, draft);
+  }
+
+  /**
+   * The explicit id, or one derived as Kong does: from the endpoint key (with the parent where the key is unique
+   * only under one) or from the cache key. Where Kong would take a random one, it is derived from the content,
+   * so that counters and caches survive a reload.
+   */
+  #id(
+    type: EntityType,
+    input: Record<string, unknown>,
+    references: Record<string, string>,
+    scope: Scope,
+    parent: Draft | null,
+    parentKey: string | null,
+  ): string {
+    if (typeof input.id === "string" && isUuid(input.id)) return input.id;
+    const own =
+      this.#ownKey(type, input, references, parent, parentKey) ?? this.#content(type, input, parent);
+    // Kong knows one workspace; in the others equal names must not give equal ids.
+    return entityId(type.name, scope.id === DEFAULT_WORKSPACE_ID ? own : `${scope.id}:${own}`);
+  }
+
+  #ownKey(
+    type: EntityType,
+    input: Record<string, unknown>,
+    references: Record<string, string>,
+    parent: Draft | null,
+    parentKey: string | null,
+  ): string | null {
+    const fields = type.schema.fields ?? {};
+    const above = (field: string) => (field === parentKey ? parent?.id : references[field]);
+    const endpoint = input[type.endpointKey];
+    if (typeof endpoint === "string") {
+      if (fields[type.endpointKey]?.unique) return endpoint;
+      const cascades = Object.keys(type.foreignKeys).filter((field) => fields[field]?.cascade);
+      return [endpoint, ...cascades.map((field) => above(field) ?? "")].join(":");
+    }
+    if (!type.cacheKey) return null;
+    const parts = type.cacheKey.map((field) => {
+      const value = Object.hasOwn(type.foreignKeys, field) ? above(field) : input[field];
+      return typeof value === "string" ? value : fields[field]?.required ? null : "";
+    });
+    return parts.includes(null) ? null : [type.name, ...parts].join(":");
+  }
+
+  #content(type: EntityType, input: Record<string, unknown>, parent: Draft | null): string {
+    const content = `${type.name}\n${parent?.id ?? ""}\n${canonicalJson(input)}`;
+    const twin = this.#twins.get(content) ?? 0;
+    this.#twins.set(content, twin + 1);
+    return `${content}\n${twin}`;
+  }
+}
+
+/** "did you mean 'x'?", or what is allowed there. */
+export function suggest(name: string, allowed: readonly string[]): string {
+  const near = nearest(name, allowed);
+  if (near !== null) return `did you mean '${near}'?`;
+  return `allowed: ${allowed.filter((each) => !each.startsWith("_")).join(", ")}`;
+}

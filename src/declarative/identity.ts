@@ -1,0 +1,55 @@
+/**
+ * Names for things by their content: the ids of entities that a file leaves out, so that reloading the same
+ * file keeps them, and the hash of a configuration.
+ */
+import { hash } from "node:crypto";
+
+/** Root of Kong's namespaces for ids in declarative files. */
+const ROOT = "fd02801f-0957-4a15-a55a-c8d9606f30b5";
+
+const namespaces = new Map<string, Buffer>();
+
+function bytesOf(uuid: string): Buffer {
+  return Buffer.from(uuid.replaceAll("-", ""), "hex");
+}
+
+/** UUID version 5 (RFC 9562 5.5) of a name in a namespace. */
+function uuidV5(namespace: Buffer, name: string): string {
+  const digest = hash("sha1", Buffer.concat([namespace, Buffer.from(name)]), "buffer");
+  digest[6] = (digest[6]! & 0x0f) | 0x50;
+  digest[8] = (digest[8]! & 0x3f) | 0x80;
+  const hex = digest.toString("hex", 0, 16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** The id that Kong derives for an entity of a collection from its key. */
+export function entityId(collection: string, key: string): string {
+  let namespace = namespaces.get(collection);
+  if (!namespace) {
+    namespace = bytesOf(uuidV5(bytesOf(ROOT), collection));
+    namespaces.set(collection, namespace);
+  }
+  return uuidV5(namespace, key);
+}
+
+/** JSON with the keys of objects in order, so that equal content is equal text. */
+export function canonicalJson(value: unknown): string {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  if (Array.isArray(value)) {
+    let list = "[";
+    for (let i = 0; i < value.length; i++) list += (i === 0 ? "" : ",") + canonicalJson(value[i]);
+    return `${list}]`;
+  }
+  const source = value as Record<string, unknown>;
+  let out = "{";
+  for (const key of Object.keys(source).sort()) {
+    if (source[key] === undefined) continue;
+    out += `${out === "{" ? "" : ","}${JSON.stringify(key)}:${canonicalJson(source[key])}`;
+  }
+  return `${out}}`;
+}
+
+/** 32 hexadecimal digits, as Kong's `configuration_hash`. */
+export function contentHash(parts: readonly string[]): string {
+  return hash("sha256", parts.join("\n"), "hex").slice(0, 32);
+}

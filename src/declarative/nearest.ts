@@ -1,0 +1,41 @@
+/** The name that somebody most likely meant: the nearest by edits, if it is near at all. */
+
+const MAX_LENGTH = 64;
+/** Looking among more names than this costs more than the hint is worth. */
+const MAX_NAMES = 2000;
+
+export function nearest(name: string, names: Iterable<string>): string | null {
+  if (name.length > MAX_LENGTH) return null;
+  let best: string | null = null;
+  let bestDistance = Math.max(1, Math.floor(name.length / 3)) + 1;
+  let looked = 0;
+  for (const candidate of names) {
+    if (++looked > MAX_NAMES) break;
+    if (Math.abs(candidate.length - name.length) >= bestDistance) continue;
+    const distance = edits(name.toLowerCase(), candidate.toLowerCase());
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours (optimal string alignment). */
+function edits(a: string, b: string): number {
+  let before: number[] = [];
+  let above = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      let least = Math.min(above[j]! + 1, row[j - 1]! + 1, above[j - 1]! + (same ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        least = Math.min(least, before[j - 2]! + 1);
+      row.push(least);
+    }
+    before = above;
+    above = row;
+  }
+  return above[b.length]!;
+}

@@ -1,0 +1,176 @@
+/**
+ * What can only be judged with all entities at hand: uniqueness, references, plugins and their scopes, and
+ * that no workspace matches hosts of another.
+ */
+import type { EntityName } from "../entities/entities.ts";
+import { pluginBaseName } from "../entities/plugins.ts";
+import { DEFAULT_WORKSPACE } from "../entities/workspaces.ts";
+import type { Draft, Faults, Scope } from "./draft.ts";
+import { nearest } from "./nearest.ts";
+
+/** Finds entities by id or endpoint key within a workspace, and refuses a second one of the same. */
+export class Directory {
+  readonly #byId = new Map<string, Draft>();
+  readonly #unique = new Map<string, Draft>();
+  readonly #faults: Faults;
+
+  constructor(faults: Faults) {
+    this.#faults = faults;
+  }
+
+  add(draft: Draft): void {
+    const { type, scope, input } = draft;
+    const other = this.#byId.get(`${type.name}:${draft.id}`);
+    if (!other) this.#byId.set(`${type.name}:${draft.id}`, draft);
+    else if (typeof input.id === "string" || typeof other.input.id === "string")
+      this.#twice(draft, other, ["id"], `primary key set to '${draft.id}'`);
+    for (const [field, { unique }] of Object.entries(type.schema.fields ?? {})) {
+      const value = input[field];
+      if (!unique || typeof value !== "string") continue;
+      const shown = type.name === "keyauth_credentials" ? "***" : value;
+      const key = `${scope.id} ${type.name} ${field} ${value}`;
+      this.#once(key, draft, [field], `${field} set to '${shown}'`);
+    }
+    const name = input[type.endpointKey];
+    if (typeof name !== "string") return;
+    const byKey = scope.byKey.get(type.name);
+    if (!byKey) scope.byKey.set(type.name, new Map([[name, draft]]));
+    else if (!byKey.has(name)) byKey.set(name, draft);
+  }
+
+  /** Resolves the references of an entity into `{ id }` values. */
+  resolve(draft: Draft): void {
+    for (const [field, parent] of Object.entries(draft.parents)) draft.value[field] = { id: parent.id };
+    for (const [field, text] of Object.entries(draft.references)) {
+      const reference = draft.type.foreignKeys[field] as EntityName;
+      const found = this.find(reference, text, draft.scope);
+      if (found) {
+        draft.value[field] = { id: found.id };
+        continue;
+      }
+      const inWorkspace = draft.scope.name === DEFAULT_WORKSPACE ? "" : ` of workspace '${draft.scope.name}'`;
+      const near = nearest(text, draft.scope.byKey.get(reference)?.keys() ?? []);
+      const message = `invalid reference '${field}: ${text}' (no such entry in '${reference}'${inWorkspace})`;
+      this.#faults.entity(draft, [field], message, near === null ? null : `did you mean '${near}'?`);
+      draft.sound = false;
+    }
+  }
+
+  find(name: EntityName, text: string, scope: Scope): Draft | undefined {
+    const byKey = scope.byKey.get(name)?.get(text);
+    if (byKey) return byKey;
+    const byId = this.#byId.get(`${name}:${text}`);
+    return byId?.scope === scope ? byId : undefined;
+  }
+
+  /** The rule over several fields, once references are known. */
+  checkCacheKey(draft: Draft): void {
+    const { type, value, scope } = draft;
+    if (!type.cacheKey || !draft.sound) return;
+    const parts = type.cacheKey.map((field) => {
+      const part = value[field];
+      if (type.name === "plugins" && field === "name") return pluginBaseName(String(part));
+      return (part as { id?: string } | null)?.id ?? (part as string | null) ?? "";
+    });
+    const given = type.cacheKey.filter((_, i) => parts[i] !== "");
+    const shown = given.map(
+      (field) => draft.references[field] ?? label(draft.parents[field]) ?? String(value[field]),
+    );
+    const what = `${given.join(", ")} set to '${shown.join(", ")}'`;
+    this.#once(`${scope.id} ${type.name} @ ${parts.join("\n")}`, draft, [given.at(-1)!], what);
+  }
+
+  #once(key: string, draft: Draft, field: readonly string[], what: string): void {
+    const other = this.#unique.get(key);
+    if (other) this.#twice(draft, other, field, what);
+    else this.#unique.set(key, draft);
+  }
+
+  #twice(draft: Draft, other: Draft, field: readonly string[], what: string): void {
+    const message = `uniqueness violation: '${draft.type.name}' entity with ${what} already declared`;
+    this.#faults.entity(draft, field, message, `the first is on line ${this.#faults.line(other.path)}`);
+  }
+}
+
+function label(draft: Draft | undefined): string | undefined {
+  if (!draft) return undefined;
+  const name = draft.input[draft.type.endpointKey];
+  return typeof name === "string" ? name : draft.id;
+}
+
+/** A route of a tenant matches only names that the tenant owns; without hosts it would match everybody's. */
+export function checkOwnership(route: Draft, faults: Faults): void {
+  const { scope } = route;
+  if (scope.name === DEFAULT_WORKSPACE) return;
+  const mine =
+    scope.hosts.length === 0
+      ? `workspace '${scope.name}' owns no hosts; list them under its 'hosts'`
+      : `workspace '${scope.name}' owns: ${scope.hosts.slice(0, 10).join(", ")}`;
+  const hosts = route.value.hosts as readonly string[] | null;
+  if (!hosts || hosts.length === 0) {
+    const message = `a route of workspace '${scope.name}' must name hosts that the workspace owns`;
+    faults.entity(route, ["hosts"], message, mine);
+    return;
+  }
+  hosts.forEach((host, i) => {
+    if (!scope.owned.owns(host))
+      faults.entity(route, ["hosts", i], `host '${host}' is not owned by workspace '${scope.name}'`, mine);
+  });
+}
+
+/** Two workspaces cannot own one name: neither the same nor one below the other's wildcard. */
+export function checkHostOwners(
+  scopes: readonly (Scope & { readonly draft: Draft })[],
+  faults: Faults,
+): void {
+  const owners = new Map<string, { scope: Scope; host: string }>();
+  for (const scope of scopes) {
+    for (const host of scope.hosts) if (!owners.has(host)) owners.set(host, { scope, host });
+  }
+  for (const scope of scopes) {
+    scope.hosts.forEach((host, i) => {
+      const other = [host, ...wildcardsAbove(host)]
+        .map((name) => owners.get(name))
+        .find((owner) => owner !== undefined && owner.scope !== scope);
+      if (other)
+        faults.entity(
+          scope.draft,
+          ["hosts", i],
+          `host '${host}' is owned by workspace '${other.scope.name}' already`,
+          other.host === host ? null : `through '${other.host}'`,
+        );
+    });
+  }
+}
+
+function wildcardsAbove(host: string): string[] {
+  const name = host.startsWith("*.") ? host.slice(2) : host;
+  const out: string[] = [];
+  for (let dot = name.indexOf("."); dot !== -1; dot = name.indexOf(".", dot + 1))
+    out.push(`*${name.slice(dot)}`);
+  return out;
+}
+
+/** A plugin's protocols must meet those of what it is scoped to. */
+export function checkPluginProtocols(
+  plugin: Draft,
+  routes: ReadonlyMap<string, Draft>,
+  routesOf: ReadonlyMap<string, readonly Draft[]>,
+  faults: Faults,
+): void {
+  const protocols = plugin.value.protocols as readonly string[];
+  const meets = (route: Draft) =>
+    (route.value.protocols as readonly string[]).some((p) => protocols.includes(p));
+  const routeId = (plugin.value.route as { id: string } | null)?.id;
+  const serviceId = (plugin.value.service as { id: string } | null)?.id;
+  const route = routeId === undefined ? undefined : routes.get(routeId);
+  if (route && !meets(route))
+    faults.entity(plugin, ["protocols"], "must match the associated route's protocols");
+  const siblings = (serviceId === undefined ? undefined : routesOf.get(serviceId)) ?? [];
+  if (!route && siblings.length > 0 && !siblings.some(meets))
+    faults.entity(
+      plugin,
+      ["protocols"],
+      "must match the protocols of at least one route pointing to this Plugin's service",
+    );
+}
