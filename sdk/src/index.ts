@@ -1,4 +1,5 @@
 /** @gatehouse/sdk: everything that a plugin may know. Free of dependencies and of `node:` imports. */
+export * from "./error-reply.ts";
 export * from "./plugin.ts";
 export * from "./reply.ts";
 export * from "./schema.ts";
