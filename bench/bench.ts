@@ -7,7 +7,7 @@
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { CASES, type Case } from "./cases.ts";
 import { openLoop } from "./load/constant-rate.ts";
@@ -17,6 +17,7 @@ import { prove } from "./proof.ts";
 import { markdown, type Run, type Sitting } from "./results.ts";
 import { commit, installMissing, machine } from "./tools.ts";
 import { type Site, startUpstream, type Variant } from "./variants.ts";
+import { yardstickMs } from "./yardstick.ts";
 
 const USAGE = `npm run bench -- [--rounds N] [--seconds S] [--cases a,b] [--variants "a,b"] [--quick] [--dry]
   --rounds    paired rounds per case (default 5)
@@ -26,6 +27,7 @@ const USAGE = `npm run bench -- [--rounds N] [--seconds S] [--cases a,b] [--vari
   --quick     1 round of 2 s
   --dry       print the table, write no results`;
 
+const ROOT = dirname(import.meta.dirname);
 const RESULTS = join(import.meta.dirname, "results");
 
 interface Options {
@@ -86,6 +88,7 @@ async function measure(
 ): Promise<Run> {
   const run: Run = { ...NOTHING, case: case_.name, variant: variant.name, round };
   try {
+    run.yardstickMs = await yardstickMs(site.subjectCore);
     const running = await variant.start(site);
     try {
       const target = { port: running.port, path: case_.path, headers: case_.headers };
@@ -134,6 +137,8 @@ async function measure(
   } catch (error) {
     run.invalid = error instanceof Error ? error.message : String(error);
   }
+  // Results are committed: they name no folder of this machine.
+  run.invalid = run.invalid?.replaceAll(ROOT, ".").replaceAll(site.folder, "TMP").slice(0, 600);
   return run;
 }
 
@@ -149,6 +154,7 @@ const NOTHING = {
   subjectBusy: 0,
   subjectCoreOther: 0,
   loadCoreBusy: 0,
+  yardstickMs: 0,
 };
 
 async function measureCase(
@@ -201,7 +207,8 @@ function report(run: Run): void {
   console.error(
     `${where}: ${Math.round(run.requestsPerSecond)} requests/s, ${run.cpuUsPerRequest.toFixed(1)} µs CPU, ` +
       `p50 ${run.p50Us} µs, p99 ${run.p99Us} µs, core ${Math.round(run.subjectBusy * 100)} % own ` +
-      `${Math.round(run.subjectCoreOther * 100)} % others, load core ${Math.round(run.loadCoreBusy * 100)} %`,
+      `${Math.round(run.subjectCoreOther * 100)} % others, load core ${Math.round(run.loadCoreBusy * 100)} %, ` +
+      `yardstick ${Math.round(run.yardstickMs)} ms`,
   );
 }
 

@@ -27,6 +27,8 @@ export interface Run {
   subjectCoreOther: number;
   /** Share of the load's core in use; near 1, load and upstream may be the limit. */
   loadCoreBusy: number;
+  /** CPU time of a fixed piece of work on the subject's core just before (yardstick.ts). */
+  yardstickMs: number;
   /** Open-loop only: the rate asked for, and how late the client itself sent (99th percentile). */
   askedPerSecond?: number;
   sentLateP99Us?: number;
@@ -97,6 +99,7 @@ export function markdown(sitting: Sitting, cases: Case[]): string {
     `\`${sitting.command}\`: ${sitting.rounds} rounds of ${sitting.secondsPerRun} s per run.`,
     "One core for each variant, load and upstream on another. Medians; a ratio is the median of the ratios within",
     "each round. How to read it: [../README.md](../README.md).",
+    quietness(sitting),
   ];
   for (const case_ of cases) lines.push("", ...caseTable(sitting, case_));
   const bars = barTable(sitting, cases);
@@ -109,6 +112,21 @@ export function markdown(sitting: Sitting, cases: Case[]): string {
   }
   return `${lines.join("\n")}\n`;
 }
+
+/** One sentence on how far the machine was the bench's own. */
+function quietness({ runs }: Sitting): string {
+  const counted = runs.filter((run) => run.invalid === undefined);
+  if (counted.length === 0) return "No run counts.";
+  const disturbed = counted.filter((run) => run.subjectCoreOther > DISTURBED_SHARE).length;
+  const yardsticks = counted.map((run) => run.yardstickMs);
+  const spread = Math.max(...yardsticks) / Math.min(...yardsticks);
+  return (
+    `Noise: in ${disturbed} of ${counted.length} runs other work took more than ${percent(DISTURBED_SHARE)} of the ` +
+    `variant's core; the same fixed work took up to ${spread.toFixed(2)} times its shortest CPU time.`
+  );
+}
+
+const DISTURBED_SHARE = 0.05;
 
 function caseTable(sitting: Sitting, case_: Case): string[] {
   // A partial run (--variants) may lack the subject; the first variant stands in, and no bar is judged.

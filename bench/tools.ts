@@ -39,6 +39,9 @@ export function installMissing(): void {
     }
     console.error(`Installing ${names} from Debian's packages …`);
     installDebian(missing);
+    const still = NEEDED.filter((tool) => !tool.present()).map((tool) => tool.package);
+    if (still.length > 0)
+      throw new Error(`apt-get installed ${names}, but ${still.join(" ")} cannot be found.`);
   }
   if (!installed()) {
     console.error("Installing the peers from npm into bench/peers …");
