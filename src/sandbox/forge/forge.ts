@@ -78,8 +78,7 @@ async function forgeExtism(
     return refuse(
       `the metered module has ${emitted.length} bytes; at most ${limits.emittedBytes} are allowed`,
     );
-  if (!WebAssembly.validate(emitted as BufferSource))
-    return refuse("the metered module is not valid WebAssembly");
+  if (!WebAssembly.validate(emitted)) return refuse("the metered module is not valid WebAssembly");
   const shape = outline(emitted);
   if (typeof shape === "string") return refuse(`the metered module: ${shape}`);
   const left = [...emittedReasons(shape, phases, limits), ...disagreements(emitted, shape)];
@@ -121,9 +120,9 @@ function outline(bytes: Uint8Array): ModuleShape | string {
 
 /** V8's own words for what is wrong with a module; undefined for a valid one. */
 function validityReason(bytes: Uint8Array): string | undefined {
-  if (WebAssembly.validate(bytes as BufferSource)) return undefined;
+  if (WebAssembly.validate(bytes)) return undefined;
   try {
-    new WebAssembly.Module(bytes as BufferSource);
+    new WebAssembly.Module(bytes);
   } catch (error) {
     const words = error instanceof Error ? error.message.replace(/^WebAssembly\.Module\(\): /, "") : "";
     return `the module is not valid WebAssembly: ${words.slice(0, 300)}`;
@@ -133,7 +132,7 @@ function validityReason(bytes: Uint8Array): string | undefined {
 
 /** Where V8 sees other imports or exports in the emitted bytes than the reader that the rules used. */
 function disagreements(emitted: Uint8Array, shape: ModuleShape): string[] {
-  const module = new WebAssembly.Module(emitted as BufferSource);
+  const module = new WebAssembly.Module(emitted);
   const line = (item: { module?: string; name: string; kind: string }): string =>
     `${item.module ?? ""}\0${item.name}\0${item.kind}`;
   const seen = (items: { module?: string; name: string; kind: string }[]): string =>
