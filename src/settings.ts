@@ -8,8 +8,8 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Field, type FieldMap, record, validate } from "@gatehouse/sdk";
 import { isScalar, LineCounter, parseDocument } from "yaml";
+import { nearest } from "./declarative/nearest.ts";
 import { UnreadableValue } from "./settings/addresses.ts";
-import { hint } from "./settings/nearest.ts";
 import { camelCase, SETTINGS, type Setting, type Settings } from "./settings/table.ts";
 
 export type { Listen } from "./settings/addresses.ts";
@@ -164,6 +164,11 @@ function* fileEntries(path: string, errors: string[]): Iterable<Entry> {
     const at = `${place(isScalar(key) ? key.range?.[0] : undefined)}: ${written}`;
     yield { name: NAMES.get(written), written, value: values[written], place: at, spell: (name) => name };
   }
+}
+
+function hint(name: string, known: Iterable<string>): string {
+  const near = nearest(name, known);
+  return near === null ? "" : `; did you mean '${near}'?`;
 }
 
 function check(setting: Setting, given: unknown): { value: unknown; messages: string[] } {

@@ -42,12 +42,14 @@ function walk(schema: Field, path: readonly (string | number)[], violations: Vio
 }
 
 const MAX_PATTERN_LENGTH = 1024;
+/** Steps that a pattern may compile to: bounds nested counts such as `(a{99}){99}`. */
+const MAX_PROGRAM_SIZE = 4096;
 
 function patternProblem(pattern: string): string | undefined {
   if (pattern.length > MAX_PATTERN_LENGTH) return `longer than ${MAX_PATTERN_LENGTH} characters`;
   try {
-    RE2JS.compile(pattern);
-    return undefined;
+    const size = RE2JS.compile(pattern).programSize();
+    return size > MAX_PROGRAM_SIZE ? `larger than ${MAX_PROGRAM_SIZE} steps; use smaller counts` : undefined;
   } catch (error) {
     return `not a valid regex: ${(error as Error).message}`;
   }

@@ -161,6 +161,12 @@ const REFUSED: [title: string, change: object, field: string, message: RegExp][]
     /longer than 1024/,
   ],
   [
+    "a schema whose pattern multiplies its counts",
+    { schema: { fields: [{ a: { type: "string", match: "((a{99}){99}){99}" } }] } },
+    "schema",
+    /not a valid regex|smaller counts/,
+  ],
+  [
     "a default that breaks its own rule",
     { schema: { fields: [{ a: { type: "integer", between: [1, 2], default: 3 } }] } },
     "schema",
