@@ -259,17 +259,17 @@ describe("priority: of two routes that match, the first of the pair wins", () =>
       "a negative regex_priority counts as zero",
     ],
     [
-      { id: "1", methods: ["GET"] },
-      { id: "0", paths: ["~/items"], hosts: [] as string[], methods: [] as string[], headers: {} },
+      { id: "1", hosts: [], methods: [], headers: {}, paths: ["~/items"] },
+      { id: "2", methods: ["GET"] },
       "an empty list is no condition, but empty hosts count as plain",
-    ].toReversed() as never,
+    ],
     [
       { id: "1", paths: ["/items"], regex_priority: 0 },
       { id: "2", paths: ["/"], regex_priority: 99 },
       "regex_priority is nothing to a prefix",
     ],
     [{ id: "b", paths: ["/items"] }, { id: "a", paths: ["/items"] }, "the larger id"],
-  ].map((pair) => (typeof pair[0] === "string" ? [pair[1], pair[2], pair[0]] : pair)) as never;
+  ];
   for (const [higher, lower, why] of pairs) {
     test(why, () => {
       assert.equal(winner(routerOf(lower), everything), lower.id);
