@@ -76,7 +76,7 @@ export class Faults {
       workspace: draft.scope.name,
       field: fieldName(at),
       path: [...draft.path, ...at],
-      message,
+      message: shorthand === undefined ? message : `${first}: ${message}`,
       hint,
     });
   }

@@ -1,0 +1,264 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fieldsToJson, validate } from "@gatehouse/sdk";
+import { ENTITIES, ENTITY_NAMES, type EntityName } from "../../src/entities/entities.ts";
+import { OwnedHosts, parseHost } from "../../src/entities/hosts.ts";
+import { normalizePath } from "../../src/entities/paths.ts";
+import { expandServiceUrl } from "../../src/entities/services.ts";
+import { alignHashing, normalizeTarget } from "../../src/entities/upstreams.ts";
+
+const SOUND: Record<EntityName, Record<string, unknown>> = {
+  workspaces: { name: "acme" },
+  consumers: { username: "alice" },
+  services: { host: "example.com" },
+  routes: { paths: ["/a"] },
+  upstreams: { name: "orders.internal" },
+  targets: { target: "10.0.0.1:80", upstream: { id: "u" } },
+  plugins: { name: "cors" },
+  keyauth_credentials: { consumer: { id: "c" }, key: "k" },
+};
+
+function faults(name: EntityName, fields: Record<string, unknown>): string[] {
+  const { violations } = validate(ENTITIES[name].schema, { ...SOUND[name], ...fields });
+  return violations.map(({ path, message }) => `${path.join(".")}: ${message}`);
+}
+
+test("every entity of the table accepts its smallest form and points to collections that exist", () => {
+  const later = ["certificates"];
+  for (const name of ENTITY_NAMES) {
+    assert.deepEqual(faults(name, {}), [], name);
+    assert.ok(ENTITIES[name].schema.fields?.[ENTITIES[name].endpointKey], name);
+    for (const reference of Object.values(ENTITIES[name].foreignKeys))
+      assert.ok([...ENTITY_NAMES, ...later].includes(reference as EntityName), reference);
+  }
+});
+
+test("absent fields take Kong's defaults", () => {
+  const service = validate(ENTITIES.services.schema, { host: "h" }).value as Record<string, unknown>;
+  const { retries, protocol, port, connect_timeout, read_timeout, write_timeout, enabled } = service;
+  assert.deepEqual(
+    { retries, protocol, port, connect_timeout, read_timeout, write_timeout, enabled },
+    {
+      retries: 5,
+      protocol: "http",
+      port: 80,
+      connect_timeout: 60_000,
+      read_timeout: 60_000,
+      write_timeout: 60_000,
+      enabled: true,
+    },
+  );
+  const route = validate(ENTITIES.routes.schema, { paths: ["/"] }).value as Record<string, unknown>;
+  assert.deepEqual(route.protocols, ["http", "https"]);
+  assert.equal(route.https_redirect_status_code, 426);
+  assert.equal(route.strip_path, true);
+  assert.equal(route.path_handling, "v0");
+  const upstream = validate(ENTITIES.upstreams.schema, { name: "u" }).value as {
+    slots: number;
+    healthchecks: { active: { unhealthy: { http_statuses: number[] } }; threshold: number };
+  };
+  assert.equal(upstream.slots, 10_000);
+  assert.equal(upstream.healthchecks.threshold, 0);
+  assert.deepEqual(
+    upstream.healthchecks.active.unhealthy.http_statuses,
+    [429, 404, 500, 501, 502, 503, 504, 505],
+  );
+});
+
+test("a schema becomes Kong's list of single-key objects", () => {
+  const fields = fieldsToJson(ENTITIES.routes.schema.fields ?? {});
+  assert.deepEqual(
+    fields.slice(0, 5).map((field) => Object.keys(field)[0]),
+    ["id", "created_at", "updated_at", "name", "protocols"],
+  );
+});
+
+const REFUSED: [EntityName, Record<string, unknown>, string][] = [
+  ["services", { host: "a:80" }, "host: must not have a port"],
+  ["services", { host: "a b" }, "host: invalid hostname: a b"],
+  ["services", { host: "1.2.3" }, "host: invalid hostname: 1.2.3"],
+  ["services", { port: 65_536 }, "port: value should be between 0 and 65535"],
+  ["services", { retries: -1 }, "retries: value should be between 0 and 32767"],
+  ["services", { read_timeout: 0 }, "read_timeout: value should be between 1 and 2147483646"],
+  ["services", { path: "a" }, "path: should start with: /"],
+  ["services", { path: "/a//b" }, "path: must not have empty segments"],
+  ["services", { path: "/a%2" }, "path: invalid url-encoded value: '%2'"],
+  ["services", { protocol: "tcp", path: "/a" }, "path: value must be null"],
+  ["services", { tls_verify: true }, "tls_verify: value must be null"],
+  ["services", { name: "a b" }, "name: invalid value 'a b': the only accepted ascii characters are"],
+  ["services", { tags: ["a,b"] }, "tags.0: invalid tag 'a,b'"],
+  ["services", { id: "1" }, "id: expected a valid UUID"],
+  ["services", { constructor: 1 }, "constructor: unknown field"],
+  ["routes", { paths: ["a"] }, "paths.0: should start with: / (fixed path) or ~/ (regex path)"],
+  ["routes", { paths: ["/a/./b"] }, "paths.0: non-normalized path, consider use '/a/b' instead"],
+  ["routes", { paths: ["/%7Eme"] }, "paths.0: non-normalized path, consider use '/~me' instead"],
+  ["routes", { paths: ["~/(a"] }, "paths.0: invalid regex: '/(a'"],
+  ["routes", { paths: ["~/a(?=b)"] }, "paths.0: invalid regex: '/a(?=b)'"],
+  ["routes", { paths: ["~/(a)\\1"] }, "paths.0: invalid regex: '/(a)\\1'"],
+  ["routes", { paths: [`~/${"a".repeat(5000)}`] }, "paths.0: length must be at most 4096"],
+  ["routes", { hosts: ["*.*.com"] }, "hosts.0: invalid wildcard"],
+  ["routes", { hosts: ["a*.com"] }, "hosts.0: invalid wildcard"],
+  ["routes", { hosts: ["a.com:x"] }, "hosts.0: invalid port number in 'a.com:x'"],
+  ["routes", { methods: ["get"] }, "methods.0: invalid value: get"],
+  ["routes", { headers: { HOST: ["a"] } }, "headers.HOST: cannot contain 'host' header"],
+  ["routes", { headers: { "a b": ["a"] } }, "headers.a b: bad header name 'a b'"],
+  ["routes", { headers: { a: ["~*("] } }, "headers.a.0: invalid regex: '('"],
+  ["routes", { protocols: [] }, "protocols: length must be at least 1"],
+  [
+    "routes",
+    { protocols: ["http", "tcp"] },
+    "protocols: these sets are mutually exclusive: ('http', 'https'), ('tcp', 'tls', 'udp')",
+  ],
+  [
+    "routes",
+    { paths: null },
+    "@entity: must set one of 'methods', 'hosts', 'headers', 'paths', 'snis' when 'protocols' is 'https'",
+  ],
+  [
+    "routes",
+    { paths: null, protocols: ["http"] },
+    "@entity: must set one of 'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'",
+  ],
+  ["routes", { snis: ["a.com"], protocols: ["http"] }, "snis: 'snis' can only be set when"],
+  [
+    "routes",
+    { sources: [{ port: 1 }] },
+    "sources: cannot set 'sources' when 'protocols' is 'http' or 'https'",
+  ],
+  [
+    "routes",
+    { protocols: ["grpc"], strip_path: true },
+    "strip_path: cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'",
+  ],
+  [
+    "routes",
+    { https_redirect_status_code: 303 },
+    "https_redirect_status_code: expected one of: 426, 301, 302",
+  ],
+  [
+    "consumers",
+    { username: null },
+    "@entity: at least one of these fields must be non-empty: 'custom_id', 'username'",
+  ],
+  ["upstreams", { name: "1.2.3.4" }, "name: Invalid name; no ip addresses allowed"],
+  ["upstreams", { name: "a:80" }, "name: Invalid name; no port allowed"],
+  ["upstreams", { slots: 9 }, "slots: value should be between 10 and 65536"],
+  ["upstreams", { hash_on: "header" }, "hash_on_header: required field missing"],
+  ["upstreams", { hash_fallback: "ip" }, "hash_fallback: expected one of: none"],
+  ["upstreams", { hash_on: "ip", hash_fallback: "ip" }, "hash_fallback: must not be one of: ip"],
+  [
+    "upstreams",
+    { hash_on: "header", hash_on_header: "a", hash_fallback: "header", hash_fallback_header: "a" },
+    "@entity: values of these fields must be distinct: 'hash_on_header', 'hash_fallback_header'",
+  ],
+  [
+    "upstreams",
+    { healthchecks: { active: { unhealthy: { timeouts: 256 } } } },
+    "healthchecks.active.unhealthy.timeouts: value should be between 0 and 255",
+  ],
+  ["targets", { weight: 65_536 }, "weight: value should be between 0 and 65535"],
+  ["targets", { target: "a:99999" }, "target: invalid port number in 'a:99999'"],
+  ["targets", { upstream: null }, "upstream: required field missing"],
+  ["plugins", { protocols: ["ws"] }, "protocols.0: expected one of: grpc, grpcs, http, https"],
+  ["workspaces", { name: "../x" }, "name: must be lower-case letters, digits"],
+  ["workspaces", { hosts: ["a.*"] }, "hosts.0: only whole names and '*.name' can be owned"],
+  ["workspaces", { hosts: ["*"] }, "hosts.0: only whole names and '*.name' can be owned"],
+  ["workspaces", { hosts: ["A.com"] }, "hosts.0: must be lower-case: use 'a.com'"],
+  ["workspaces", { hosts: ["a.com:80"] }, "hosts.0: must not have a port"],
+];
+
+for (const [name, fields, expected] of REFUSED) {
+  test(`${name} with ${JSON.stringify(fields).slice(0, 80)} are refused`, () => {
+    const found = faults(name, fields);
+    assert.ok(
+      found.some((fault) => fault.startsWith(expected)),
+      `expected "${expected}", got ${JSON.stringify(found)}`,
+    );
+  });
+}
+
+const ACCEPTED: [EntityName, Record<string, unknown>][] = [
+  ["services", { host: "::1" }],
+  ["services", { host: "a_b.internal", protocol: "https", tls_verify: false }],
+  ["services", { name: "bestellung-ü" }],
+  ["routes", { paths: ["/", "/a%20b", "/a%2Fb", "~/v(?<n>[0-9]+)$"] }],
+  ["routes", { hosts: ["*.a.com", "a.*", "a.com:8443", "[::1]:80", "10.0.0.1"] }],
+  ["routes", { headers: { "x-version": ["1", "~*^v[0-9]$"] } }],
+  ["routes", { protocols: ["tcp"], paths: null, destinations: [{ port: 5 }] }],
+  ["upstreams", { hash_on: "cookie", hash_on_cookie: "sid" }],
+  ["workspaces", { hosts: ["*.acme.example.com", "acme.example.com", "10.0.0.1"] }],
+];
+
+for (const [name, fields] of ACCEPTED) {
+  test(`${name} with ${JSON.stringify(fields)} are accepted`, () =>
+    assert.deepEqual(faults(name, fields), []));
+}
+
+test("a path is normalised as requests are before matching", () => {
+  const cases = {
+    "/a/../b": "/b",
+    "/../a": "/a",
+    "/a/.": "/a/",
+    "/a/..": "/",
+    "/a//b": "/a/b",
+    "/%61%2f%2F": "/a%2F%2F",
+    "/%7e%25": "/~%25",
+    "/a.b/.c": "/a.b/.c",
+  };
+  for (const [path, normal] of Object.entries(cases)) assert.equal(normalizePath(path), normal, path);
+});
+
+test("a service's url is taken apart, or said to be wrong", () => {
+  const cases: [unknown, unknown][] = [
+    ["http://a", { protocol: "http", host: "a", port: 80 }],
+    ["https://a.b/c", { protocol: "https", host: "a.b", port: 443, path: "/c" }],
+    ["HTTP://[::1]:90/", { protocol: "http", host: "::1", port: 90, path: "/" }],
+    ["http://", "missing host in url"],
+    ["a.b", "missing host in url"],
+    ["http://u:p@a", "must not hold a user name or password"],
+    ["http://a?b", "must not have a query or a fragment"],
+    ["http://a:b", "invalid port number in 'a:b'"],
+    [7, "expected a string"],
+  ];
+  for (const [url, expected] of cases) assert.deepEqual(expandServiceUrl(url), expected, String(url));
+});
+
+test("a workspace owns what it lists and what is below its wildcards, nothing beside", () => {
+  const owned = new OwnedHosts(["acme.example.com", "*.acme.io"]);
+  for (const host of [
+    "acme.example.com",
+    "ACME.example.com:8443",
+    "a.acme.io",
+    "a.b.acme.io",
+    "*.acme.io",
+    "*.x.acme.io",
+  ])
+    assert.ok(owned.owns(host), host);
+  for (const host of [
+    "acme.io",
+    "xacme.io",
+    "x.acme.example.com",
+    "*.acme.example.com",
+    "*.example.com",
+    "*.io",
+    "acme.*",
+    "acme.example.*",
+    "a.acme.io.evil.com",
+    "acme.example.com.",
+    "10.0.0.1",
+  ])
+    assert.equal(owned.owns(host), false, host);
+});
+
+test("hosts are parsed with their ports", () => {
+  assert.deepEqual(parseHost("A.b:1"), { host: "a.b", port: 1, kind: "name" });
+  assert.deepEqual(parseHost("[::1]:2"), { host: "::1", port: 2, kind: "ipv6" });
+  assert.equal(normalizeTarget("Example.com"), "example.com:8000");
+  assert.equal(normalizeTarget("::1"), "[::1]:8000");
+});
+
+test("asking for hashing makes the algorithm consistent-hashing", () => {
+  const upstream: Record<string, unknown> = { name: "u", hash_on: "ip" };
+  alignHashing(upstream);
+  assert.equal(upstream.algorithm, "consistent-hashing");
+});
