@@ -1,0 +1,301 @@
+/**
+ * Makes a bare V8 context safe to put a guest into. Runs once per context, before guest code.
+ * Part of the in-isolate runtime: see bootstrap.ts.
+ *
+ * Taken away is what was measured to pass an isolate's memory limit or its timer (resizable buffers,
+ * WebAssembly, finalizers that run after the call) and what measures time finely. Then the intrinsics are
+ * frozen, so that a call cannot leave a trap in a prototype for the next one.
+ */
+
+let now = 0;
+
+/** Milliseconds since the epoch; stands still while a hook runs, so it cannot time anything. */
+export function clock(): number {
+  return now;
+}
+
+export function setClock(value: number): void {
+  now = value;
+}
+
+const scope = globalThis as unknown as Record<string, unknown>;
+
+export function harden(): void {
+  for (const name of [
+    "WebAssembly",
+    "SharedArrayBuffer",
+    "Atomics",
+    "FinalizationRegistry",
+    "WeakRef",
+    "Intl", // its objects live outside of the counted heap, and format() without arguments reads the clock
+    "Temporal", // Temporal.Now is a clock
+    "console",
+  ])
+    delete scope[name];
+  fixBuffers();
+  fixDate();
+  addEncoders();
+  Object.defineProperty(Error, "prepareStackTrace", { value: undefined });
+  Object.defineProperty(Error, "stackTraceLimit", { value: 10 });
+  // Function.prototype.constructor and its relatives compile no text here: the context forbids it.
+  freezeIntrinsics();
+}
+
+/** The memory of a resizable buffer is not counted against the isolate's limit: only fixed ones exist. */
+function fixBuffers(): void {
+  const Native = ArrayBuffer;
+  const prototype = Native.prototype as unknown as Record<string, unknown>;
+  for (const name of ["resize", "resizable", "maxByteLength"]) delete prototype[name];
+  const Fixed = function (this: unknown, length: unknown) {
+    if (new.target === undefined) throw new TypeError("Constructor ArrayBuffer requires 'new'");
+    return Reflect.construct(Native, [length], new.target);
+  };
+  replaceGlobal("ArrayBuffer", Fixed, Native, ["isView"]);
+}
+
+function fixDate(): void {
+  const Native = Date;
+  const Frozen = function (this: unknown, ...args: unknown[]) {
+    if (new.target === undefined) return new Native(now).toString();
+    return Reflect.construct(Native, args.length === 0 ? [now] : args, new.target);
+  };
+  replaceGlobal("Date", Frozen, Native, ["parse", "UTC"]);
+  Object.defineProperty(Frozen, "now", { value: clock, writable: true, configurable: true });
+}
+
+/** Puts `replacement` in the place of a built-in constructor; nothing leads to the original any more. */
+function replaceGlobal(
+  name: string,
+  replacement: (...args: never) => unknown,
+  native: { prototype: object },
+  statics: string[],
+): void {
+  Object.defineProperty(replacement, "name", { value: name });
+  Object.defineProperty(replacement, "prototype", { value: native.prototype, writable: false });
+  Object.defineProperty(native.prototype, "constructor", { value: replacement });
+  for (const key of statics) {
+    const value = (native as unknown as Record<string, unknown>)[key];
+    Object.defineProperty(replacement, key, { value, writable: true, configurable: true });
+  }
+  const species = Object.getOwnPropertyDescriptor(native, Symbol.species);
+  if (species !== undefined) Object.defineProperty(replacement, Symbol.species, species);
+  Object.defineProperty(scope, name, { value: replacement, writable: true, configurable: true });
+}
+
+export function utf8Latin1(text: string): string {
+  return /^[\x00-\x7f]*$/.test(text)
+    ? text
+    : unescapeText(encodeURIComponent((text as string & { toWellFormed(): string }).toWellFormed()));
+}
+
+const unescapeText = scope.unescape as (text: string) => string;
+const escapeText = scope.escape as (text: string) => string;
+
+export function latin1ToBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+export function bytesToLatin1(bytes: Uint8Array): string {
+  if (bytes.length <= 8192) return fromCharCodes(bytes);
+  const parts: string[] = [];
+  for (let i = 0; i < bytes.length; i += 8192) parts.push(fromCharCodes(bytes.subarray(i, i + 8192)));
+  return parts.join("");
+}
+
+function fromCharCodes(bytes: Uint8Array): string {
+  return Reflect.apply(String.fromCharCode, null, bytes as unknown as number[]);
+}
+
+/** What the SDK and most bundled code expects of any JavaScript host, and V8 alone does not have. */
+function addEncoders(): void {
+  class TextEncoder {
+    readonly encoding = "utf-8";
+    encode(text: unknown = ""): Uint8Array {
+      return latin1ToBytes(utf8Latin1(String(text)));
+    }
+  }
+  class TextDecoder {
+    readonly encoding = "utf-8";
+    readonly #fatal: boolean;
+    constructor(label: unknown = "utf-8", options: { fatal?: boolean } = {}) {
+      if (!/^utf-?8$/i.test(String(label))) throw new RangeError("TextDecoder: only utf-8 is supported");
+      this.#fatal = options.fatal === true;
+    }
+    decode(input?: Uint8Array | ArrayBuffer): string {
+      if (input === undefined) return "";
+      const bytes = input instanceof Uint8Array ? input : new Uint8Array(input);
+      const text = bytesToLatin1(bytes);
+      if (/^[\x00-\x7f]*$/.test(text)) return text;
+      try {
+        return decodeURIComponent(escapeText(text));
+      } catch {
+        if (this.#fatal) throw new TypeError("The encoded data was not valid for encoding utf-8");
+        return lenientUtf8(bytes);
+      }
+    }
+  }
+  const added: Record<string, unknown> = {
+    TextEncoder,
+    TextDecoder,
+    atob: (text: unknown) => {
+      const bytes = fromBase64(String(text).replace(/[\t\n\f\r ]+/g, ""));
+      return bytesToLatin1(bytes);
+    },
+    btoa: (text: unknown) => {
+      const given = String(text);
+      if (/[^\x00-\xff]/.test(given)) throw new RangeError("btoa: a character outside of Latin1");
+      return toBase64(latin1ToBytes(given));
+    },
+    queueMicrotask: (run: () => void) => {
+      Promise.resolve().then(run);
+    },
+  };
+  for (const name of Object.keys(added))
+    Object.defineProperty(scope, name, { value: added[name], writable: true, configurable: true });
+}
+
+/** Replaces each byte that is no part of a character by U+FFFD. */
+function lenientUtf8(bytes: Uint8Array): string {
+  const out: string[] = [];
+  for (let i = 0; i < bytes.length; ) {
+    const first = bytes[i] as number;
+    const length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    try {
+      out.push(decodeURIComponent(escapeText(bytesToLatin1(bytes.subarray(i, i + length)))));
+      i += length;
+    } catch {
+      out.push("\ufffd");
+      i++;
+    }
+  }
+  return out.join("");
+}
+
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+function toBase64(bytes: Uint8Array): string {
+  const out: string[] = [];
+  for (let i = 0; i < bytes.length; i += 3) {
+    const group = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
+    const left = bytes.length - i;
+    out.push(
+      (ALPHABET[group >> 18] as string) +
+        ALPHABET[(group >> 12) & 63] +
+        (left > 1 ? ALPHABET[(group >> 6) & 63] : "=") +
+        (left > 2 ? ALPHABET[group & 63] : "="),
+    );
+  }
+  return out.join("");
+}
+
+function fromBase64(text: string): Uint8Array {
+  const bare = text.replace(/={1,2}$/, "");
+  if (/[^A-Za-z0-9+/]/.test(bare) || bare.length % 4 === 1) throw new RangeError("atob: not base64");
+  const out = new Uint8Array(Math.floor((bare.length * 3) / 4));
+  let group = 0;
+  let at = 0;
+  for (let i = 0; i < bare.length; i++) {
+    group = (group << 6) | ALPHABET.indexOf(bare[i] as string);
+    const bits = (i % 4) * 6 + 6;
+    if (bits > 6) out[at++] = (group >> ((3 - (i % 4)) * 2)) & 255;
+  }
+  return out;
+}
+
+/** Names that code commonly assigns on its own objects although a prototype has them. */
+const OVERRIDDEN = new Set([
+  "constructor",
+  "toString",
+  "toLocaleString",
+  "valueOf",
+  "hasOwnProperty",
+  "isPrototypeOf",
+  "propertyIsEnumerable",
+  "toJSON",
+  "name",
+  "message",
+  "next",
+  "then",
+  "call",
+  "apply",
+  "bind",
+  "length",
+]);
+
+/**
+ * Freezes every intrinsic that can be reached, and the bindings of the global object (which stays extensible:
+ * what a resident guest keeps there is its own business).
+ *
+ * A frozen prototype would make `object.toString = ...` throw on every object below it, so the names above
+ * become accessors whose setter defines the property on the receiver.
+ */
+function freezeIntrinsics(): void {
+  const seen = new Set<object>();
+  const todo: object[] = [];
+  const visit = (value: unknown) => {
+    if ((typeof value === "object" && value !== null) || typeof value === "function") {
+      if (seen.has(value)) return;
+      seen.add(value);
+      todo.push(value);
+    }
+  };
+  const names = Reflect.ownKeys(globalThis);
+  for (const name of names) {
+    if (name === "globalThis") continue;
+    visit((globalThis as unknown as Record<PropertyKey, unknown>)[name]);
+  }
+  // Intrinsics that no global names.
+  const prototypeOf = Object.getPrototypeOf;
+  visit(prototypeOf(() => {}));
+  visit(prototypeOf(async () => {}));
+  visit(prototypeOf(function* () {}));
+  visit(prototypeOf(async function* () {}));
+  visit(prototypeOf([][Symbol.iterator]()));
+  visit(prototypeOf(""[Symbol.iterator]()));
+  visit(prototypeOf(new Map()[Symbol.iterator]()));
+  visit(prototypeOf(new Set()[Symbol.iterator]()));
+  visit(prototypeOf("".matchAll(/x/g)));
+  visit(prototypeOf(Iterator.from({ next: () => ({ done: true, value: undefined }) } as never)));
+  visit(prototypeOf([].values().map((value) => value)));
+  while (todo.length > 0) {
+    const object = todo.pop() as object;
+    visit(prototypeOf(object));
+    for (const key of Reflect.ownKeys(object)) {
+      const property = Object.getOwnPropertyDescriptor(object, key) as PropertyDescriptor;
+      visit(property.get);
+      visit(property.set);
+      if (!("value" in property)) continue;
+      visit(property.value);
+      const isPrototype = typeof object === "object";
+      if (isPrototype && property.configurable && typeof key === "string" && OVERRIDDEN.has(key))
+        allowOverride(object, key, property);
+    }
+    Object.freeze(object);
+  }
+  for (const name of Reflect.ownKeys(globalThis)) {
+    const property = Object.getOwnPropertyDescriptor(globalThis, name);
+    if (property?.configurable && "value" in property)
+      Object.defineProperty(globalThis, name, { writable: false, configurable: false });
+  }
+}
+
+function allowOverride(holder: object, key: string, property: PropertyDescriptor): void {
+  const { value } = property;
+  Object.defineProperty(holder, key, {
+    get: Object.freeze(() => value),
+    set: Object.freeze(function (this: unknown, given: unknown) {
+      if (this === holder) throw new TypeError(`Cannot assign to read only property '${key}'`);
+      if ((typeof this === "object" && this !== null) || typeof this === "function")
+        Object.defineProperty(this, key, {
+          value: given,
+          writable: true,
+          enumerable: true,
+          configurable: true,
+        });
+    }),
+    enumerable: property.enumerable ?? false,
+    configurable: false,
+  });
+}

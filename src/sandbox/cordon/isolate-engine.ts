@@ -1,0 +1,349 @@
+/**
+ * JavaScript guests in isolated-vm.
+ *
+ * One isolate for each configured plugin (1.2 MB, 2 ms), not one for a digest: a limit that is passed costs
+ * the whole isolate, and so it costs nobody but the plugin that passed it. Calls cross as one JSON string
+ * each way, which was measured to be half the price of structured copies, with bodies beside it as text of
+ * one byte a character.
+ *
+ * This is the inner fence only. Some builtins run past the timer and some allocate past the limit; then the
+ * data thread's deadline or the supervisor's memory watch kills the process that this runs in.
+ */
+import { randomUUID } from "node:crypto";
+import type IsolatedVM from "isolated-vm";
+import type { Engine, Failure, GuestCall, GuestConfig, HostCall, Turn, Usage, Verdict } from "../engine.ts";
+import { FAILURES } from "../engine.ts";
+
+type Ivm = typeof IsolatedVM;
+type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
+
+/** For evaluating a module and its `create()`; a call has `limits.cpuMs`. */
+const STARTUP_MS = 250;
+const UUIDS_AHEAD = 64;
+/** Reading the heap's statistics costs as much as a small call, so it is done now and then. */
+const HEAP_EVERY = 64;
+const MAX_RESULT = 64 * 1024 * 1024;
+
+/** A context with the runtime of bootstrap.ts and one configured guest in it. */
+interface Realm {
+  readonly context: IsolatedVM.Context;
+  readonly invoke: Fn;
+  readonly resume: Fn;
+  readonly collect: Fn;
+  readonly abandon: Fn;
+  uuidsSent: boolean;
+}
+
+interface Instance {
+  readonly config: GuestConfig;
+  isolate: IsolatedVM.Isolate | null;
+  bootstrap: IsolatedVM.Script | null;
+  /** Null for `per-request`: every call makes its own. */
+  resident: Realm | null;
+  /** Counts isolates: a call that waits in a discarded one cannot go on in its successor. */
+  generation: number;
+  turns: number;
+  memoryBytes: number;
+}
+
+interface OpenCall {
+  readonly instance: Instance;
+  readonly generation: number;
+  readonly realm: Realm;
+  readonly now: number;
+}
+
+/** What could not be loaded; `failure` is `load` unless a limit was passed. */
+class LoadFailure extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure, message: string) {
+    super(message);
+    this.failure = failure;
+  }
+}
+
+export function createIsolateEngine(ivm: Ivm, bootstrap: string): Engine {
+  return new IsolateEngine(ivm, bootstrap);
+}
+
+class IsolateEngine implements Engine {
+  readonly #ivm: Ivm;
+  readonly #bootstrap: string;
+  readonly #sources = new Map<string, string>();
+  readonly #instances = new Map<number, Instance>();
+  readonly #open = new Map<number, OpenCall>();
+
+  constructor(ivm: Ivm, bootstrap: string) {
+    this.#ivm = ivm;
+    this.#bootstrap = bootstrap;
+  }
+
+  load(digest: string, artifact: Uint8Array): void {
+    this.#sources.set(digest, Buffer.from(artifact).toString("utf8"));
+  }
+
+  configure(instance: number, config: GuestConfig): void {
+    this.release(instance);
+    this.#instances.set(instance, {
+      config,
+      isolate: null,
+      bootstrap: null,
+      resident: null,
+      generation: 0,
+      turns: 0,
+      memoryBytes: 0,
+    });
+  }
+
+  release(instance: number): void {
+    const known = this.#instances.get(instance);
+    if (known !== undefined) this.#discard(known);
+    this.#instances.delete(instance);
+  }
+
+  start(call: number, instanceId: number, request: GuestCall): Turn {
+    const instance = this.#instances.get(instanceId);
+    if (instance === undefined) return failure("load", "the plugin was released", 0, 0);
+    const started = performance.now();
+    let realm: Realm;
+    try {
+      realm = this.#realm(instance, request.now);
+    } catch (error) {
+      this.#discard(instance);
+      const kind = error instanceof LoadFailure ? error.failure : "load";
+      return failure(kind, messageOf(error), started, instance.memoryBytes);
+    }
+    const { body, ...head } = request.request;
+    const text = JSON.stringify({
+      phase: request.phase,
+      now: request.now,
+      last: request.chunk?.last ?? false,
+      workspace: request.workspace,
+      requestId: request.requestId,
+      request: head,
+      response: request.response && {
+        status: request.response.status,
+        source: request.response.source,
+        headers: request.response.headers,
+      },
+      route: request.route,
+      service: request.service,
+      consumer: request.consumer,
+      credential: request.credential,
+      vars: request.vars,
+      measures: request.measures,
+    });
+    const extra = request.chunk?.data ?? request.response?.body ?? null;
+    const open = { instance, generation: instance.generation, realm, now: request.now };
+    return this.#run(call, open, started, () => {
+      const args = [call, text, latin1(body), latin1(extra), this.#uuids(realm)];
+      const said = realm.invoke.applySync(undefined, args, { timeout: instance.config.limits.cpuMs });
+      return said === "" ? this.#collect(realm, call, instance) : said;
+    });
+  }
+
+  resume(call: number, seq: number, result: { value: unknown } | { error: string }): Turn {
+    const started = performance.now();
+    const open = this.#open.get(call);
+    if (open === undefined) return failure("violation", "the call is not open", started, 0);
+    this.#open.delete(call);
+    if (open.generation !== open.instance.generation)
+      return failure("crashed", "another call of the plugin passed a limit", started, 0);
+    const { realm, instance } = open;
+    return this.#run(call, open, started, () => {
+      const args = [call, seq, JSON.stringify(result), open.now, this.#uuids(realm)];
+      realm.resume.applySync(undefined, args, { timeout: instance.config.limits.cpuMs });
+      return this.#collect(realm, call, instance);
+    });
+  }
+
+  abandon(call: number): void {
+    const open = this.#open.get(call);
+    if (open === undefined) return;
+    this.#open.delete(call);
+    if (open.generation !== open.instance.generation) return;
+    if (open.realm !== open.instance.resident) open.realm.context.release();
+    else
+      this.#run(call, open, performance.now(), () =>
+        open.realm.abandon.applySync(undefined, [call], { timeout: open.instance.config.limits.cpuMs }),
+      );
+  }
+
+  #collect(realm: Realm, call: number, instance: Instance): unknown {
+    return realm.collect.applySync(undefined, [call], { timeout: instance.config.limits.cpuMs });
+  }
+
+  /** Runs one turn, and throws the isolate away if a limit was passed in it. */
+  #run(call: number, open: OpenCall, started: number, turn: () => unknown): Turn {
+    const { instance, realm } = open;
+    let said: unknown;
+    try {
+      said = turn();
+    } catch (error) {
+      const kind = this.#kindOf(error, instance);
+      this.#discard(instance);
+      return failure(kind, messageOf(error), started, instance.memoryBytes);
+    }
+    if (instance.turns++ % HEAP_EVERY === 0) this.#measure(instance);
+    const read = readSaid(said, usageSince(started, instance.memoryBytes));
+    if (read.kind === "waiting") this.#open.set(call, open);
+    else if (realm !== instance.resident) realm.context.release();
+    return read;
+  }
+
+  #measure(instance: Instance): void {
+    const heap = instance.isolate?.getHeapStatisticsSync();
+    if (heap !== undefined) instance.memoryBytes = heap.used_heap_size + heap.externally_allocated_size;
+  }
+
+  #kindOf(error: unknown, instance: Instance): Failure {
+    const message = messageOf(error);
+    if (message.includes("timed out")) return "timeout";
+    if (message.includes("memory limit") || instance.isolate?.isDisposed === true) return "memory";
+    return "throw";
+  }
+
+  /** UUIDs come from outside: a context has no source of randomness that could not be guessed. */
+  #uuids(realm: Realm): string | undefined {
+    if (realm.uuidsSent && Math.random() > 1 / UUIDS_AHEAD) return undefined;
+    realm.uuidsSent = true;
+    return Array.from({ length: UUIDS_AHEAD }, () => randomUUID()).join(" ");
+  }
+
+  #realm(instance: Instance, now: number): Realm {
+    if (instance.resident !== null) return instance.resident;
+    const { config } = instance;
+    const source = this.#sources.get(config.digest);
+    if (source === undefined) throw new LoadFailure("load", `no artifact ${config.digest}`);
+    instance.isolate ??= new this.#ivm.Isolate({
+      memoryLimit: Math.max(8, Math.ceil(config.limits.memoryBytes / (1024 * 1024))),
+      // Called when V8 has lost control over the isolate: nothing can be saved but the neighbours' time.
+      onCatastrophicError: () => process.abort(),
+    });
+    const { isolate } = instance;
+    try {
+      instance.bootstrap ??= isolate.compileScriptSync(this.#bootstrap);
+      const context = isolate.createContextSync();
+      const runtime = instance.bootstrap.runSync(context, { reference: true, timeout: STARTUP_MS });
+      const member = (name: string): Fn => runtime.getSync(name, { reference: true }) as Fn;
+      const module = isolate.compileModuleSync(source, { filename: `${config.pluginId}.js` });
+      module.instantiateSync(context, (specifier) => {
+        throw new Error(`it imports '${specifier}': bundle everything into one file`);
+      });
+      module.evaluateSync({ timeout: STARTUP_MS });
+      const settings = { config: config.config, pluginId: config.pluginId, limits: config.limits, now };
+      const wrong = member("configure").applySync(
+        undefined,
+        [module.namespace.derefInto(), JSON.stringify(settings)],
+        { timeout: STARTUP_MS },
+      );
+      if (wrong !== "") throw new LoadFailure("load", String(wrong));
+      const realm: Realm = {
+        context,
+        invoke: member("invoke"),
+        resume: member("resume"),
+        collect: member("collect"),
+        abandon: member("abandon"),
+        uuidsSent: false,
+      };
+      if (config.instance === "resident") instance.resident = realm;
+      return realm;
+    } catch (error) {
+      if (error instanceof LoadFailure) throw error;
+      const kind = this.#kindOf(error, instance);
+      throw new LoadFailure(kind === "throw" ? "load" : kind, messageOf(error));
+    }
+  }
+
+  #discard(instance: Instance): void {
+    const { isolate } = instance;
+    instance.isolate = null;
+    instance.bootstrap = null;
+    instance.resident = null;
+    instance.generation++;
+    instance.turns = 0;
+    if (isolate !== null && !isolate.isDisposed) isolate.dispose();
+  }
+}
+
+function latin1(body: Uint8Array | null): string | null {
+  if (body === null) return null;
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1");
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error && typeof error.message === "string" ? error.message : "an unreadable error";
+}
+
+function usageSince(started: number, memoryBytes: number): Usage {
+  return { cpuMicros: Math.round((performance.now() - started) * 1000), fuel: 0, memoryBytes };
+}
+
+function failure(kind: Failure, message: string, started: number, memoryBytes: number): Turn {
+  const usage = started === 0 ? { cpuMicros: 0, fuel: 0, memoryBytes } : usageSince(started, memoryBytes);
+  return { kind: "failure", failure: kind, message, hostCalls: [], usage };
+}
+
+interface Said {
+  k: number;
+  h?: HostCall[];
+  f?: Failure;
+  m?: string;
+  v?: EncodedVerdict;
+}
+
+/** Verdict of guest-call.ts: bodies are the lengths of what follows the JSON. */
+interface EncodedVerdict extends Omit<Verdict, "request" | "response" | "chunk" | "reply"> {
+  request?: Omit<NonNullable<Verdict["request"]>, "body"> & { body?: number };
+  response?: Omit<NonNullable<Verdict["response"]>, "body"> & { body?: number };
+  chunk?: number;
+  reply?: Omit<NonNullable<Verdict["reply"]>, "body"> & { body: number };
+}
+
+function readSaid(said: unknown, usage: Usage): Turn {
+  const nonsense = (): Turn => ({
+    kind: "failure",
+    failure: "violation",
+    message: "the guest's runtime gave an unreadable answer",
+    hostCalls: [],
+    usage,
+  });
+  if (typeof said !== "string" || said.length > MAX_RESULT) return nonsense();
+  const colon = said.indexOf(":");
+  const jsonEnd = colon + 1 + Number(said.slice(0, colon));
+  let parsed: Said;
+  try {
+    parsed = JSON.parse(said.slice(colon + 1, jsonEnd));
+  } catch {
+    return nonsense();
+  }
+  const hostCalls = parsed.h ?? [];
+  if (parsed.k === 1) return { kind: "waiting", hostCalls, usage };
+  if (parsed.k === 2) {
+    const kind = FAILURES.find((name) => name === parsed.f) ?? "violation";
+    return { kind: "failure", failure: kind, message: parsed.m ?? "", hostCalls, usage };
+  }
+  return { kind: "verdict", verdict: parsed.v ? verdictOf(parsed.v, said, jsonEnd) : {}, hostCalls, usage };
+}
+
+function verdictOf(encoded: EncodedVerdict, said: string, bodiesAt: number): Verdict {
+  let at = bodiesAt;
+  const take = (length: number): Uint8Array => {
+    const body = Buffer.from(said.slice(at, at + length), "latin1");
+    at += length;
+    return body;
+  };
+  const { request, response, chunk, reply, ...rest } = encoded;
+  const verdict: Verdict = rest;
+  if (request !== undefined) {
+    const { body, ...edit } = request;
+    verdict.request = body === undefined ? edit : { ...edit, body: take(body) };
+  }
+  if (response !== undefined) {
+    const { body, ...edit } = response;
+    verdict.response = body === undefined ? edit : { ...edit, body: take(body) };
+  }
+  if (chunk !== undefined) verdict.chunk = take(chunk);
+  if (reply !== undefined) verdict.reply = { ...reply, body: take(reply.body) };
+  return verdict;
+}

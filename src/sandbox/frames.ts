@@ -1,0 +1,471 @@
+/**
+ * What a data thread and a cordon say to each other. CONTRACT: both ends import this file.
+ *
+ * A cordon executes the frames of one socket strictly in order, and each CALL and HOST_REPLY yields exactly
+ * one TURN. So a data thread knows which call is running without being told: the oldest one it has no TURN
+ * for. Where a cordon serves several data threads it writes BATCH before it starts on a thread's frames, so
+ * that nobody's call is blamed for the time another thread's call took.
+ *
+ * What comes from a cordon may have been written by a guest that escaped: it is held to the format and to
+ * bounds here, and its values are checked again in verdict.ts before they touch a request.
+ */
+import { PHASES, type Phase } from "@gatehouse/sdk";
+import {
+  FAILURES,
+  type GuestCall,
+  type GuestConfig,
+  type HeaderEdit,
+  type HostCall,
+  type RequestEdit,
+  type ResponseEdit,
+  type Turn,
+  type Usage,
+  type Verdict,
+} from "./engine.ts";
+import {
+  bytes,
+  FrameError,
+  f64,
+  frame,
+  headerPairs,
+  json,
+  latin1,
+  type Reader,
+  u8,
+  u16,
+  u32,
+  utf8,
+} from "./wire.ts";
+
+export const TO_CORDON = {
+  /** digest, then the artifact. */
+  load: 1,
+  /** id is the instance; GuestConfig as JSON. */
+  configure: 2,
+  /** id is the instance. */
+  release: 3,
+  call: 4,
+  hostReply: 5,
+  /** The call will not be resumed. Yields no TURN. */
+  abandon: 6,
+} as const;
+
+export const FROM_CORDON = {
+  ready: 16,
+  turn: 17,
+  /** How many of this socket's frames that yield a TURN are executed next. */
+  batch: 18,
+} as const;
+
+/** Fits the largest artifact and a call with both bodies. */
+export const MAX_FRAME_TO_CORDON = 32 * 1024 * 1024;
+/** The most that a verdict of 1 MiB, its headers and its host calls take. */
+export const MAX_FRAME_FROM_CORDON = 4 * 1024 * 1024;
+const MAX_BODY = MAX_FRAME_FROM_CORDON;
+const MAX_HEADER_COUNT = 1000;
+const MAX_HEADER_BYTES = 256 * 1024;
+const MAX_HOST_CALLS = 1000;
+const MAX_ARGUMENTS = 64 * 1024;
+const MAX_VARS = 64 * 1024;
+const MAX_TEXT = 64 * 1024;
+const MAX_MESSAGE = 4096;
+const UNBOUNDED = 0xffff_ffff;
+
+const PHASE_NUMBER = Object.fromEntries(PHASES.map((phase, i) => [phase, i])) as Record<Phase, number>;
+const SOURCES = ["service", "exit", "error"] as const;
+
+// ---- data thread → cordon -------------------------------------------------------------------------------
+
+export function loadFrame(digest: string, artifact: Uint8Array): string {
+  return frame(
+    0,
+    TO_CORDON.load,
+    latin1(digest) +
+      Buffer.from(artifact.buffer, artifact.byteOffset, artifact.byteLength).toString("latin1"),
+  );
+}
+
+export function readLoad(payload: Reader): { digest: string; artifact: Uint8Array } {
+  return { digest: payload.latin1(200), artifact: payload.rest() };
+}
+
+export function configureFrame(instance: number, config: GuestConfig): string {
+  return frame(instance, TO_CORDON.configure, json(config));
+}
+
+export function readConfigure(payload: Reader): GuestConfig {
+  const config = payload.json(UNBOUNDED) as GuestConfig;
+  payload.end();
+  return config;
+}
+
+export function releaseFrame(instance: number): string {
+  return frame(instance, TO_CORDON.release, "");
+}
+
+export function abandonFrame(call: number): string {
+  return frame(call, TO_CORDON.abandon, "");
+}
+
+/** Hot: once for each hook call of a guest. `bench/guest.ts` watches it. */
+export function callFrame(call: number, instance: number, guest: GuestCall): string {
+  const { request, response, chunk } = guest;
+  let flags = 0;
+  let rest = "";
+  if (request.upstreamPath !== null) {
+    flags |= 1;
+    rest += latin1(request.upstreamPath);
+  }
+  if (request.uriCaptures !== null) {
+    flags |= 2;
+    rest += json(request.uriCaptures);
+  }
+  if (request.body !== null) {
+    flags |= 4;
+    rest += bytes(request.body);
+  }
+  if (response !== null) {
+    flags |= 8;
+    rest += u16(response.status) + u8(SOURCES.indexOf(response.source)) + headerPairs(response.headers);
+    if (response.body !== null) {
+      flags |= 16;
+      rest += bytes(response.body);
+    }
+  }
+  if (chunk !== null) {
+    flags |= chunk.last ? 32 | 64 : 32;
+    rest += bytes(chunk.data);
+  }
+  if (guest.route !== null) {
+    flags |= 128;
+    rest += json(guest.route);
+  }
+  if (guest.service !== null) {
+    flags |= 256;
+    rest += json(guest.service);
+  }
+  if (guest.consumer !== null) {
+    flags |= 512;
+    rest += json(guest.consumer);
+  }
+  if (guest.credential !== null) {
+    flags |= 1024;
+    rest += json(guest.credential);
+  }
+  for (const _ in guest.vars) {
+    flags |= 2048;
+    rest += json(guest.vars);
+    break;
+  }
+  if (guest.phase === "log") {
+    flags |= 4096;
+    const { requestBytes, responseBytes, totalMs, upstreamMs, gatewayMs } = guest.measures;
+    rest += f64(requestBytes) + f64(responseBytes) + f64(totalMs) + f64(upstreamMs) + f64(gatewayMs);
+  }
+  return frame(
+    call,
+    TO_CORDON.call,
+    u32(instance) +
+      u8(PHASE_NUMBER[guest.phase]) +
+      u16(flags) +
+      latin1(guest.requestId) +
+      f64(guest.now) +
+      utf8(guest.workspace) +
+      latin1(request.method) +
+      latin1(request.scheme) +
+      latin1(request.host) +
+      u16(request.port) +
+      latin1(request.path) +
+      latin1(request.query) +
+      latin1(request.clientIp) +
+      u16(request.clientPort) +
+      f64(request.startedAt) +
+      headerPairs(request.headers) +
+      rest,
+  );
+}
+
+const NO_MEASURES = { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 };
+
+export function readCall(payload: Reader): { instance: number; call: GuestCall } {
+  const any = UNBOUNDED;
+  const instance = payload.u32();
+  const phase = PHASES[payload.u8()];
+  if (phase === undefined) throw new FrameError("an unknown phase");
+  const flags = payload.u16();
+  const requestId = payload.latin1(any);
+  const now = payload.f64();
+  const workspace = payload.utf8(any);
+  const request: GuestCall["request"] = {
+    method: payload.latin1(any),
+    scheme: payload.latin1(any),
+    host: payload.latin1(any),
+    port: payload.u16(),
+    path: payload.latin1(any),
+    query: payload.latin1(any),
+    clientIp: payload.latin1(any),
+    clientPort: payload.u16(),
+    startedAt: payload.f64(),
+    headers: payload.headerPairs(any, any),
+    upstreamPath: null,
+    uriCaptures: null,
+    body: null,
+  };
+  if (flags & 1) request.upstreamPath = payload.latin1(any);
+  if (flags & 2) request.uriCaptures = payload.json(any) as Record<string, string>;
+  if (flags & 4) request.body = payload.bytes(any);
+  let response: GuestCall["response"] = null;
+  if (flags & 8) {
+    const status = payload.u16();
+    const source = SOURCES[payload.u8()] ?? "error";
+    const headers = payload.headerPairs(any, any);
+    response = { status, source, headers, body: flags & 16 ? payload.bytes(any) : null };
+  }
+  const chunk = flags & 32 ? { data: payload.bytes(any), last: (flags & 64) !== 0 } : null;
+  const route = flags & 128 ? (payload.json(any) as GuestCall["route"]) : null;
+  const service = flags & 256 ? (payload.json(any) as GuestCall["service"]) : null;
+  const consumer = flags & 512 ? (payload.json(any) as GuestCall["consumer"]) : null;
+  const credential = flags & 1024 ? (payload.json(any) as GuestCall["credential"]) : null;
+  const vars = flags & 2048 ? (payload.json(any) as Record<string, unknown>) : {};
+  const measures =
+    flags & 4096
+      ? {
+          requestBytes: payload.f64(),
+          responseBytes: payload.f64(),
+          totalMs: payload.f64(),
+          upstreamMs: payload.f64(),
+          gatewayMs: payload.f64(),
+        }
+      : NO_MEASURES;
+  payload.end();
+  return {
+    instance,
+    call: {
+      phase,
+      requestId,
+      now,
+      workspace,
+      request,
+      response,
+      chunk,
+      route,
+      service,
+      consumer,
+      credential,
+      vars,
+      measures,
+    },
+  };
+}
+
+export type HostResult = { value: unknown } | { error: string };
+
+export function hostReplyFrame(call: number, seq: number, result: HostResult): string {
+  return frame(call, TO_CORDON.hostReply, u32(seq) + json(result));
+}
+
+export function readHostReply(payload: Reader): { seq: number; result: HostResult } {
+  const seq = payload.u32();
+  const result = payload.json(UNBOUNDED) as HostResult;
+  payload.end();
+  return { seq, result };
+}
+
+// ---- cordon → data thread -------------------------------------------------------------------------------
+
+export function readyFrame(): string {
+  return frame(0, FROM_CORDON.ready, "");
+}
+
+export function batchFrame(count: number): string {
+  return frame(0, FROM_CORDON.batch, u16(count));
+}
+
+export function readBatch(payload: Reader): number {
+  const count = payload.u16();
+  payload.end();
+  return count;
+}
+
+const TURN_KINDS = ["verdict", "waiting", "failure"] as const;
+const EDIT_KINDS = ["set", "add", "remove"] as const;
+
+/** Hot: once for each turn. */
+export function turnFrame(call: number, turn: Turn): string {
+  const { usage, hostCalls } = turn;
+  let out =
+    u8(TURN_KINDS.indexOf(turn.kind)) +
+    f64(usage.cpuMicros) +
+    f64(usage.fuel) +
+    f64(usage.memoryBytes) +
+    u16(hostCalls.length);
+  for (const host of hostCalls)
+    out += u32(host.seq) + u8(host.waits ? 1 : 0) + latin1(host.method) + json(host.args);
+  if (turn.kind === "failure") {
+    out += u8(FAILURES.indexOf(turn.failure)) + utf8(turn.message.slice(0, MAX_MESSAGE / 4));
+  } else if (turn.kind === "verdict") out += verdictPayload(turn.verdict);
+  return frame(call, FROM_CORDON.turn, out);
+}
+
+function verdictPayload(verdict: Verdict): string {
+  let flags = 0;
+  let out = "";
+  if (verdict.request !== undefined) {
+    flags |= 1;
+    const { method, path, query } = verdict.request;
+    let which = 0;
+    let texts = "";
+    if (method !== undefined) {
+      which |= 1;
+      texts += latin1(method);
+    }
+    if (path !== undefined) {
+      which |= 2;
+      texts += latin1(path);
+    }
+    if (query !== undefined) {
+      which |= 4;
+      texts += latin1(query);
+    }
+    out += u8(which) + texts + editPayload(verdict.request);
+  }
+  if (verdict.response !== undefined) {
+    flags |= 2;
+    const { status } = verdict.response;
+    out += u16(status ?? 0) + editPayload(verdict.response);
+  }
+  if (verdict.chunk !== undefined) {
+    flags |= 4;
+    out += bytes(verdict.chunk);
+  }
+  if (verdict.reply !== undefined) {
+    flags |= 8;
+    const { status, headers, body } = verdict.reply;
+    out += u16(status) + headerPairs(headers) + bytes(body);
+  }
+  if (verdict.vars !== undefined) {
+    flags |= 16;
+    out += json(verdict.vars);
+  }
+  if (verdict.authenticated !== undefined) {
+    flags |= 32;
+    const { consumer, credential } = verdict.authenticated;
+    out +=
+      u8((consumer === null ? 0 : 1) | (credential === null ? 0 : 2)) +
+      utf8(consumer ?? "") +
+      utf8(credential ?? "");
+  }
+  return u8(flags) + out;
+}
+
+function editPayload(edit: RequestEdit | ResponseEdit): string {
+  const headers = edit.headers ?? [];
+  let out = u16(headers.length);
+  for (const one of headers)
+    out += u8(EDIT_KINDS.indexOf(one[0])) + latin1(one[1]) + (one[0] === "remove" ? "" : latin1(one[2]));
+  return edit.body === undefined ? out + u8(0) : out + u8(1) + bytes(edit.body);
+}
+
+/** One turn as a cordon wrote it. Throws FrameError for whatever breaks the format or a bound. */
+export function readTurn(payload: Reader): Turn {
+  const kind = TURN_KINDS[payload.u8()];
+  const usage: Usage = {
+    cpuMicros: payload.quantity(),
+    fuel: payload.quantity(),
+    memoryBytes: payload.quantity(),
+  };
+  const count = payload.u16();
+  if (count > MAX_HOST_CALLS) throw new FrameError(`${count} host calls in one turn`);
+  const hostCalls: HostCall[] = [];
+  for (let i = 0; i < count; i++) {
+    const seq = payload.u32();
+    const waits = flag(payload.u8(), 1) === 1;
+    const method = payload.latin1(64);
+    const args = payload.json(MAX_ARGUMENTS);
+    if (!Array.isArray(args)) throw new FrameError("arguments of a host call are no list");
+    hostCalls.push({ seq, method, args, waits });
+  }
+  let turn: Turn;
+  if (kind === "verdict") turn = { kind, verdict: readVerdict(payload), hostCalls, usage };
+  else if (kind === "waiting") turn = { kind, hostCalls, usage };
+  else if (kind === "failure") {
+    const failure = FAILURES[payload.u8()];
+    if (failure === undefined) throw new FrameError("an unknown kind of failure");
+    turn = { kind, failure, message: payload.utf8(MAX_MESSAGE), hostCalls, usage };
+  } else throw new FrameError("an unknown kind of turn");
+  payload.end();
+  return turn;
+}
+
+/** Bits that have no meaning are a violation, not an extension. */
+function flag(value: number, known: number): number {
+  if ((value & ~known) !== 0) throw new FrameError("an unknown flag");
+  return value;
+}
+
+function readVerdict(payload: Reader): Verdict {
+  const flags = flag(payload.u8(), 63);
+  const verdict: Verdict = {};
+  if (flags & 1) {
+    const which = flag(payload.u8(), 7);
+    const request: RequestEdit = {};
+    if (which & 1) request.method = payload.latin1(MAX_TEXT);
+    if (which & 2) request.path = payload.latin1(MAX_TEXT);
+    if (which & 4) request.query = payload.latin1(MAX_TEXT);
+    readEdit(payload, request);
+    verdict.request = request;
+  }
+  if (flags & 2) {
+    const response: ResponseEdit = {};
+    const status = payload.u16();
+    if (status !== 0) response.status = status;
+    readEdit(payload, response);
+    verdict.response = response;
+  }
+  if (flags & 4) verdict.chunk = payload.bytes(MAX_BODY);
+  if (flags & 8) {
+    const status = payload.u16();
+    const headers = payload.headerPairs(MAX_HEADER_COUNT, MAX_HEADER_BYTES);
+    verdict.reply = { status, headers, body: payload.bytes(MAX_BODY) };
+  }
+  if (flags & 16) {
+    const vars = payload.json(MAX_VARS);
+    if (typeof vars !== "object" || vars === null || Array.isArray(vars))
+      throw new FrameError("vars are no object");
+    verdict.vars = vars as Record<string, unknown>;
+  }
+  if (flags & 32) {
+    const present = flag(payload.u8(), 3);
+    const consumer = payload.utf8(MAX_TEXT);
+    const credential = payload.utf8(MAX_TEXT);
+    verdict.authenticated = {
+      consumer: present & 1 ? consumer : null,
+      credential: present & 2 ? credential : null,
+    };
+  }
+  return verdict;
+}
+
+function readEdit(payload: Reader, edit: RequestEdit | ResponseEdit): void {
+  const count = payload.u16();
+  if (count > MAX_HEADER_COUNT) throw new FrameError(`${count} header edits`);
+  if (count > 0) {
+    const headers: HeaderEdit[] = [];
+    let left = MAX_HEADER_BYTES;
+    for (let i = 0; i < count; i++) {
+      const kind = EDIT_KINDS[payload.u8()];
+      if (kind === undefined) throw new FrameError("an unknown header edit");
+      const name = payload.latin1(left);
+      left -= name.length;
+      if (kind === "remove") {
+        headers.push([kind, name]);
+        continue;
+      }
+      const value = payload.latin1(left);
+      left -= value.length;
+      headers.push([kind, name, value]);
+    }
+    edit.headers = headers;
+  }
+  if (flag(payload.u8(), 1) === 1) edit.body = payload.bytes(MAX_BODY);
+}

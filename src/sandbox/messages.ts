@@ -1,0 +1,87 @@
+/**
+ * What the supervisor (main thread) and a sandbox client (data thread) tell each other. CONTRACT: both ends.
+ *
+ * None of it is on a call's path: a cordon is asked for once, and killed rarely. Calls go over sockets.
+ */
+import type { EngineKind, Failure } from "./engine.ts";
+
+/** One end of a message channel: the gateway multiplexes it on a worker's own port. */
+export interface Port<Out, In> {
+  post(message: Out): void;
+  onMessage(listener: (message: In) => void): void;
+}
+
+/** Whose call is held responsible. */
+export interface Blame {
+  readonly workspace: string;
+  readonly plugin: string;
+}
+
+export type ToThread =
+  /** Counters for every cordon, see `Activity`. The first message. */
+  | { type: "welcome"; activity: SharedArrayBuffer }
+  /** A cordon's socket is about to connect and will open with this token. */
+  | { type: "expect"; cordon: number; token: string }
+  /** The cordon serves this workspace from now on; it never serves another. */
+  | { type: "assigned"; cordon: number; slot: number; engine: EngineKind; workspace: string }
+  /** Let open calls end, start no new ones: the cordon is about to be replaced or evicted. */
+  | { type: "retired"; cordon: number }
+  /** The process is dead. `failure` is null if nothing failed (evicted, shut down). */
+  | { type: "gone"; cordon: number; failure: Failure | null; message: string; blame: Blame | null }
+  | { type: "refused"; engine: EngineKind; workspace: string; message: string }
+  | { type: "suspended"; blame: Blame; untilMs: number };
+
+export type ToSupervisor =
+  /** Name of the abstract socket that this thread listens on, without the leading NUL. */
+  | { type: "listening"; name: string }
+  | { type: "acquire"; engine: EngineKind; workspace: string }
+  | { type: "ready"; cordon: number }
+  /** A deadline passed, or the cordon broke the protocol: kill it. */
+  | { type: "kill"; cordon: number; failure: Failure; message: string; blame: Blame | null }
+  /** This plugin's call was running when a cordon died without anybody having been blamed. */
+  | { type: "suspect"; cordon: number; failure: Failure; blame: Blame };
+
+export type SupervisorPort = Port<ToThread, ToSupervisor>;
+export type ClientPort = Port<ToSupervisor, ToThread>;
+
+/** Bytes that a cordon's opening token has, in hexadecimal. */
+export const TOKEN_CHARACTERS = 64;
+export const MAX_CORDONS = 1024;
+
+/**
+ * Shared counters, two for each cordon's slot: calls that are open, and calls ever started. Data threads
+ * write them, the supervisor reads them to know whose memory to watch and who is idle.
+ */
+export class Activity {
+  readonly #cells: Int32Array;
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.#cells = new Int32Array(buffer);
+  }
+
+  static allocate(): SharedArrayBuffer {
+    return new SharedArrayBuffer(MAX_CORDONS * 2 * Int32Array.BYTES_PER_ELEMENT);
+  }
+
+  begin(slot: number): void {
+    Atomics.add(this.#cells, slot * 2, 1);
+    Atomics.add(this.#cells, slot * 2 + 1, 1);
+  }
+
+  end(slot: number): void {
+    Atomics.sub(this.#cells, slot * 2, 1);
+  }
+
+  open(slot: number): number {
+    return Atomics.load(this.#cells, slot * 2);
+  }
+
+  started(slot: number): number {
+    return Atomics.load(this.#cells, slot * 2 + 1);
+  }
+
+  clear(slot: number): void {
+    Atomics.store(this.#cells, slot * 2, 0);
+    Atomics.store(this.#cells, slot * 2 + 1, 0);
+  }
+}

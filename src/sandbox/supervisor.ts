@@ -1,0 +1,399 @@
+/**
+ * The only parent of cordons, on the main thread: starts them, gives each to one workspace, watches their
+ * memory, kills and reaps them, and holds back plugins that keep killing them.
+ *
+ * Nothing here waits for a cordon or reads from one. Data threads talk to cordons and judge their answers;
+ * this judges by what the kernel says. A cordon is killed with SIGKILL only, and never changes hands.
+ */
+
+import { type CordonProcess, newToken, startCordon } from "./cordon-process.ts";
+import type { EngineKind, Failure } from "./engine.ts";
+import type { Fence } from "./fence.ts";
+import { Activity, type Blame, MAX_CORDONS, type SupervisorPort, type ToSupervisor } from "./messages.ts";
+import type { Room } from "./room.ts";
+import { Suspensions } from "./suspension.ts";
+
+export interface SupervisorOptions {
+  readonly room: Room;
+  readonly fence: Fence;
+  readonly log: (level: "info" | "warn" | "error", message: string, fields: Record<string, unknown>) => void;
+  /** Resident bytes at which a cordon is killed. Default 256 MiB. */
+  readonly maxRssBytes?: number;
+  /** Resident bytes of all cordons together, beyond which idle ones are evicted. Default 2 GiB. */
+  readonly budgetBytes?: number;
+  /** Cordons without a workspace that are kept started, for each of these engines. Default none. */
+  readonly spares?: readonly EngineKind[];
+  /** Idle time after which a cordon is evicted. Default ten minutes. */
+  readonly idleMs?: number;
+  /** How many cordons there may be at once. Default 256. */
+  readonly maxCordons?: number;
+}
+
+const TICK_MS = 5;
+const IDLE_TICK_MS = 50;
+/** After this long without a call memory is watched at leisure. */
+const QUIET_MS = 1000;
+const START_MS = 5000;
+const RETIREMENT_MS = 2000;
+/** A lane whose cordons die faster than this has to wait before the next one. */
+const DEATHS = 20;
+const DEATHS_WINDOW_MS = 10_000;
+
+interface Thread {
+  readonly id: number;
+  readonly port: SupervisorPort;
+  socketName: string | null;
+}
+
+interface Lane {
+  readonly engine: EngineKind;
+  readonly workspace: string;
+  cordon: CordonProcess | null;
+  starting: boolean;
+  deaths: number[];
+}
+
+export interface CordonStatus {
+  readonly id: number;
+  readonly pid: number | null;
+  readonly engine: EngineKind;
+  readonly workspace: string | null;
+  readonly rssBytes: number;
+  readonly calls: number;
+}
+
+export class Supervisor {
+  readonly #options: Required<SupervisorOptions>;
+  readonly #threads = new Map<number, Thread>();
+  readonly #cordons = new Map<number, CordonProcess>();
+  readonly #lanes = new Map<string, Lane>();
+  readonly #spares = new Map<EngineKind, CordonProcess>();
+  readonly #sparesStarting = new Set<EngineKind>();
+  readonly #activityBuffer = Activity.allocate();
+  readonly #activity = new Activity(this.#activityBuffer);
+  readonly #suspensions = new Suspensions();
+  readonly #slots: number[] = Array.from({ length: MAX_CORDONS }, (_, i) => MAX_CORDONS - 1 - i);
+  #timer: NodeJS.Timeout | null = null;
+  #busyAt = 0;
+  #nextThread = 1;
+  #nextCordon = 1;
+  #closing = false;
+  #deaths = 0;
+  #allGone: (() => void) | null = null;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = {
+      maxRssBytes: 256 * 1024 * 1024,
+      budgetBytes: 2 * 1024 * 1024 * 1024,
+      spares: [],
+      idleMs: 600_000,
+      maxCordons: 256,
+      ...options,
+    };
+  }
+
+  /** Takes a data thread's channel. Returns a function for when that thread is no more. */
+  addThread(port: SupervisorPort): () => void {
+    const thread: Thread = { id: this.#nextThread++, port, socketName: null };
+    this.#threads.set(thread.id, thread);
+    port.onMessage((message) => this.#on(thread, message));
+    port.post({ type: "welcome", activity: this.#activityBuffer });
+    return () => {
+      this.#threads.delete(thread.id);
+      // Its calls are lost with it; the others' cordons must not keep counting them as open.
+      for (const cordon of this.#cordons.values()) if (cordon.threads.has(thread.id)) this.#retire(cordon);
+    };
+  }
+
+  status(): { cordons: CordonStatus[]; deaths: number } {
+    const cordons = [...this.#cordons.values()].map((cordon) => ({
+      id: cordon.id,
+      pid: cordon.pid,
+      engine: cordon.engine,
+      workspace: cordon.workspace,
+      rssBytes: cordon.measure(),
+      calls: this.#activity.started(cordon.slot),
+    }));
+    return { cordons, deaths: this.#deaths };
+  }
+
+  /** Kills every cordon; resolves when all are dead. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    const gone = new Promise<void>((resolve) => {
+      this.#allGone = resolve;
+    });
+    for (const cordon of this.#cordons.values()) this.#kill(cordon, null, "the gateway shuts down", null);
+    if (this.#cordons.size === 0 && this.#startingCount() === 0) return;
+    await gone;
+  }
+
+  #startingCount(): number {
+    let count = this.#sparesStarting.size;
+    for (const lane of this.#lanes.values()) if (lane.starting) count++;
+    return count;
+  }
+
+  #on(thread: Thread, message: ToSupervisor): void {
+    switch (message.type) {
+      case "listening":
+        thread.socketName = message.name;
+        // Cordons that were started before it have no socket to it.
+        for (const cordon of this.#cordons.values()) this.#retire(cordon);
+        this.#startSpares();
+        return;
+      case "acquire":
+        void this.#acquire(message.engine, message.workspace);
+        return;
+      case "ready": {
+        this.#cordons.get(message.cordon)?.cameUp();
+        return;
+      }
+      case "kill": {
+        const cordon = this.#cordons.get(message.cordon);
+        if (cordon !== undefined) this.#kill(cordon, message.failure, message.message, message.blame);
+        return;
+      }
+      case "suspect":
+        this.#strike(message.blame);
+        return;
+    }
+  }
+
+  async #acquire(engine: EngineKind, workspace: string): Promise<void> {
+    const key = `${engine}\n${workspace}`;
+    let lane = this.#lanes.get(key);
+    if (lane === undefined) {
+      lane = { engine, workspace, cordon: null, starting: false, deaths: [] };
+      this.#lanes.set(key, lane);
+    }
+    if (lane.cordon !== null) return this.#announce(lane.cordon);
+    if (lane.starting || this.#closing) return;
+    const spare = this.#takeSpare(engine);
+    if (spare !== null) {
+      this.#assign(lane, spare);
+      return;
+    }
+    lane.starting = true;
+    try {
+      const wait = this.#backOff(lane);
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      this.#assign(lane, await this.#start(engine));
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#options.log("error", "a cordon could not be started", { engine, workspace, reason: message });
+      for (const thread of this.#threads.values())
+        thread.port.post({ type: "refused", engine, workspace, message });
+    } finally {
+      lane.starting = false;
+      this.#settleClose();
+    }
+  }
+
+  /** How long the next start has to wait. A few quick deaths are met at once; a storm of them is slowed. */
+  #backOff(lane: Lane): number {
+    const now = Date.now();
+    lane.deaths = lane.deaths.filter((at) => now - at < DEATHS_WINDOW_MS);
+    const excess = lane.deaths.length - DEATHS;
+    return excess < 0 ? 0 : Math.min(100 * 2 ** Math.min(excess, 10), 5000);
+  }
+
+  #assign(lane: Lane, cordon: CordonProcess): void {
+    lane.cordon = cordon;
+    cordon.workspace = lane.workspace;
+    cordon.lastUsedAt = Date.now();
+    this.#busyAt = cordon.lastUsedAt;
+    this.#announce(cordon);
+    this.#startSpares();
+  }
+
+  #announce(cordon: CordonProcess): void {
+    const { id, slot, engine, workspace } = cordon;
+    if (workspace === null) return;
+    for (const thread of this.#threads.values())
+      if (cordon.threads.has(thread.id))
+        thread.port.post({ type: "assigned", cordon: id, slot, engine, workspace });
+  }
+
+  #takeSpare(engine: EngineKind): CordonProcess | null {
+    const spare = this.#spares.get(engine);
+    if (spare === undefined) return null;
+    this.#spares.delete(engine);
+    return spare;
+  }
+
+  #startSpares(): void {
+    if (this.#closing) return;
+    for (const engine of this.#options.spares) {
+      if (this.#spares.has(engine) || this.#sparesStarting.has(engine)) continue;
+      if ([...this.#threads.values()].every((thread) => thread.socketName === null)) continue;
+      this.#sparesStarting.add(engine);
+      this.#start(engine)
+        .then((cordon) => {
+          if (cordon.retired) return;
+          this.#spares.set(engine, cordon);
+        })
+        .catch((error: Error) => {
+          this.#options.log("error", "a spare cordon could not be started", {
+            engine,
+            reason: error.message,
+          });
+        })
+        .finally(() => {
+          this.#sparesStarting.delete(engine);
+          this.#settleClose();
+        });
+    }
+  }
+
+  async #start(engine: EngineKind): Promise<CordonProcess> {
+    if (this.#cordons.size >= this.#options.maxCordons && !this.#evictOne())
+      throw new Error(`there are ${this.#cordons.size} cordons already and none of them is idle`);
+    const slot = this.#slots.pop();
+    if (slot === undefined) throw new Error(`there can be ${MAX_CORDONS} cordons at most`);
+    this.#activity.clear(slot);
+    const id = this.#nextCordon++;
+    const addresses = [];
+    for (const { id: thread, port, socketName } of this.#threads.values()) {
+      if (socketName === null) continue;
+      const token = newToken();
+      port.post({ type: "expect", cordon: id, token });
+      addresses.push({ thread, socketName, token });
+    }
+    let cordon: CordonProcess;
+    try {
+      cordon = await startCordon(this.#options, id, slot, engine, addresses);
+    } catch (error) {
+      this.#slots.push(slot);
+      throw error;
+    }
+    this.#cordons.set(id, cordon);
+    cordon.onExit((how) => this.#died(cordon, how));
+    if (this.#closing) this.#kill(cordon, null, "the gateway shuts down", null);
+    for (const { thread } of addresses) if (!this.#threads.has(thread)) this.#retire(cordon);
+    this.#schedule();
+    return cordon;
+  }
+
+  #kill(cordon: CordonProcess, failure: Failure | null, message: string, blame: Blame | null): void {
+    if (cordon.cause !== null) return;
+    cordon.cause = { failure, message, blame };
+    cordon.kill();
+  }
+
+  #died(cordon: CordonProcess, how: string): void {
+    const cause = cordon.cause ?? { failure: "crashed" as const, message: `it died: ${how}`, blame: null };
+    this.#cordons.delete(cordon.id);
+    this.#slots.push(cordon.slot);
+    if (this.#spares.get(cordon.engine) === cordon) this.#spares.delete(cordon.engine);
+    const { engine, workspace, id } = cordon;
+    const lane = workspace === null ? undefined : this.#lanes.get(`${engine}\n${workspace}`);
+    if (lane?.cordon === cordon) lane.cordon = null;
+    if (cause.failure !== null) {
+      this.#deaths++;
+      lane?.deaths.push(Date.now());
+      this.#options.log("warn", "a cordon died", {
+        cordon: id,
+        engine,
+        workspace,
+        kind: cause.failure,
+        plugin: cause.blame?.plugin ?? null,
+        reason: cause.message,
+        rss_bytes: cordon.rssBytes,
+        ...(cordon.lastWords === "" ? {} : { stderr: cordon.lastWords }),
+      });
+      if (cause.blame !== null) this.#strike(cause.blame);
+    }
+    for (const thread of this.#threads.values())
+      if (cordon.threads.has(thread.id)) thread.port.post({ type: "gone", cordon: id, ...cause });
+    this.#settleClose();
+    if (workspace === null) this.#startSpares();
+  }
+
+  #settleClose(): void {
+    if (this.#closing && this.#cordons.size === 0 && this.#startingCount() === 0) this.#allGone?.();
+  }
+
+  #strike(blame: Blame): void {
+    const untilMs = this.#suspensions.strike(blame, Date.now());
+    if (untilMs === null) return;
+    this.#options.log("error", "a plugin is suspended: it keeps killing its cordon", {
+      workspace: blame.workspace,
+      plugin: blame.plugin,
+      until: new Date(untilMs).toISOString(),
+    });
+    for (const thread of this.#threads.values()) thread.port.post({ type: "suspended", blame, untilMs });
+  }
+
+  /** Gets no new calls; is killed when its open ones have ended, or after two seconds. */
+  #retire(cordon: CordonProcess): void {
+    if (cordon.retired) return;
+    cordon.retired = true;
+    if (this.#spares.get(cordon.engine) === cordon) this.#spares.delete(cordon.engine);
+    const lane = this.#lanes.get(`${cordon.engine}\n${cordon.workspace}`);
+    if (lane?.cordon === cordon) lane.cordon = null;
+    for (const thread of this.#threads.values())
+      if (cordon.threads.has(thread.id)) thread.port.post({ type: "retired", cordon: cordon.id });
+    const since = Date.now();
+    const look = () => {
+      if (!this.#cordons.has(cordon.id)) return;
+      if (this.#activity.open(cordon.slot) <= 0 || Date.now() - since > RETIREMENT_MS)
+        this.#kill(cordon, null, "retired", null);
+      else setTimeout(look, 20).unref();
+    };
+    setTimeout(look, 20).unref();
+  }
+
+  /** Retires the cordon that was idle for the longest time. False if all are busy. */
+  #evictOne(): boolean {
+    let oldest: CordonProcess | null = null;
+    for (const cordon of this.#cordons.values()) {
+      if (cordon.retired || cordon.workspace === null || this.#activity.open(cordon.slot) > 0) continue;
+      if (oldest === null || cordon.lastUsedAt < oldest.lastUsedAt) oldest = cordon;
+    }
+    if (oldest === null) return false;
+    this.#retire(oldest);
+    return true;
+  }
+
+  #schedule(): void {
+    if (this.#timer !== null || this.#closing || this.#cordons.size === 0) return;
+    const delay = Date.now() - this.#busyAt < QUIET_MS ? TICK_MS : IDLE_TICK_MS;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#watch();
+      this.#schedule();
+    }, delay).unref();
+  }
+
+  /** Every few milliseconds: whose memory is over the cap, who did not come up, who is idle. */
+  #watch(): void {
+    const now = Date.now();
+    const { maxRssBytes, budgetBytes, idleMs } = this.#options;
+    let total = 0;
+    for (const cordon of this.#cordons.values()) {
+      const started = this.#activity.started(cordon.slot);
+      const busy = started !== cordon.callsSeen || this.#activity.open(cordon.slot) > 0;
+      if (busy) {
+        cordon.callsSeen = started;
+        cordon.lastUsedAt = now;
+        this.#busyAt = now;
+      }
+      if ((busy || now - cordon.lastUsedAt < QUIET_MS) && cordon.measure() > maxRssBytes) {
+        const used = Math.round(cordon.rssBytes / 1024 / 1024);
+        this.#kill(
+          cordon,
+          "memory",
+          `it used ${used} MiB of memory, ${maxRssBytes / 1024 / 1024} are allowed`,
+          null,
+        );
+      }
+      total += cordon.rssBytes;
+      if (!cordon.ready && now - cordon.startedAt > START_MS)
+        this.#kill(cordon, "crashed", `it was not ready ${START_MS} ms after its start`, null);
+      if (cordon.workspace !== null && now - cordon.lastUsedAt > idleMs) this.#retire(cordon);
+    }
+    if (total > budgetBytes) this.#evictOne();
+  }
+}
