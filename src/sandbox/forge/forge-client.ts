@@ -206,6 +206,7 @@ class Child {
   /** Lets an idle child go, and waits until it has. */
   async dismiss(): Promise<void> {
     this.ended = true;
+    this.#process.ref();
     this.#process.kill("SIGKILL");
     await this.#exited;
   }
