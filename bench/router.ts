@@ -18,7 +18,7 @@ const METHODS = ["GET", "POST", "PUT", "DELETE"];
 
 function route(i: number, fields: Partial<RouteInput>): RouteInput {
   return {
-    id: `00000000-0000-4000-8000-${i.toString(16).padStart(12, "0")}`,
+    id: `${((i * 2_654_435_761) % 2 ** 32).toString(16).padStart(8, "0")}-0000-4000-8000-${i.toString(16).padStart(12, "0")}`,
     methods: null,
     hosts: null,
     paths: null,

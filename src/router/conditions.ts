@@ -7,12 +7,16 @@ import { byteString } from "./path.ts";
 import { HeaderPattern } from "./pattern.ts";
 import type { MatchInput, RouteInput } from "./router.ts";
 
-/** A configured host: exact, `*.suffix` or `prefix.*`, with or without a port. */
-export interface HostCondition {
-  readonly configured: string;
+/** A configured name: exact, `*.suffix` or `prefix.*`. */
+export interface NameCondition {
   readonly kind: "exact" | "suffix" | "prefix";
-  /** The host, lower-case, without the `*`. */
+  /** The name, lower-case, without the `*`. */
   readonly text: string;
+}
+
+/** A configured host: a name with or without a port. */
+export interface HostCondition extends NameCondition {
+  readonly configured: string;
   readonly port: number | null;
 }
 
@@ -35,9 +39,19 @@ export function hostCondition(configured: string): HostCondition {
 
   const host = colon === -1 ? lower : lower.slice(0, colon);
   const port = colon === -1 ? null : Number(lower.slice(colon + 1));
-  if (host.startsWith("*")) return { configured, kind: "suffix", text: host.slice(1), port };
-  if (host.endsWith("*")) return { configured, kind: "prefix", text: host.slice(0, -1), port };
-  return { configured, kind: "exact", text: host, port };
+  return { configured, port, ...nameCondition(host) };
+}
+
+function nameCondition(name: string): NameCondition {
+  if (name.startsWith("*")) return { kind: "suffix", text: name.slice(1) };
+  if (name.endsWith("*")) return { kind: "prefix", text: name.slice(0, -1) };
+  return { kind: "exact", text: name };
+}
+
+export function nameHolds({ kind, text }: NameCondition, name: string): boolean {
+  if (kind === "suffix") return name.endsWith(text);
+  if (kind === "prefix") return name.startsWith(text);
+  return name === text;
 }
 
 /** @throws {PatternError} */
@@ -69,25 +83,20 @@ export function headerHolds(condition: HeaderCondition, input: MatchInput): bool
   return false;
 }
 
+export const sniCondition = (configured: string): NameCondition => nameCondition(sniName(configured));
+
 /** Lower-case, without the trailing dot of a fully qualified name. */
-export function sniName(configured: string): string {
-  const lower = configured.toLowerCase();
+export function sniName(sni: string): string {
+  const lower = sni.toLowerCase();
   return lower.length > 1 && lower.endsWith(".") ? lower.slice(0, -1) : lower;
 }
 
-/** A request without TLS has no SNI to ask for, and passes. */
-export function sniHolds(names: readonly string[], input: MatchInput): boolean {
+/** Whether the SNI is any of the configured names. A request without TLS has none to ask for, and passes. */
+export function sniHolds(conditions: readonly NameCondition[], input: MatchInput): boolean {
   if (input.scheme !== "https") return true;
   if (input.sni === null) return false;
   const sni = sniName(input.sni);
-  for (const name of names) {
-    if (name.startsWith("*")) {
-      // Compared in place, without the "*".
-      if (sni.length >= name.length - 1 && sni.endsWith(name.slice(1))) return true;
-    } else if (name.endsWith("*")) {
-      if (sni.startsWith(name.slice(0, -1))) return true;
-    } else if (sni === name) return true;
-  }
+  for (let i = 0; i < conditions.length; i++) if (nameHolds(conditions[i]!, sni)) return true;
   return false;
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { HostCondition } from "./conditions.ts";
-import { headerHolds, hostCondition, sniHolds, sniName } from "./conditions.ts";
+import { headerHolds, hostCondition, nameHolds, sniHolds, sniName } from "./conditions.ts";
 import { byteString } from "./path.ts";
 import type { PathPattern } from "./pattern.ts";
 import { pathText } from "./pattern.ts";
@@ -82,9 +82,5 @@ function reasons<T>(
   return by;
 }
 
-function hostHolds({ kind, text, port }: HostCondition, input: MatchInput): boolean {
-  if (port !== null && port !== input.port) return false;
-  if (kind === "suffix") return input.host.endsWith(text);
-  if (kind === "prefix") return input.host.startsWith(text);
-  return input.host === text;
-}
+const hostHolds = (condition: HostCondition, input: MatchInput): boolean =>
+  (condition.port === null || condition.port === input.port) && nameHolds(condition, input.host);

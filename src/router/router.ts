@@ -15,8 +15,15 @@
  *   candidates that would beat the best so far: the usual winner is found at once, and most regexes never run.
  */
 
-import type { HeaderCondition } from "./conditions.ts";
-import { headerCondition, headerHolds, hostCondition, isHttpRoute, sniHolds, sniName } from "./conditions.ts";
+import type { HeaderCondition, NameCondition } from "./conditions.ts";
+import {
+  headerCondition,
+  headerHolds,
+  hostCondition,
+  isHttpRoute,
+  sniCondition,
+  sniHolds,
+} from "./conditions.ts";
 import type { Explanation } from "./explain.ts";
 import { explainMatch } from "./explain.ts";
 import { byteString } from "./path.ts";
@@ -89,7 +96,7 @@ export interface Entry<T> {
   readonly pseudo: PseudoRoute;
   readonly data: T;
   readonly methods: readonly string[] | null;
-  readonly snis: readonly string[] | null;
+  readonly snis: readonly NameCondition[] | null;
   readonly headers: readonly HeaderCondition[] | null;
 }
 
@@ -167,7 +174,7 @@ export class Router<T> {
         continue;
       }
       const methods = listOf(route.methods);
-      const snis = listOf(route.snis)?.map(sniName) ?? null;
+      const snis = listOf(route.snis)?.map(sniCondition) ?? null;
       const headers = this.#headerConditions(route);
       for (const pseudo of pseudoRoutes(route)) unordered.push({ pseudo, data, methods, snis, headers });
     }
