@@ -12,11 +12,13 @@ import {
   isMap,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   type Pair,
   parseDocument,
   type YAMLMap,
 } from "yaml";
+import { type Offsets, type PlainDocument, readPlainYaml } from "./plain-yaml.ts";
 
 export interface Place {
   /** Both count from 1. */
@@ -42,6 +44,8 @@ export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 export const MAX_DEPTH = 64;
 /** Values in a document, those that aliases repeat included. */
 export const MAX_VALUES = 10_000_000;
+/** Tokens of YAML that is read into a syntax tree. */
+export const MAX_LIBRARY_TOKENS = 5_000_000;
 /** Syntax errors follow from one another: more of them help nobody. */
 const MAX_FAULTS = 20;
 
@@ -50,7 +54,63 @@ export function readDocument(text: string): ReadDocument {
     const limit = MAX_DOCUMENT_BYTES / 1024 / 1024;
     return fault(1, 1, `the document is larger than ${limit} MiB`);
   }
+  const plain = readPlain(text);
+  if (plain) return plain;
+  return readWithLibrary(text);
+}
+
+/** The fast way. Places are looked for only once something is wrong. */
+function readPlain(text: string): ReadDocument | undefined {
+  const read = readPlainYaml(text, null);
+  if (!read) return undefined;
+  let places: PlainPlaces | undefined;
+  return {
+    ok: true,
+    value: read.value,
+    locate(path, atKey) {
+      places ??= new PlainPlaces(text);
+      return places.locate(path, atKey);
+    },
+  };
+}
+
+class PlainPlaces {
+  readonly #lines = new LineCounter();
+  readonly #offsets = new Map<object, Offsets>();
+  readonly #root: PlainDocument;
+
+  constructor(text: string) {
+    this.#root = readPlainYaml(text, this.#offsets)!;
+    this.#lines.addNewLine(0);
+    for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1))
+      this.#lines.addNewLine(at + 1);
+  }
+
+  locate(path: readonly (string | number)[], atKey: boolean): Place {
+    let { value, offset } = this.#root;
+    for (const [i, step] of path.entries()) {
+      const parts = this.#offsets.get(value as object);
+      const last = i === path.length - 1;
+      if (Array.isArray(parts)) {
+        const at = typeof step === "number" ? parts[step] : undefined;
+        if (at === undefined) break;
+        offset = at;
+      } else {
+        const places = parts?.get(String(step));
+        if (!places) break;
+        offset = last && atKey ? places[0] : places[1];
+      }
+      value = (value as Record<string | number, unknown>)[step];
+    }
+    return placeAt(this.#lines, offset);
+  }
+}
+
+/** The thorough way: all of YAML, and a place for every fault of syntax. */
+export function readWithLibrary(text: string): ReadDocument {
   const lines = new LineCounter();
+  const tooMany = tokenFault(text);
+  if (tooMany) return tooMany;
   let document: Document.Parsed;
   try {
     document = parseDocument(text, {
@@ -58,10 +118,9 @@ export function readDocument(text: string): ReadDocument {
       uniqueKeys: false,
       prettyErrors: false,
       stringKeys: false,
-      logLevel: "silent",
+      logLevel: "error",
     });
   } catch (error) {
-    // The library composes recursively; nesting beyond its stack ends here.
     if (error instanceof RangeError) return fault(1, 1, `nested deeper than ${MAX_DEPTH} levels`);
     throw error;
   }
@@ -79,11 +138,29 @@ export function readDocument(text: string): ReadDocument {
   return { ok: true, value, locate: (path, atKey) => locator.locate(path, atKey) };
 }
 
+/** The library's syntax tree takes 300 bytes a token: what would not fit is refused before it is built. */
+function tokenFault(text: string): ReadDocument | undefined {
+  if (text.length <= MAX_LIBRARY_TOKENS) return undefined;
+  let count = 0;
+  for (const _token of new Lexer().lex(text)) {
+    if (++count > MAX_LIBRARY_TOKENS)
+      return fault(
+        1,
+        1,
+        `too large to be read with its YAML features or faults (more than ${MAX_LIBRARY_TOKENS} tokens); ` +
+          "write it as JSON, or without anchors, tags, block scalars and text over several lines",
+      );
+  }
+  return undefined;
+}
+
 function fault(line: number, column: number, message: string): ReadDocument {
   return { ok: false, faults: [{ line, column, message }] };
 }
 
 function firstLine(message: string): string {
+  // The library composes recursively and reports the end of its stack as a fault of the text, which it is.
+  if (message.includes("call stack")) return `nested deeper than ${MAX_DEPTH} levels`;
   return message.split("\n", 1)[0]!;
 }
 
