@@ -1,0 +1,43 @@
+/**
+ * Programs that tests need beside Node: found, or installed from Debian's packages when run as root, or
+ * refused in one sentence. Never skipped silently.
+ */
+import { spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
+
+/** The package that holds each program. */
+const PACKAGES = { nginx: "nginx-core", haproxy: "haproxy", curl: "curl" } as const;
+export type Program = keyof typeof PACKAGES;
+
+/** The absolute path of a program. @throws {Error} if it is neither there nor can be installed. */
+export function requireProgram(program: Program): string {
+  const found = find(program);
+  if (found !== undefined) return found;
+  const debianPackage = PACKAGES[program];
+  const wanted = `these tests need '${program}' (Debian package ${debianPackage})`;
+  if (process.getuid?.() !== 0)
+    throw new Error(`${wanted}: install it, or run them as root to have it installed.`);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  for (const step of [["update"], ["install", "-y", "--no-install-recommends", debianPackage]]) {
+    const { status, stderr, error } = spawnSync("apt-get", step, { env, encoding: "utf8" });
+    const why = error?.message ?? stderr?.trim().split("\n").at(-1);
+    if (status !== 0) throw new Error(`${wanted}, and 'apt-get ${step.join(" ")}' failed: ${why}.`);
+  }
+  const installed = find(program);
+  if (installed === undefined) throw new Error(`${wanted}, which its package did not bring.`);
+  return installed;
+}
+
+function find(program: string): string | undefined {
+  const directories = [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"];
+  for (const directory of directories.filter((name) => name.startsWith("/"))) {
+    const path = join(directory, program);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this directory.
+    }
+  }
+}
