@@ -1,0 +1,96 @@
+/**
+ * The Admin API: what the gateway serves, read and replaced over HTTP in Kong's shapes. Generated from the
+ * entity table; packages of plugins are its own addition.
+ *
+ * It has no authentication, so it listens on loopback and refuses what a web page could send (`guard.ts`).
+ */
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import type { Registry } from "../registry/registry.ts";
+import { configRoutes, Turns } from "./config-api.ts";
+import { entityRoutes } from "./entities-api.ts";
+import { checkSource } from "./guard.ts";
+import { packageRoutes } from "./packages-api.ts";
+import type { AdminPort } from "./port.ts";
+import { addRoutes, type Route } from "./routes.ts";
+import { schemaRoutes } from "./schemas-api.ts";
+import { type ApiLog, type ApiServer, createApp, serve } from "./server.ts";
+
+export type { AdminPort } from "./port.ts";
+export type { ApiLog, ApiServer } from "./server.ts";
+
+export interface AdminOptions {
+  readonly port: AdminPort;
+  readonly registry: Registry;
+  /** Setting `admin_allowed_hosts`. */
+  readonly allowedHosts: readonly string[];
+  /** Setting `admin_allowed_origins`. */
+  readonly allowedOrigins: readonly string[];
+  /** Setting `unfenced_uploads`. */
+  readonly unfencedUploads: readonly string[];
+  /** Of the gateway. */
+  readonly version: string;
+  /** Stable for the life of the process; made up when absent. */
+  readonly nodeId?: string;
+  readonly log: ApiLog;
+}
+
+export function createAdmin(options: AdminOptions): ApiServer {
+  const { port, version, log } = options;
+  const app = createApp(log);
+  const began = new WeakMap<object, number>();
+  app.addHook("onRequest", async (request, reply) => {
+    began.set(request, performance.now());
+    reply.headers({ server: `gatehouse/${version}`, "x-content-type-options": "nosniff" });
+    reply.headers(checkSource(request.raw, options));
+  });
+  app.addHook("onSend", async (request, reply) => {
+    const now = performance.now();
+    reply.header("x-kong-admin-latency", String(Math.round(now - (began.get(request) ?? now))));
+  });
+  const turns = new Turns();
+  addRoutes(app, [
+    ...nodeRoutes(options),
+    ...configRoutes(port, turns),
+    ...schemaRoutes(port),
+    ...packageRoutes(port, turns, options),
+    ...entityRoutes(port),
+  ]);
+  return serve(app);
+}
+
+/** What this node is and how it is. */
+function nodeRoutes({ port, version, nodeId = randomUUID() }: AdminOptions): Route[] {
+  return [
+    {
+      path: "/",
+      GET() {
+        const available = port.plugins().map(({ name, version, priority }) => [name, { version, priority }]);
+        const enabled = new Set(port.config().plugins.map(({ name }) => name));
+        return {
+          status: 200,
+          body: {
+            tagline: "Welcome to Gatehouse",
+            version,
+            edition: "community",
+            hostname: hostname(),
+            node_id: nodeId,
+            plugins: {
+              available_on_server: Object.fromEntries(available),
+              enabled_in_cluster: [...enabled].sort(),
+            },
+            pids: { master: process.pid },
+            ...port.info(),
+          },
+        };
+      },
+    },
+    {
+      path: "/status",
+      GET: async () => ({
+        status: 200,
+        body: { ...(await port.status()), configuration_hash: port.config().hash },
+      }),
+    },
+  ];
+}

@@ -1,0 +1,120 @@
+/**
+ * `/config`: the whole configuration, read and replaced at once. A replacement is answered when every data
+ * thread serves it; one with a fault changes nothing and names every fault.
+ */
+import { formatConfigErrors, toFields } from "../declarative/errors.ts";
+import { ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
+import { numbered, Refusal, unsupportedType } from "./answers.ts";
+import { publicEntity, type StoredEntity } from "./entities-api.ts";
+import { exportConfig } from "./export.ts";
+import type { AdminPort } from "./port.ts";
+import type { Answer, Call, Route } from "./routes.ts";
+
+/** Longest configuration, in bytes. */
+export const MAX_CONFIG_BYTES = 64 << 20;
+/** Replacements that wait while one is applied. */
+const MAX_WAITING = 4;
+
+const YAML_TYPES = ["text/yaml", "text/x-yaml", "application/yaml", "application/x-yaml"];
+const FORM_TYPES = ["multipart/form-data", "application/x-www-form-urlencoded"];
+const JSON_TYPE = "application/json";
+
+/** Runs one job after another; whoever comes when too many wait is told to come back. */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  take<T>(job: () => Promise<T>): Promise<T> {
+    if (this.#waiting > MAX_WAITING)
+      throw new Refusal(
+        429,
+        { message: "Other configurations are being applied; try again" },
+        { "retry-after": "1" },
+      );
+    this.#waiting++;
+    const turn = this.#last.then(job).finally(() => this.#waiting--);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+export function configRoutes(port: AdminPort, turns: Turns): Route[] {
+  return [
+    {
+      path: "/config",
+      maxBodyBytes: MAX_CONFIG_BYTES,
+      before(call, method) {
+        if (method !== "POST") return;
+        const types = [JSON_TYPE, ...YAML_TYPES, ...FORM_TYPES];
+        if (!types.includes(call.type)) throw unsupportedType([JSON_TYPE, "application/yaml"]);
+      },
+      GET: () => ({ status: 200, body: { config: exportConfig(port.config()) } }),
+      POST: async (call) => {
+        const text = await documentOf(call);
+        return turns.take(() => replace(port, text, call.query.check_hash === "1"));
+      },
+    },
+  ];
+}
+
+async function replace(port: AdminPort, text: string, ifChanged: boolean): Promise<Answer> {
+  const applied = await port.applyConfig(text, { ifChanged });
+  if (!applied.ok) {
+    const message = `declarative config is invalid: ${formatConfigErrors(applied.errors)}`;
+    throw numbered("invalidConfig", message, { fields: toFields(applied.errors) });
+  }
+  return applied.changed || !ifChanged ? { status: 201, body: entitiesById(port.config()) } : { status: 304 };
+}
+
+/** `{ services: { <id>: {...} } }`, as Kong answers. */
+function entitiesById(config: GatewayConfig): object {
+  const lists = ENTITY_NAMES.map((name) => [name, config[name] as unknown as StoredEntity[]] as const);
+  return Object.fromEntries(
+    lists
+      .filter(([, entities]) => entities.length > 0)
+      .map(([name, entities]) => [
+        name,
+        Object.fromEntries(entities.map((entity) => [entity.id, publicEntity(entity)])),
+      ]),
+  );
+}
+
+/** The document in a body: the body itself, or the `config` field of JSON or of a form. */
+async function documentOf({ type, contentType, body }: Call): Promise<string> {
+  if (FORM_TYPES.includes(type)) return formField(body, contentType);
+  const text = utf8(body);
+  if (type !== JSON_TYPE) return text;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // The declarative reader says where the mistake is.
+    return text;
+  }
+  const wrapped =
+    typeof value === "object" && value !== null ? (value as { config?: unknown }).config : undefined;
+  return typeof wrapped === "string" ? wrapped : text;
+}
+
+function utf8(body: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(body);
+  } catch {
+    throw new Refusal(400, { message: "The body is not UTF-8" });
+  }
+}
+
+async function formField(body: Uint8Array, contentType: string): Promise<string> {
+  let field: unknown;
+  try {
+    const form = await new Response(Buffer.from(body), {
+      headers: { "content-type": contentType },
+    }).formData();
+    field = form.get("config");
+  } catch {
+    throw new Refusal(400, { message: "The body is not a sound form" });
+  }
+  if (typeof field === "string") return field;
+  if (field instanceof Blob) return utf8(await field.bytes());
+  throw new Refusal(400, { message: "The form has no field 'config'" });
+}

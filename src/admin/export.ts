@@ -1,0 +1,41 @@
+/** The configuration in force as a declarative document: loading it again gives the same configuration. */
+import { stringify } from "yaml";
+import { DEFAULT_WORKSPACE, ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
+import type { StoredEntity } from "./entities-api.ts";
+
+/** @returns YAML in Kong's format 3.0. */
+export function exportConfig(config: GatewayConfig): string {
+  const document: Record<string, unknown> = { _format_version: "3.0", _transform: false };
+  const others: Record<string, unknown>[] = [];
+  for (const workspace of config.workspaces) {
+    const collections = collectionsOf(config, workspace.id);
+    if (workspace.name === DEFAULT_WORKSPACE) Object.assign(document, collections);
+    else others.push({ ...written(workspace as unknown as StoredEntity, {}), ...collections });
+  }
+  if (others.length > 0) document.workspaces = others;
+  return stringify(document, { aliasDuplicateObjects: false, lineWidth: 0 });
+}
+
+function collectionsOf(config: GatewayConfig, workspaceId: string): Record<string, unknown> {
+  const out: Record<string, unknown> = {};
+  for (const name of ENTITY_NAMES) {
+    if (name === "workspaces") continue;
+    const entities = (config[name] as unknown as StoredEntity[]).filter(({ ws_id }) => ws_id === workspaceId);
+    if (entities.length > 0)
+      out[name] = entities.map((entity) => written(entity, ENTITIES[name].foreignKeys));
+  }
+  return out;
+}
+
+/** Foreign keys are strings in a document; a null says no more than a field that is not there. */
+function written(
+  { ws_id: _, ...entity }: StoredEntity,
+  foreignKeys: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  const out: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(entity)) {
+    if (value === null) continue;
+    out[field] = Object.hasOwn(foreignKeys, field) ? (value as { id: string }).id : value;
+  }
+  return out;
+}

@@ -1,0 +1,50 @@
+/**
+ * Who may speak to the Admin API at all. It has no authentication and listens on loopback, so two ways in
+ * remain for a web page that the operator happens to have open: a name that re-binds to 127.0.0.1 (refused by
+ * `Host`) and a request across origins (refused by `Origin`).
+ */
+import type { IncomingMessage } from "node:http";
+import { Refusal } from "./answers.ts";
+
+const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+
+export interface GuardOptions {
+  /** Further names, without port. */
+  readonly allowedHosts: readonly string[];
+  /** Origins of pages that may use the API. */
+  readonly allowedOrigins: readonly string[];
+}
+
+/**
+ * Checks a request's `Host` and `Origin`.
+ * @returns the headers that a page of an allowed origin needs to read the answer.
+ * @throws {Refusal} 403
+ */
+export function checkSource(request: IncomingMessage, options: GuardOptions): Record<string, string> {
+  const written = request.headers.host ?? "";
+  const host = hostName(written);
+  if (host === undefined || !(LOOPBACK_NAMES.includes(host) || options.allowedHosts.includes(host)))
+    throw new Refusal(403, {
+      message: "This Host is not served by the Admin API; the operator allows names by admin_allowed_hosts",
+    });
+  const { origin } = request.headers;
+  if (origin === undefined) return {};
+  if (options.allowedOrigins.includes(origin))
+    return {
+      "access-control-allow-origin": origin,
+      "access-control-allow-credentials": "true",
+      vary: "Origin",
+    };
+  // A page that the Admin API itself would have served. Its Host was checked above.
+  if (origin === `http://${written.toLowerCase()}`) return {};
+  throw new Refusal(403, {
+    message:
+      "Pages of this Origin may not use the Admin API; the operator allows origins by admin_allowed_origins",
+  });
+}
+
+/** The name in a Host header, lower-case, without its port; undefined if it is not one. */
+function hostName(host: string): string | undefined {
+  const parts = /^(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?$/.exec(host.toLowerCase());
+  return parts?.[1];
+}

@@ -1,0 +1,127 @@
+/**
+ * `/plugin-packages` and `/{workspace}/plugin-packages`: publishing, listing and removing plugin packages.
+ * An upload is answered when the forge is done and everything is on the disk.
+ */
+import { violationFields } from "@gatehouse/sdk";
+import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
+import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
+import { grantsToJson, manifestToJson } from "../registry/manifest.ts";
+import type { Registry, StoredPackage } from "../registry/registry.ts";
+import { notFound, numbered, Refusal, unsupportedType, violationMessage } from "./answers.ts";
+import type { Turns } from "./config-api.ts";
+import { workspaceId, workspaceName } from "./entities-api.ts";
+import { pageOf } from "./page.ts";
+import type { AdminPort } from "./port.ts";
+import type { Answer, Call, Route } from "./routes.ts";
+
+const PACKAGE_TYPES = ["application/gzip", "application/x-gzip"];
+
+export interface PackageOptions {
+  readonly registry: Registry;
+  /** Workspaces that may upload although the operating system's fence is not in force. */
+  readonly unfencedUploads: readonly string[];
+}
+
+export function packageRoutes(port: AdminPort, turns: Turns, options: PackageOptions): Route[] {
+  const { registry } = options;
+  return ["", "/:workspace"].flatMap((prefix): Route[] => [
+    {
+      path: `${prefix}/plugin-packages`,
+      maxBodyBytes: MAX_PACKAGE_BYTES,
+      before(call, method) {
+        workspaceId(port, call);
+        if (method !== "POST") return;
+        checkFence(port, workspaceName(call), options.unfencedUploads);
+        if (!PACKAGE_TYPES.includes(call.type)) throw unsupportedType(["application/gzip"]);
+      },
+      GET(call) {
+        const page = pageOf(registry.list(workspaceName(call)), call.query, call.path);
+        return { status: 200, body: { ...page, data: page.data.map(packageJson) } };
+      },
+      POST: (call) => publish(registry, call),
+    },
+    {
+      path: `${prefix}/plugin-packages/:id`,
+      before: (call) => void workspaceId(port, call),
+      GET(call) {
+        const stored = registry.get(workspaceName(call), call.params.id ?? "");
+        if (!stored) throw notFound();
+        const { manifest, createdAt } = stored;
+        return {
+          status: 200,
+          body: { ...packageJson(stored), created_at: createdAt, manifest: manifestToJson(manifest) },
+        };
+      },
+      // In turn with configurations, so that none comes into force that needs what is being removed.
+      DELETE: (call) =>
+        turns.take(async () => {
+          const stored = registry.get(workspaceName(call), call.params.id ?? "");
+          if (!stored) return { status: 204 };
+          if (isUsed(port, stored))
+            throw numbered(
+              "foreignKeyViolation",
+              "an existing 'plugins' entity references this 'plugin-packages' entity",
+              { fields: { "@referenced_by": "plugins" } },
+            );
+          await registry.delete(stored);
+          return { status: 204 };
+        }),
+    },
+  ]);
+}
+
+/** A tenant's code runs only behind the operating system's fence, unless the operator named the tenant. */
+function checkFence(port: AdminPort, workspace: string, unfenced: readonly string[]): void {
+  if (workspace === DEFAULT_WORKSPACE || unfenced.includes(workspace) || port.fenceInForce()) return;
+  throw new Refusal(403, {
+    message:
+      `workspace '${workspace}' may not upload plugins: the operating system's fence around guests is not in ` +
+      "force here (GET /status says why); start the gateway so that it is, or name the workspace in unfenced_uploads",
+  });
+}
+
+async function publish(registry: Registry, call: Call): Promise<Answer> {
+  const workspace = workspaceName(call);
+  const result = await registry.put(workspace, call.body);
+  switch (result.kind) {
+    case "created":
+      return { status: 201, body: packageJson(result.stored) };
+    case "same":
+      return { status: 200, body: packageJson(result.stored) };
+    case "conflict": {
+      const { name, version } = result.stored.manifest;
+      throw numbered(
+        "uniqueViolation",
+        `UNIQUE violation detected on '{name="${name}",version="${version}"}'`,
+        {
+          fields: { name, version, "@entity": ["a published version never changes; publish a new version"] },
+        },
+      );
+    }
+    case "refused": {
+      const fields = violationFields(result.violations);
+      throw numbered("schemaViolation", violationMessage(fields), { fields });
+    }
+    case "busy":
+      throw new Refusal(
+        429,
+        { message: "The forge is busy with other uploads; try again in a moment" },
+        { "retry-after": "1" },
+      );
+  }
+}
+
+function packageJson({ id, manifest, report }: StoredPackage): object {
+  const { name, version, runtime, phases, grants } = manifest;
+  return { id, name, version, runtime, phases, grants: grantsToJson(grants), forge: report };
+}
+
+/** Whether an entity of the configuration in force names this package. */
+function isUsed(port: AdminPort, { workspace, manifest }: StoredPackage): boolean {
+  const { plugins, workspaces } = port.config();
+  const names = new Map(workspaces.map(({ id, name }) => [id, name]));
+  const wanted = `${workspace}/${manifest.name}@${manifest.version}`;
+  return plugins.some(
+    ({ name, ws_id }) => (name.includes("/") ? name : `${names.get(ws_id)}/${name}`) === wanted,
+  );
+}

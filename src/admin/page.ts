@@ -1,0 +1,80 @@
+/** Lists as Kong's Admin API gives them: in pages by `size` and `offset`, filtered by `tags`. */
+import { numbered } from "./answers.ts";
+
+const DEFAULT_SIZE = 100;
+const MAX_SIZE = 1000;
+
+export type Query = Readonly<Record<string, unknown>>;
+
+interface Listed {
+  readonly id: string;
+  readonly tags?: readonly string[] | null;
+}
+
+export interface Page<T> {
+  readonly data: readonly T[];
+  /** Absent on the last page. */
+  readonly offset?: string;
+  readonly next: string | null;
+}
+
+/**
+ * One page of `items`, in the order of their ids: an entity that comes or goes between two pages shifts none
+ * of the others.
+ * @param path of the list, for `next`.
+ * @param nested whether `next` leaves out size and tags, as Kong's nested lists do.
+ * @throws {Refusal} 400
+ */
+export function pageOf<T extends Listed>(
+  items: readonly T[],
+  query: Query,
+  path: string,
+  nested = false,
+): Page<T> {
+  const size = readSize(query.size);
+  const after = readOffset(query.offset);
+  const matches = tagFilter(query.tags);
+  const sorted = items
+    .filter((item) => matches(item) && item.id > after)
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  const data = sorted.slice(0, size);
+  const last = data.at(-1);
+  if (sorted.length <= size || !last) return { data, next: null };
+  const offset = Buffer.from(last.id).toString("base64");
+  const next = new URLSearchParams({ offset });
+  if (!nested && query.size !== undefined) next.set("size", String(size));
+  if (!nested && typeof query.tags === "string") next.set("tags", query.tags);
+  return { data, offset, next: `${path}?${next}` };
+}
+
+function readSize(written: unknown): number {
+  if (written === undefined) return DEFAULT_SIZE;
+  const size = typeof written === "string" && /^\d{1,4}$/.test(written) ? Number(written) : 0;
+  if (size < 1 || size > MAX_SIZE)
+    throw numbered("invalidSize", `size must be an integer between 1 and ${MAX_SIZE}`);
+  return size;
+}
+
+/** The id after which the page begins. */
+function readOffset(written: unknown): string {
+  if (written === undefined) return "";
+  const text = typeof written === "string" ? written : "";
+  const id = Buffer.from(text, "base64").toString("latin1");
+  if (!/^[\x21-\x7e]{1,128}$/.test(id) || Buffer.from(id).toString("base64") !== text)
+    throw numbered("invalidOffset", `'${text.slice(0, 100)}' is not a valid offset: bad base64 encoding`);
+  return id;
+}
+
+/** `a,b`: both; `a/b`: either. */
+function tagFilter(written: unknown): (item: Listed) => boolean {
+  if (written === undefined) return () => true;
+  const text = typeof written === "string" ? written : "";
+  if (text === "" || (text.includes(",") && text.includes("/")))
+    throw numbered("invalidOptions", "invalid option (tags: invalid filter syntax)", {
+      options: { tags: "invalid filter syntax" },
+    });
+  const either = text.includes("/");
+  const wanted = text.split(either ? "/" : ",").filter((tag) => tag !== "");
+  return ({ tags }) =>
+    either ? wanted.some((tag) => tags?.includes(tag)) : wanted.every((tag) => tags?.includes(tag));
+}

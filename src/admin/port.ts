@@ -1,0 +1,33 @@
+/**
+ * What the Admin API needs of the gateway, and all that it may touch: it reads entities, hands over whole
+ * configurations, and never sees a live request.
+ */
+import type { ConfigError } from "../declarative/errors.ts";
+import type { CataloguePlugin, GatewayConfig } from "../entities/entities.ts";
+
+export interface AdminPort {
+  /** The configuration in force. */
+  config(): GatewayConfig;
+  /**
+   * Checks a declarative configuration and puts it in force in place of the old one.
+   * @param options.ifChanged whether an equal configuration is left alone, answered with `changed: false`.
+   * @returns once every data thread serves it; or everything that is wrong with it, the old one untouched.
+   */
+  applyConfig(
+    text: string,
+    options: { readonly ifChanged: boolean },
+  ): Promise<
+    | { readonly ok: true; readonly changed: boolean }
+    | { readonly ok: false; readonly errors: readonly ConfigError[] }
+  >;
+  /** A plugin by the name that an entity of that workspace would write, built in or uploaded. */
+  findPlugin(name: string, workspace: string): CataloguePlugin | { readonly missing: string };
+  /** Every plugin of the operator's, for `GET /`. */
+  plugins(): readonly CataloguePlugin[];
+  /** Whether the operating system's fence around guests is in force. */
+  fenceInForce(): boolean;
+  /** Counters and conditions of this node, in the shape of Kong's `GET /status`. */
+  status(): Promise<object>;
+  /** What `GET /` tells about this node beside what the Admin API knows itself. */
+  info(): object;
+}

@@ -1,0 +1,88 @@
+/**
+ * How the Admin API's parts declare what they answer, and the one place that turns it into Fastify routes:
+ * every other verb on a known path is 405, OPTIONS lists what is there.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { Refusal } from "./answers.ts";
+import type { Query } from "./page.ts";
+
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+type Method = (typeof METHODS)[number];
+
+export interface Call {
+  /** Path without query, as the client wrote it. */
+  readonly path: string;
+  readonly params: Readonly<Record<string, string | undefined>>;
+  readonly query: Query;
+  /** Media type in lower case without parameters; empty if there is none. */
+  readonly type: string;
+  /** The whole header, for bodies whose parameters matter. */
+  readonly contentType: string;
+  /** Empty until the body was read. */
+  readonly body: Uint8Array;
+}
+
+export interface Answer {
+  readonly status: number;
+  /** Sent as JSON; none for 204. */
+  readonly body?: object;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+type Handler = (call: Call) => Answer | Promise<Answer>;
+
+export type Route = { readonly path: string } & { readonly [M in Method]?: Handler } & {
+  /** Refuses before the body is read: whom it does not let pass cannot make the gateway hold one. */
+  readonly before?: (call: Call, method: string) => void;
+  /** Longest body, in bytes; 0 where none is read. */
+  readonly maxBodyBytes?: number;
+};
+
+export function addRoutes(app: FastifyInstance, routes: readonly Route[]): void {
+  for (const route of routes) {
+    const known = METHODS.filter((method) => route[method]);
+    const allow = [...known, ...(known.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
+    for (const method of METHODS) {
+      const handler = route[method];
+      app.route({
+        method,
+        url: route.path,
+        ...(route.maxBodyBytes ? { bodyLimit: route.maxBodyBytes } : {}),
+        onRequest: async (request, reply) => {
+          if (!handler) throw new Refusal(405, { message: "Method not allowed" }, { allow });
+          const call = callOf(request);
+          route.before?.(call, method);
+          // What needs no body is answered before one is read.
+          if (!route.maxBodyBytes) return send(reply, await handler(call));
+        },
+        handler: async (request, reply) => send(reply, await (handler as Handler)(callOf(request))),
+      });
+    }
+    app.options(route.path, (_, reply) =>
+      reply
+        .code(204)
+        .headers({
+          allow,
+          "access-control-allow-methods": allow,
+          "access-control-allow-headers": "Content-Type",
+        })
+        .send(),
+    );
+  }
+}
+
+function send(reply: FastifyReply, { status, headers = {}, body }: Answer): FastifyReply {
+  return reply.code(status).headers(headers).send(body);
+}
+
+function callOf(request: FastifyRequest): Call {
+  const contentType = request.headers["content-type"] ?? "";
+  return {
+    path: request.url.split("?", 1)[0] as string,
+    params: request.params as Call["params"],
+    query: request.query as Query,
+    type: (contentType.split(";", 1)[0] as string).trim().toLowerCase(),
+    contentType,
+    body: request.body instanceof Uint8Array ? request.body : new Uint8Array(),
+  };
+}

@@ -1,0 +1,84 @@
+/** Servers of the gateway's own APIs: Fastify behind plain `node:http`, bounded, on every address asked for. */
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import fastify, { type FastifyInstance } from "fastify";
+import type { Listen } from "../settings.ts";
+import { Refusal } from "./answers.ts";
+
+export interface ApiServer {
+  /** Binds every address; the ports are those that the system gave where 0 was asked. */
+  listen(addresses: readonly Listen[]): Promise<{ host: string; port: number }[]>;
+  /** Refuses new connections, ends idle ones, and waits for answers under way. */
+  close(): Promise<void>;
+}
+
+export type ApiLog = (level: "info" | "warn" | "error", message: string, details?: object) => void;
+
+/** Longest segment of a path: a key such as a consumer's name. */
+const MAX_PARAM_LENGTH = 4096;
+
+/** A Fastify instance that answers in JSON, tells nothing of its insides, and reads bodies as bytes. */
+export function createApp(log: ApiLog): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    exposeHeadRoutes: true,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_LENGTH },
+    // Routes that read a body name their own limit.
+    bodyLimit: 1024,
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_, body, done) => done(null, body));
+  app.setNotFoundHandler((_, reply) => reply.code(404).send({ message: "Not found" }));
+  app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
+    if (error instanceof Refusal) return reply.code(error.status).headers(error.headers).send(error.body);
+    const status = error.statusCode ?? 500;
+    if (status === 413) return reply.code(413).send({ message: "Payload too large" });
+    if (status >= 400 && status < 500) return reply.code(status).send({ message: "Bad request" });
+    log("error", "an Admin or Status API request failed", {
+      method: request.method,
+      path: request.url.split("?", 1)[0],
+      error: error.stack ?? String(error),
+    });
+    return reply.code(500).send({ message: "An unexpected error occurred" });
+  });
+  return app;
+}
+
+export function serve(app: FastifyInstance): ApiServer {
+  const servers: Server[] = [];
+  return {
+    async listen(addresses) {
+      await app.ready();
+      const bound: { host: string; port: number }[] = [];
+      for (const { host, port, backlog } of addresses) {
+        const server = createServer(
+          {
+            headersTimeout: 10_000,
+            requestTimeout: 120_000,
+            keepAliveTimeout: 60_000,
+            maxHeaderSize: 32_768,
+          },
+          (request, response) => app.routing(request, response),
+        );
+        servers.push(server);
+        const { promise, resolve, reject } = Promise.withResolvers<void>();
+        server.once("error", reject);
+        server.listen({ host, port, backlog }, resolve);
+        await promise;
+        bound.push({ host, port: (server.address() as AddressInfo).port });
+      }
+      return bound;
+    },
+    async close() {
+      await Promise.all(
+        servers.splice(0).map(async (server) => {
+          const { promise, resolve } = Promise.withResolvers<void>();
+          server.close(() => resolve());
+          server.closeIdleConnections();
+          await promise;
+        }),
+      );
+      await app.close();
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/** An Admin API on a real socket, over a real registry and the real declarative loader. */
+import { request } from "node:http";
+import { after } from "node:test";
+import { integer, record, string } from "@gatehouse/sdk";
+import { type AdminOptions, type AdminPort, createAdmin } from "../../src/admin/admin.ts";
+import { emptyConfig, loadDeclarative } from "../../src/declarative/declarative.ts";
+import type { CataloguePlugin, GatewayConfig } from "../../src/entities/entities.ts";
+import { cataloguePlugin, type Forge, type Registry } from "../../src/registry/registry.ts";
+import { openRegistry, scratch } from "../registry/packages.ts";
+
+export const KEY_AUTH: CataloguePlugin = {
+  name: "key-auth",
+  version: "1.0.0",
+  priority: 1250,
+  forbids: ["consumer"],
+  schema: record({
+    key_name: string({ default: "apikey", description: "Where the key is." }),
+    limit: integer({ default: 5, between: [1, 9] }),
+  }),
+};
+
+export interface Given extends Partial<Omit<AdminOptions, "port">> {
+  forge?: Forge;
+  fence?: boolean;
+  /** Waits before a configuration is in force. */
+  beforeApply?: () => Promise<void>;
+}
+
+export interface TestAdmin {
+  port: number;
+  registry: Registry;
+  config(): GatewayConfig;
+  call(method: string, path: string, options?: CallOptions): Promise<Reply>;
+  logged: unknown[];
+}
+
+export interface CallOptions {
+  headers?: Record<string, string>;
+  body?: string | Uint8Array;
+}
+
+export interface Reply {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  text: string;
+  // Tests look into bodies freely; what they find is asserted.
+  json: { [key: string]: unknown } & {
+    code?: number;
+    name?: string;
+    message?: string;
+    fields?: Record<string, unknown>;
+    data?: Record<string, unknown>[];
+    next?: string | null;
+    offset?: string;
+  };
+}
+
+export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
+  const registry = given.registry ?? (await openRegistry(scratch(), given.forge));
+  const logged: unknown[] = [];
+  let config = emptyConfig();
+  const find: AdminPort["findPlugin"] = (name, workspace) => {
+    if (name === KEY_AUTH.name) return KEY_AUTH;
+    const found = name.includes("@") ? registry.find(name, workspace) : { missing: "" };
+    return "missing" in found ? found : cataloguePlugin(found);
+  };
+  const port: AdminPort = {
+    config: () => config,
+    async applyConfig(text, { ifChanged }) {
+      const loaded = loadDeclarative(text, { plugins: { find } });
+      if (!loaded.ok) return loaded;
+      if (ifChanged && loaded.config.hash === config.hash) return { ok: true, changed: false };
+      await given.beforeApply?.();
+      config = loaded.config;
+      return { ok: true, changed: true };
+    },
+    findPlugin: find,
+    plugins: () => [KEY_AUTH],
+    fenceInForce: () => given.fence ?? true,
+    status: async () => ({ server: { total_requests: 0 }, fence: { in_force: given.fence ?? true } }),
+    info: () => ({ configuration: { database: "off" } }),
+  };
+  const admin = createAdmin({
+    allowedHosts: [],
+    allowedOrigins: [],
+    unfencedUploads: [],
+    version: "0.1.0",
+    log: (...line) => logged.push(line),
+    ...given,
+    port,
+    registry,
+  });
+  after(() => admin.close());
+  const [bound] = await admin.listen([{ host: "127.0.0.1", port: 0, backlog: 16 }]);
+  const tcpPort = (bound as { port: number }).port;
+  return {
+    port: tcpPort,
+    registry,
+    config: () => config,
+    logged,
+    call: (method, path, options) => call(tcpPort, method, path, options),
+  };
+}
+
+/** One request on a connection of its own; `node:http` sends any Host and Origin that it is given. */
+export function call(
+  port: number,
+  method: string,
+  path: string,
+  { headers = {}, body }: CallOptions = {},
+): Promise<Reply> {
+  const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+  const length: Record<string, string> =
+    body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+  const outgoing = request(
+    { port, method, path, headers: { ...length, ...headers }, agent: false },
+    async (response) => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of response) chunks.push(chunk as Uint8Array);
+      const text = Buffer.concat(chunks).toString();
+      const isJson = response.headers["content-type"]?.startsWith("application/json") === true && text !== "";
+      resolve({
+        status: response.statusCode ?? 0,
+        headers: response.headers,
+        text,
+        json: isJson ? JSON.parse(text) : {},
+      });
+    },
+  );
+  outgoing.on("error", reject);
+  outgoing.end(body);
+  return promise;
+}
+
+export const YAML = { "content-type": "application/yaml" };
+export const JSON_TYPE = { "content-type": "application/json" };
+export const GZIP = { "content-type": "application/gzip" };
