@@ -1,0 +1,30 @@
+/** One door to every plugin that a configuration may name: the built-ins, and what the registry holds. */
+import { BUILT_INS } from "../../plugins/index.ts";
+import type { CataloguePlugin, PluginCatalogue } from "../entities/entities.ts";
+import { cataloguePlugin, type Registry } from "../registry/registry.ts";
+
+const NATIVE = new Map<string, CataloguePlugin>(
+  BUILT_INS.map(({ name, version, priority, schema, forbids }) => [
+    name,
+    { name, version, priority, schema, ...(forbids === undefined ? {} : { forbids }) },
+  ]),
+);
+
+export function nativePlugins(): readonly CataloguePlugin[] {
+  return [...NATIVE.values()];
+}
+
+export function createCatalogue(registry: Registry): PluginCatalogue {
+  return {
+    find(name, workspace) {
+      const native = NATIVE.get(name);
+      if (native !== undefined) return native;
+      if (!name.includes("@")) return { missing: "" };
+      const found = registry.find(name, workspace);
+      return "missing" in found ? found : cataloguePlugin(found);
+    },
+    names(workspace) {
+      return [...NATIVE.keys(), ...registry.names(workspace)];
+    },
+  };
+}

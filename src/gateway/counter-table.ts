@@ -1,0 +1,195 @@
+/**
+ * Counters of fixed windows that all data threads share, exact without a store: a hash table in a
+ * SharedArrayBuffer. It never grows. Each bucket is guarded by a spin lock held for a few dozen nanoseconds.
+ *
+ * When a bucket is full, what gives way is, in this order: a window that has ended; the coldest window that is
+ * below its limit. A window whose limit is reached is never given up, so a flood of new keys cannot lift a
+ * limit in force; if a bucket holds nothing else, the new key is let through uncounted and `overflows` grows.
+ *
+ * Keys are hashed with a secret key of the process (HalfSipHash-2-4, 64 bits), so nobody can aim at a bucket.
+ */
+
+const BUCKET_INTS = 64;
+const SLOT_INTS = 6;
+const SLOTS = 10;
+const FIRST_SLOT = 4;
+const HEADER_INTS = 16;
+/** A lock is held for far less than this; longer means that its thread is gone. */
+const STEAL_AFTER_MS = 50;
+
+// Ints of a slot.
+const HASH_LOW = 0;
+const HASH_HIGH = 1;
+const ENDS_AT = 2;
+const COUNT = 3;
+const LIMIT = 4;
+
+/** What `take` answers when the window is exhausted. */
+export const EXHAUSTED = -1;
+
+export interface CounterTableSpec {
+  readonly memory: SharedArrayBuffer;
+  /** Secret of the hash: two words. */
+  readonly key: readonly [number, number];
+}
+
+/** Makes the memory for a table of at least `windows` counters. */
+export function counterTableSpec(windows: number, key: readonly [number, number]): CounterTableSpec {
+  const buckets = 2 ** Math.ceil(Math.log2(Math.max(windows / SLOTS, 1)));
+  return { memory: new SharedArrayBuffer((HEADER_INTS + buckets * BUCKET_INTS) * 4), key };
+}
+
+export class CounterTable {
+  readonly #ints: Int32Array;
+  readonly #mask: number;
+  readonly #key: readonly [number, number];
+  readonly #hash = new Uint32Array(2);
+
+  constructor({ memory, key }: CounterTableSpec) {
+    this.#ints = new Int32Array(memory);
+    this.#mask = (this.#ints.length - HEADER_INTS) / BUCKET_INTS - 1;
+    this.#key = key;
+  }
+
+  /** Keys that were let through uncounted because their bucket held nothing but limits in force. */
+  get overflows(): number {
+    return Atomics.load(this.#ints, 0);
+  }
+
+  /**
+   * Takes one from the window of `key` that ends at `endsAt` (ms since the epoch).
+   * @returns what remains, or EXHAUSTED.
+   */
+  take(key: string, limit: number, endsAt: number, now: number): number {
+    const ends = Math.ceil(endsAt / 1000) | 0;
+    const bucket = this.#bucket(key, ends);
+    const { low, high } = this.#words();
+    this.#lock(bucket);
+    const slot = this.#slot(bucket, low, high, ends, Math.floor(now / 1000));
+    const ints = this.#ints;
+    let remaining = limit - 1;
+    if (slot < 0) Atomics.add(ints, 0, 1);
+    else {
+      ints[slot + LIMIT] = limit;
+      const count = ints[slot + COUNT] as number;
+      remaining = count >= limit ? EXHAUSTED : limit - count - 1;
+      if (remaining !== EXHAUSTED) ints[slot + COUNT] = count + 1;
+    }
+    Atomics.store(ints, bucket, 0);
+    return remaining;
+  }
+
+  /** Gives back what `take` took. */
+  giveBack(key: string, endsAt: number): void {
+    const ends = Math.ceil(endsAt / 1000) | 0;
+    const bucket = this.#bucket(key, ends);
+    const { low, high } = this.#words();
+    this.#lock(bucket);
+    const slot = this.#find(bucket, low, high, ends);
+    if (slot >= 0 && (this.#ints[slot + COUNT] as number) > 0) (this.#ints[slot + COUNT] as number)--;
+    Atomics.store(this.#ints, bucket, 0);
+  }
+
+  #bucket(key: string, ends: number): number {
+    halfSipHash(key, ends, this.#key, this.#hash);
+    return HEADER_INTS + ((this.#hash[0] as number) & this.#mask) * BUCKET_INTS;
+  }
+
+  #words(): { low: number; high: number } {
+    return { low: (this.#hash[0] as number) | 0, high: (this.#hash[1] as number) | 0 };
+  }
+
+  #find(bucket: number, low: number, high: number, ends: number): number {
+    const ints = this.#ints;
+    for (let i = 0; i < SLOTS; i++) {
+      const slot = bucket + FIRST_SLOT + i * SLOT_INTS;
+      if (ints[slot + HASH_LOW] === low && ints[slot + HASH_HIGH] === high && ints[slot + ENDS_AT] === ends)
+        return slot;
+    }
+    return -1;
+  }
+
+  /** The slot of a window, made if it is not there; -1 if nothing may give way. */
+  #slot(bucket: number, low: number, high: number, ends: number, nowSeconds: number): number {
+    const found = this.#find(bucket, low, high, ends);
+    if (found >= 0) return found;
+    const ints = this.#ints;
+    let victim = -1;
+    let coldest = 0x7fffffff;
+    for (let i = 0; i < SLOTS; i++) {
+      const slot = bucket + FIRST_SLOT + i * SLOT_INTS;
+      if ((ints[slot + ENDS_AT] as number) <= nowSeconds) {
+        victim = slot;
+        break;
+      }
+      const count = ints[slot + COUNT] as number;
+      if (count < (ints[slot + LIMIT] as number) && count < coldest) {
+        coldest = count;
+        victim = slot;
+      }
+    }
+    if (victim < 0) return -1;
+    ints[victim + HASH_LOW] = low;
+    ints[victim + HASH_HIGH] = high;
+    ints[victim + ENDS_AT] = ends;
+    ints[victim + COUNT] = 0;
+    return victim;
+  }
+
+  #lock(bucket: number): void {
+    const ints = this.#ints;
+    let since = 0;
+    for (let spins = 0; Atomics.compareExchange(ints, bucket, 0, 1) !== 0; spins++) {
+      if ((spins & 1023) !== 1023) continue;
+      const now = performance.now();
+      if (since === 0) since = now;
+      else if (now - since > STEAL_AFTER_MS) return;
+    }
+  }
+}
+
+/** HalfSipHash-2-4 with 64 bits of output over the UTF-16 units of `text` and one more word. */
+export function halfSipHash(
+  text: string,
+  word: number,
+  key: readonly [number, number],
+  out: Uint32Array,
+): void {
+  let v0 = key[0] | 0;
+  let v1 = (key[1] ^ 0xee) | 0;
+  let v2 = (0x6c796765 ^ key[0]) | 0;
+  let v3 = (0x74656462 ^ key[1]) | 0;
+  const { length } = text;
+  const words = (length >> 1) + 3;
+  for (let i = 0; i < words + 6; i++) {
+    let m = 0;
+    if (i < length >> 1) m = text.charCodeAt(2 * i) | (text.charCodeAt(2 * i + 1) << 16);
+    else if (i === length >> 1) m = (length & 1) === 1 ? text.charCodeAt(length - 1) : 0;
+    else if (i === (length >> 1) + 1) m = word;
+    else if (i === (length >> 1) + 2) m = length;
+    const absorbing = i < words;
+    if (absorbing) v3 ^= m;
+    else if (i === words) v2 ^= 0xee;
+    // Two rounds for each word; then four for each of the two words of output, taken in steps of two rounds.
+    for (let round = 0; round < 2; round++) {
+      v0 = (v0 + v1) | 0;
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+      v0 = (v0 + v3) | 0;
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+      v2 = (v2 + v1) | 0;
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+    }
+    if (absorbing) v0 ^= m;
+    else if (i === words + 1) {
+      out[0] = v1 ^ v3;
+      v1 ^= 0xdd;
+    } else if (i === words + 3) {
+      out[1] = v1 ^ v3;
+      return;
+    }
+  }
+}

@@ -1,0 +1,277 @@
+/**
+ * A data thread: its own listeners (the ports are shared by SO_REUSEPORT), router, plugin chains and upstream
+ * connections. It knows the world through messages from the main thread alone.
+ */
+import { createServer, isIP, type Server } from "node:net";
+import { parentPort, workerData } from "node:worker_threads";
+import { BUILT_INS } from "../../plugins/index.ts";
+import type { GatewayConfig, PluginEntity, Service } from "../entities/entities.ts";
+import type { GatewayError } from "../errors.ts";
+import { Deadlines } from "../http1/deadlines.ts";
+import { ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
+import { ThreadMetrics } from "../observe/thread-metrics.ts";
+import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
+import type { Exchange } from "../pipeline/exchange.ts";
+import { requestHandler } from "../pipeline/handle.ts";
+import { type PluginInstance, Snapshot, type SnapshotParts } from "../pipeline/snapshot.ts";
+import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
+import { Pool } from "../upstream/pool.ts";
+import { Resolver } from "../upstream/resolver.ts";
+import { CounterTable } from "./counter-table.ts";
+import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
+import { NativeHost } from "./native-host.ts";
+import { planeSettings } from "./plane-settings.ts";
+
+const { index, settings, counters: counterSpec, ca } = workerData as ThreadData;
+const port = parentPort as NonNullable<typeof parentPort>;
+const post = (message: FromThread) => port.postMessage(message);
+
+const deadlines = new Deadlines();
+const metrics = new ThreadMetrics();
+const counters = new CounterTable(counterSpec);
+const stats: ThreadStats = { requests: 0, accepted: 0, active: 0 };
+const connections = new Set<ServerConnection>();
+const servers: Server[] = [];
+let draining = false;
+
+const resolver = new Resolver({
+  servers: settings.dnsResolver.length > 0 ? settings.dnsResolver.map(address) : null,
+  hostsFile: "/etc/hosts",
+});
+const plane: DataPlane = {
+  snapshot: Snapshot.empty,
+  settings: planeSettings(settings),
+  deadlines,
+  requestIds: new RequestIds(),
+  onFinished,
+  onError,
+};
+const limits: ServerLimits = plane.settings.limits;
+const pool = new Pool(
+  {
+    limits,
+    size: settings.upstreamKeepalivePoolSize,
+    maxRequests: settings.upstreamKeepaliveMaxRequests || Number.POSITIVE_INFINITY,
+    idleTimeoutMs: settings.upstreamKeepaliveIdleTimeout * 1000 || Number.POSITIVE_INFINITY,
+  },
+  deadlines,
+);
+const handler = requestHandler(plane, (connection) => {
+  connections.delete(connection);
+  stats.active = connections.size;
+  finishDraining();
+});
+
+// Configuration: prepared first, served when every thread has prepared it.
+
+let prepared: { version: number; snapshot: Snapshot } | null = null;
+
+function prepare(version: number, deployment: Deployment): void {
+  try {
+    prepared = {
+      version,
+      snapshot: Snapshot.compile(deployment.config, snapshotParts(deployment), plane.snapshot),
+    };
+    post({ kind: "prepared", version, error: null });
+  } catch (error) {
+    post({ kind: "prepared", version, error: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+function commit(version: number): void {
+  if (prepared?.version !== version) return;
+  const before = plane.snapshot;
+  plane.snapshot = prepared.snapshot;
+  prepared = null;
+  before.retire(plane.snapshot);
+  post({ kind: "live", version });
+}
+
+function snapshotParts({ packages }: Deployment): SnapshotParts {
+  return {
+    codeOf: (plugin) => packages[plugin.id]?.digest ?? "native",
+    instantiate: (plugin) => instantiate(plugin),
+    balancer,
+  };
+}
+
+function instantiate(plugin: PluginEntity): PluginInstance {
+  const host = new NativeHost(plugin, {
+    counters,
+    metrics,
+    snapshot: () => plane.snapshot,
+    log: (level, message, fields) => post({ kind: "log", level: level as "info", message, fields }),
+  });
+  const definition = BUILT_INS.find(({ name }) => name === plugin.name);
+  if (definition === undefined) throw new Error(`plugin '${plugin.name}' is not there`);
+  return { priority: definition.priority, hooks: definition.create(plugin.config, host), dispose() {} };
+}
+
+/** The balancer of a service: over an upstream's targets where its host names one, else over its own host. */
+function balancer(
+  service: Service,
+  config: GatewayConfig,
+): { balancer: Balancer; hostHeader: string | null } {
+  const secure = service.protocol === "https";
+  const upstream = config.upstreams.find(
+    ({ name, ws_id }) => name === service.host && ws_id === service.ws_id,
+  );
+  const targets: TargetSpec[] =
+    upstream === undefined
+      ? [{ host: service.host, port: service.port, weight: 1 }]
+      : config.targets
+          .filter((target) => target.upstream.id === upstream.id)
+          .map(({ target, weight }) => ({ ...splitTarget(target), weight }));
+  const made = new Balancer(targets, resolver, secure ? 443 : 80, (ip, target) =>
+    pool.origin({
+      address: ip,
+      port: target.port,
+      tls: secure
+        ? {
+            servername: isIP(target.host) === 0 ? target.host : null,
+            verify: service.tls_verify ?? true,
+            ca,
+          }
+        : null,
+    }),
+  );
+  return { balancer: made, hostHeader: upstream?.host_header ?? null };
+}
+
+function splitTarget(target: string): { host: string; port: number } {
+  const colon = target.lastIndexOf(":");
+  const host = target.substring(0, colon);
+  return { host: host.startsWith("[") ? host.slice(1, -1) : host, port: Number(target.substring(colon + 1)) };
+}
+
+function address({ host, port: number }: { host: string; port: number }): string {
+  return isIP(host) === 6 ? `[${host}]:${number}` : `${host}:${number}`;
+}
+
+// Listeners.
+
+async function listen(listeners: readonly { host: string; port: number; backlog: number }[]): Promise<void> {
+  try {
+    const ports: number[] = [];
+    for (const { host, port: wanted, backlog } of listeners) {
+      const server = createServer({ noDelay: true, pauseOnConnect: false });
+      server.on("connection", (socket) => {
+        stats.accepted++;
+        const connection = new ServerConnection(socket, handler, deadlines, limits);
+        connections.add(connection);
+        stats.active = connections.size;
+        if (draining) connection.drain();
+      });
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen({ host, port: wanted, backlog, reusePort: true }, resolve);
+      });
+      servers.push(server);
+      ports.push((server.address() as { port: number }).port);
+    }
+    post({ kind: "listening", ports });
+  } catch (error) {
+    post({ kind: "listen-failed", message: (error as Error).message });
+  }
+}
+
+function drain(): void {
+  draining = true;
+  for (const server of servers) server.close();
+  for (const connection of connections) connection.drain();
+  finishDraining();
+}
+
+function finishDraining(): void {
+  if (!draining || connections.size > 0) return;
+  flushAccess();
+  pool.close();
+  post({ kind: "drained" });
+}
+
+// Logs: records are gathered and posted in batches, so that a request pays for none of the writing.
+
+const ACCESS_BATCH = 256;
+const ACCESS_DELAY_MS = 50;
+let access: AccessRecord[] = [];
+let accessTimer: NodeJS.Timeout | null = null;
+const logsAccess = settings.proxyAccessLog !== null;
+
+function onFinished(x: Exchange): void {
+  stats.requests++;
+  if (!logsAccess) return;
+  const { request, response, measures } = x;
+  access.push([
+    request.startedAt,
+    request.clientIp,
+    request.method,
+    request.path,
+    response.status,
+    x.requestBytes,
+    x.responseBytes,
+    measures.totalMs,
+    measures.upstreamMs,
+    request.id,
+    x.workspace,
+    x.route === null ? null : (x.route.name ?? x.route.id),
+    x.service === null ? null : (x.service.name ?? x.service.id),
+    x.consumer === null ? null : (x.consumer.username ?? x.consumer.id),
+    response.source,
+  ]);
+  if (access.length >= ACCESS_BATCH) flushAccess();
+  else accessTimer ??= setTimeout(flushAccess, ACCESS_DELAY_MS);
+}
+
+function flushAccess(): void {
+  if (accessTimer !== null) clearTimeout(accessTimer);
+  accessTimer = null;
+  if (access.length === 0) return;
+  post({ kind: "access", records: access });
+  access = [];
+}
+
+function onError(x: Exchange, error: GatewayError): void {
+  const level =
+    error.kind.source === "downstream" || error.code === "no_route"
+      ? "debug"
+      : error.kind.status === 500
+        ? "error"
+        : "warn";
+  post({
+    kind: "log",
+    level,
+    message: error.message,
+    fields: {
+      code: error.code,
+      source: error.kind.source,
+      request_id: x.request.id,
+      workspace: x.workspace,
+      route: x.route === null ? null : (x.route.name ?? x.route.id),
+    },
+  });
+}
+
+port.on("message", (message: ToThread) => {
+  switch (message.kind) {
+    case "prepare":
+      return prepare(message.version, message.deployment);
+    case "commit":
+      return commit(message.version);
+    case "discard":
+      prepared = null;
+      return;
+    case "listen":
+      return void listen(message.listeners);
+    case "drain":
+      return drain();
+    case "metrics":
+      return void metrics
+        .json()
+        .then((json) => post({ kind: "metrics", id: message.id, metrics: json, stats: { ...stats } }));
+    case "sandbox":
+      return;
+  }
+});
+
+void index;
+post({ kind: "started" });

@@ -1,0 +1,327 @@
+/**
+ * The main thread: configuration, registry, Admin and Status APIs, metrics, and the only parent of processes.
+ * It never touches a live request. Parts are made in the order in which they need each other and closed in the
+ * reverse one.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { createAdmin } from "../admin/admin.ts";
+import type { AdminPort } from "../admin/port.ts";
+import type { ApiServer } from "../admin/server.ts";
+import { createStatusApi } from "../admin/status-api.ts";
+import {
+  type ConfigError,
+  emptyConfig,
+  formatConfigErrors,
+  loadDeclarative,
+} from "../declarative/declarative.ts";
+import type { GatewayConfig } from "../entities/entities.ts";
+import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
+import { renderMetrics } from "../observe/metrics.ts";
+import { Registry, type StoredPackage } from "../registry/registry.ts";
+import type { Settings } from "../settings.ts";
+import { VERSION } from "../version.ts";
+import { createCatalogue, nativePlugins } from "./catalogue.ts";
+import { watchFile } from "./config-file.ts";
+import { counterTableSpec } from "./counter-table.ts";
+import type { Deployment } from "./messages.ts";
+import type { InstalledPackage } from "./packages.ts";
+import { Sandbox } from "./sandbox.ts";
+import { DataThreads } from "./threads.ts";
+
+/** Rate-limiting windows that can be counted at once; 26 bytes each. */
+const COUNTER_WINDOWS = 262_144;
+
+/** A gateway cannot start or go on; the message is for the operator and complete. */
+export class StartError extends Error {
+  override name = "StartError";
+}
+
+export class Gateway {
+  readonly #settings: Settings;
+  readonly #log: Logger;
+  readonly #accessLog: AccessLog | null;
+  readonly #nodeId = randomBytes(16)
+    .toString("hex")
+    .replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, "$1-$2-4$3-8$4-$5");
+  readonly #startedAt = Date.now();
+  #config: GatewayConfig = emptyConfig();
+  #registry!: Registry;
+  #sandbox!: Sandbox;
+  #threads!: DataThreads;
+  #admin: ApiServer | null = null;
+  #status: ApiServer | null = null;
+  #unwatch: (() => void) | null = null;
+  #ready = false;
+  #draining = false;
+  /** Changes follow each other. */
+  #lastChange: Promise<unknown> = Promise.resolve();
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#log = createLogger(settings);
+    this.#accessLog = createAccessLog(settings);
+  }
+
+  /**
+   * Starts everything. Resolves when traffic is served.
+   * @throws {StartError} with everything that is wrong; nothing is left running.
+   */
+  async start(): Promise<void> {
+    const settings = this.#settings;
+    await mkdir(settings.prefix, { recursive: true });
+    this.#sandbox = await Sandbox.open(settings, this.#log);
+    this.#registry = await Registry.open({
+      dir: join(settings.prefix, "artifacts"),
+      forge: (input) => this.#sandbox.forge(input),
+      log: (level, message, details) => this.#log[level](details ?? {}, message),
+    });
+    const deployment = await this.#initial();
+    this.#threads = new DataThreads({
+      settings,
+      counters: counterTableSpec(COUNTER_WINDOWS, [
+        randomBytes(4).readInt32LE(),
+        randomBytes(4).readInt32LE(),
+      ]),
+      ca: await readAuthorities(settings),
+      log: this.#log,
+      onAccess: (records) => this.#accessLog?.write(records),
+      connectSandbox: (post) => this.#sandbox.connect(post),
+    });
+    await this.#threads.start();
+    await this.#threads.deploy(deployment);
+    this.#config = deployment.config;
+    const ports: Record<string, number> = {};
+    const proxy = await this.#threads.listen(settings.proxyListen);
+    if (proxy[0] !== undefined) ports.proxy = proxy[0];
+    const admin = await this.#openAdmin();
+    if (admin !== undefined) ports.admin = admin;
+    const status = await this.#openStatus();
+    if (status !== undefined) ports.status = status;
+    await writeAtomically(join(settings.prefix, "ports.json"), `${JSON.stringify(ports)}\n`);
+    const file = settings.declarativeConfig;
+    if (file !== null) this.#unwatch = watchFile(file, () => this.#reload(file));
+    this.#ready = true;
+    this.#log.info(
+      {
+        ports,
+        version: VERSION,
+        data_threads: settings.dataThreads,
+        config_hash: this.#config.hash,
+        prefix: settings.prefix,
+        fence: this.#sandbox.fence,
+      },
+      "ready",
+    );
+  }
+
+  /** Stops: in-flight requests finish, new connections are refused. */
+  async stop(): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#log.info({}, "draining");
+    this.#unwatch?.();
+    await this.#threads.drain(this.#settings.drainTimeoutMs);
+    await Promise.all([this.#admin?.close(), this.#status?.close()]);
+    await this.#sandbox.close();
+    await this.#accessLog?.close();
+    this.#log.info({}, "stopped");
+  }
+
+  async #initial(): Promise<Deployment> {
+    const file = this.#settings.declarativeConfig;
+    if (file === null) return { config: emptyConfig(), packages: {} };
+    let text: string;
+    try {
+      text = await readFile(file, "utf8");
+    } catch (error) {
+      throw new StartError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    }
+    const loaded = this.#load(text, file);
+    if (!loaded.ok) throw new StartError(formatConfigErrors(loaded.errors));
+    return this.#deployment(loaded.config);
+  }
+
+  #load(text: string, file?: string) {
+    return loadDeclarative(text, {
+      plugins: createCatalogue(this.#registry),
+      ...(file === undefined ? {} : { file }),
+    });
+  }
+
+  /** Adds the code of the packages that a configuration uses. */
+  async #deployment(config: GatewayConfig): Promise<Deployment> {
+    const workspaces = new Map(config.workspaces.map(({ id, name }) => [id, name]));
+    const packages: Record<string, InstalledPackage> = {};
+    const loaded = new Map<string, Promise<Uint8Array>>();
+    for (const plugin of config.plugins) {
+      if (!plugin.name.includes("@")) continue;
+      const stored = this.#registry.find(plugin.name, workspaces.get(plugin.ws_id) ?? "default");
+      if ("missing" in stored) throw new Error(stored.missing);
+      let code = loaded.get(stored.emitted);
+      if (code === undefined) {
+        code = this.#registry.load(stored).then(shared);
+        loaded.set(stored.emitted, code);
+      }
+      packages[plugin.id] = { manifest: stored.manifest, digest: stored.emitted, code: await code };
+    }
+    return { config, packages };
+  }
+
+  /** Puts a configuration in force, or tells what is wrong with it. */
+  #apply(
+    text: string,
+    options: { file?: string; ifChanged: boolean },
+  ): Promise<{ ok: true; changed: boolean } | { ok: false; errors: readonly ConfigError[] }> {
+    const change = this.#lastChange.then(async () => {
+      const loaded = this.#load(text, options.file);
+      if (!loaded.ok) return loaded;
+      if (options.ifChanged && loaded.config.hash === this.#config.hash)
+        return { ok: true as const, changed: false };
+      await this.#threads.deploy(await this.#deployment(loaded.config));
+      this.#config = loaded.config;
+      this.#log.info({ config_hash: loaded.config.hash }, "configuration is live on all threads");
+      return { ok: true as const, changed: true };
+    });
+    this.#lastChange = change.catch(() => {});
+    return change;
+  }
+
+  async #reload(file: string): Promise<void> {
+    try {
+      const result = await this.#apply(await readFile(file, "utf8"), { file, ifChanged: true });
+      if (!result.ok)
+        this.#log.error(
+          { file, errors: formatConfigErrors(result.errors).split("\n") },
+          "the changed configuration is refused; the old one keeps serving",
+        );
+    } catch (error) {
+      this.#log.error(
+        { file, reason: (error as Error).message },
+        "the changed configuration could not be loaded; the old one keeps serving",
+      );
+    }
+  }
+
+  async #openAdmin(): Promise<number | undefined> {
+    const { adminListen, adminAllowedHosts, adminAllowedOrigins, unfencedUploads } = this.#settings;
+    if (adminListen.length === 0) return undefined;
+    this.#admin = createAdmin({
+      port: this.#adminPort(),
+      registry: this.#registry,
+      allowedHosts: adminAllowedHosts,
+      allowedOrigins: adminAllowedOrigins,
+      unfencedUploads,
+      version: VERSION,
+      nodeId: this.#nodeId,
+      log: (level, message, details) => this.#log[level](details ?? {}, message),
+    });
+    return (await this.#admin.listen(adminListen))[0]?.port;
+  }
+
+  async #openStatus(): Promise<number | undefined> {
+    const { statusListen } = this.#settings;
+    if (statusListen.length === 0) return undefined;
+    this.#status = createStatusApi({
+      status: () => this.#statusReport(),
+      notReady: () => this.#notReady(),
+      metrics: async () =>
+        renderMetrics(await this.#threads.collect(), {
+          nodeId: this.#nodeId,
+          version: VERSION,
+          cordons: this.#sandbox.cordons().length,
+        }),
+      version: VERSION,
+      log: (level, message, details) => this.#log[level](details ?? {}, message),
+    });
+    return (await this.#status.listen(statusListen))[0]?.port;
+  }
+
+  #notReady(): string | null {
+    if (this.#draining) return "draining";
+    if (!this.#ready) return "starting";
+    return this.#threads.serving ? null : "a data thread is being replaced";
+  }
+
+  #adminPort(): AdminPort {
+    const catalogue = createCatalogue(this.#registry);
+    return {
+      config: () => this.#config,
+      applyConfig: (text, { ifChanged }) => this.#apply(text, { ifChanged }),
+      findPlugin: (name, workspace) => catalogue.find(name, workspace),
+      plugins: () => nativePlugins(),
+      fenceInForce: () => this.#sandbox.fence.inForce,
+      status: () => this.#statusReport(),
+      info: () => ({
+        pids: { master: process.pid, workers: [] },
+        configuration: {
+          database: "off",
+          router_flavor: "traditional_compatible",
+          prefix: this.#settings.prefix,
+          data_threads: this.#settings.dataThreads,
+        },
+      }),
+    };
+  }
+
+  async #statusReport(): Promise<object> {
+    const { stats } = await this.#threads.collect();
+    const { heapUsed, rss } = process.memoryUsage();
+    return {
+      server: {
+        connections_accepted: stats.accepted,
+        connections_handled: stats.accepted,
+        connections_active: stats.active,
+        connections_reading: 0,
+        connections_writing: 0,
+        connections_waiting: 0,
+        total_requests: stats.requests,
+      },
+      memory: { rss_bytes: rss, main_heap_bytes: heapUsed },
+      configuration_hash: this.#config.hash,
+      data_threads: this.#settings.dataThreads,
+      uptime_seconds: Math.round((Date.now() - this.#startedAt) / 1000),
+      fence: this.#sandbox.fence,
+      cordons: this.#sandbox.cordons(),
+    };
+  }
+}
+
+/** The same bytes in shared memory. */
+function shared(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
+}
+
+async function writeAtomically(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, text);
+  await rename(temporary, path);
+}
+
+/** PEM of the authorities to trust upstream; null when the runtime's own suffice. */
+async function readAuthorities(settings: Settings): Promise<string[] | null> {
+  const entries = settings.luaSslTrustedCertificate;
+  if (entries.length === 1 && entries[0] === "system") return null;
+  const { getCACertificates } = await import("node:tls");
+  const out: string[] = [];
+  for (const entry of entries) {
+    if (entry === "system") {
+      out.push(...getCACertificates("system"));
+      continue;
+    }
+    try {
+      out.push(await readFile(entry, "utf8"));
+    } catch (error) {
+      throw new StartError(
+        `lua_ssl_trusted_certificate: ${entry} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+      );
+    }
+  }
+  return out;
+}
+
+export type { StoredPackage };

@@ -1,0 +1,75 @@
+/** What the main thread and a data thread say to each other. Plain data, structured-cloned. */
+import type { GatewayConfig } from "../entities/entities.ts";
+import type { MetricsJson } from "../observe/thread-metrics.ts";
+import type { Settings } from "../settings.ts";
+import type { CounterTableSpec } from "./counter-table.ts";
+import type { InstalledPackage } from "./packages.ts";
+
+/** A configuration with the packages that its plugins name, by plugin entity id. */
+export interface Deployment {
+  readonly config: GatewayConfig;
+  readonly packages: Readonly<Record<string, InstalledPackage>>;
+}
+
+export interface ThreadData {
+  readonly index: number;
+  readonly settings: Settings;
+  readonly counters: CounterTableSpec;
+  /** PEM of the authorities that upstreams are verified against; null for the runtime's own. */
+  readonly ca: readonly string[] | null;
+}
+
+export type ToThread =
+  /** Compile; answered by `prepared`. Nothing changes yet. */
+  | { kind: "prepare"; version: number; deployment: Deployment }
+  /** Serve what was prepared; answered by `live`. */
+  | { kind: "commit"; version: number }
+  | { kind: "discard"; version: number }
+  | { kind: "listen"; listeners: readonly { host: string; port: number; backlog: number }[] }
+  | { kind: "drain" }
+  | { kind: "metrics"; id: number }
+  | { kind: "sandbox"; message: unknown };
+
+export type FromThread =
+  | { kind: "started" }
+  | { kind: "listening"; ports: readonly number[] }
+  | { kind: "listen-failed"; message: string }
+  | { kind: "prepared"; version: number; error: string | null }
+  | { kind: "live"; version: number }
+  | { kind: "drained" }
+  | { kind: "metrics"; id: number; metrics: MetricsJson; stats: ThreadStats }
+  | { kind: "access"; records: readonly AccessRecord[] }
+  | { kind: "log"; level: LogLevel; message: string; fields: Record<string, unknown> }
+  | { kind: "sandbox"; message: unknown };
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** Sums of one data thread since it started. */
+export interface ThreadStats {
+  requests: number;
+  accepted: number;
+  active: number;
+}
+
+/**
+ * One request for the access log. The query is left out: keys travel in it. Order: time (ms since the epoch),
+ * client address, method, path, status, request bytes, response bytes, total ms, upstream ms, request id,
+ * workspace, route, service, consumer, source.
+ */
+export type AccessRecord = readonly [
+  time: number,
+  clientIp: string,
+  method: string,
+  path: string,
+  status: number,
+  requestBytes: number,
+  responseBytes: number,
+  totalMs: number,
+  upstreamMs: number,
+  requestId: string,
+  workspace: string,
+  route: string | null,
+  service: string | null,
+  consumer: string | null,
+  source: string,
+];

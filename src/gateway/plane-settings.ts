@@ -1,0 +1,34 @@
+/** The operator's settings in the form in which the pipeline uses them. */
+
+import type { PlaneSettings } from "../pipeline/data-plane.ts";
+import type { Settings } from "../settings.ts";
+import { VERSION } from "../version.ts";
+
+export function planeSettings(settings: Settings): PlaneSettings {
+  const sends = (name: (typeof settings.headers)[number]) => settings.headers.includes(name);
+  return {
+    limits: {
+      maxHeadBytes: settings.maxHeadBytes,
+      maxHeaders: settings.maxHeaders,
+      maxUrlBytes: settings.maxUrlBytes,
+      headTimeoutMs: settings.clientHeadTimeoutMs,
+      bodyTimeoutMs: settings.clientBodyTimeoutMs,
+      idleTimeoutMs: settings.clientIdleTimeoutMs,
+      writeTimeoutMs: settings.clientBodyTimeoutMs,
+    },
+    bodyBufferMaxBytes: settings.bodyBufferMaxBytes,
+    maxBodyBytes: settings.clientMaxBodySize,
+    headers: {
+      server: sends("Server"),
+      via: sends("Via"),
+      proxyLatency: sends("X-Kong-Proxy-Latency"),
+      upstreamLatency: sends("X-Kong-Upstream-Latency"),
+      responseLatency: sends("X-Kong-Response-Latency"),
+      upstreamStatus: sends("X-Kong-Upstream-Status"),
+      requestId: sends("X-Kong-Request-Id"),
+      requestIdUpstream: settings.headersUpstream.length > 0,
+    },
+    errorDefaultType: settings.errorDefaultType,
+    product: `gatehouse/${VERSION}`,
+  };
+}

@@ -1,0 +1,299 @@
+/**
+ * The upstream's side of the proxy: one connection, one request at a time, kept for the next when both
+ * messages have ended properly.
+ */
+import net, { type Socket } from "node:net";
+import tls from "node:tls";
+import type { ErrorCode } from "../errors.ts";
+import { BodyReader, type BodySink } from "./body.ts";
+import type { Deadlines, Guarded } from "./deadlines.ts";
+import { HeaderList } from "./headers.ts";
+import { type HeadLimits, INCOMPLETE, parseResponseHead, ResponseHead } from "./parse.ts";
+
+/** Where a connection goes. Connections with equal places may serve each other's requests. */
+export interface Place {
+  /** Address, never a name: names are resolved before. */
+  readonly address: string;
+  readonly port: number;
+  /** Null for plain TCP. */
+  readonly tls: {
+    /** Name sent as SNI and verified in the certificate; null for an address. */
+    readonly servername: string | null;
+    readonly verify: boolean;
+    /** PEM of the authorities to trust; null for the default ones. */
+    readonly ca: readonly string[] | null;
+  } | null;
+}
+
+/** What a request in progress hears of its upstream. */
+export interface UpstreamOwner {
+  onUpstreamConnected(): void;
+  /** A 1xx answer other than 101. */
+  onUpstreamInformation(head: ResponseHead): void;
+  onUpstreamHead(head: ResponseHead): void;
+  onUpstreamBody(piece: Buffer): void;
+  onUpstreamEnd(trailers: HeaderList | null): void;
+  /** What one read brought is handed over: whatever was gathered may be written now. */
+  onUpstreamFlush(): void;
+  /** The upstream takes more of the request again. */
+  onUpstreamDrain(): void;
+  /** `fresh` is false when a kept connection failed before it answered a byte: it may have been stale. */
+  onUpstreamError(code: ErrorCode, detail: string, fresh: boolean): void;
+}
+
+export interface UpstreamTimeouts {
+  readonly connectMs: number;
+  readonly readMs: number;
+  readonly writeMs: number;
+}
+
+/** What the pool does with connections that have nothing to do. */
+export interface ConnectionPool {
+  readonly place: Place;
+  readonly limits: HeadLimits;
+  readonly maxRequests: number;
+  readonly idleTimeoutMs: number;
+  keep(connection: ClientConnection): boolean;
+  forget(connection: ClientConnection): void;
+}
+
+export class ClientConnection implements Guarded, BodySink {
+  readonly socket: Socket;
+  readonly head = new ResponseHead(new HeaderList());
+  readonly pool: ConnectionPool;
+  deadline: number;
+  connected = false;
+  requests = 0;
+  readonly #deadlines: Deadlines;
+  readonly #body = new BodyReader();
+  #owner: UpstreamOwner | null = null;
+  #timeouts: UpstreamTimeouts;
+  #headText = "";
+  #awaitingHead = true;
+  #isHeadRequest = false;
+  #answered = false;
+  #closed = false;
+  #keepAlive = true;
+  #requestEnded = false;
+
+  constructor(pool: ConnectionPool, deadlines: Deadlines, owner: UpstreamOwner, timeouts: UpstreamTimeouts) {
+    this.pool = pool;
+    this.#owner = owner;
+    this.#timeouts = timeouts;
+    this.#deadlines = deadlines;
+    this.deadline = performance.now() + timeouts.connectMs;
+    deadlines.add(this);
+    const socket = open(pool.place);
+    this.socket = socket;
+    socket.once(pool.place.tls ? "secureConnect" : "connect", () => this.#onConnect());
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("drain", () => this.#onDrain());
+    socket.on("end", () => this.#onEnd());
+    socket.on("error", (error: NodeJS.ErrnoException) => this.#fail("upstream_closed", error.message));
+    socket.on("close", () => this.#onClose());
+  }
+
+  get closed(): boolean {
+    return this.#closed || this.socket.destroyed;
+  }
+
+  /** A kept connection serves another request. */
+  reuse(owner: UpstreamOwner, timeouts: UpstreamTimeouts): void {
+    this.#owner = owner;
+    this.#timeouts = timeouts;
+    if (this.socket.isPaused()) this.socket.resume();
+  }
+
+  /** A request is about to be written. `isHead`: its response has no body whatever it declares. */
+  begin(isHead: boolean): void {
+    this.requests++;
+    this.#isHeadRequest = isHead;
+    this.#awaitingHead = true;
+    this.#answered = false;
+    this.#requestEnded = false;
+    this.deadline = performance.now() + this.#timeouts.readMs;
+  }
+
+  /** The whole request is written. */
+  endRequest(): void {
+    this.#requestEnded = true;
+    this.deadline = performance.now() + this.#timeouts.readMs;
+  }
+
+  /** The socket did not take everything: it has `writeMs` to do so. */
+  wroteInPart(): void {
+    this.deadline = performance.now() + this.#timeouts.writeMs;
+  }
+
+  /** The owner cannot take more of the response for now. */
+  pause(): void {
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.socket.isPaused()) return;
+    this.deadline = performance.now() + this.#timeouts.readMs;
+    this.socket.resume();
+  }
+
+  /** The owner has no more use for this connection, whatever state it is in. */
+  abandon(): void {
+    this.#owner = null;
+    this.socket.destroy();
+  }
+
+  onDeadline(): void {
+    if (this.#owner === null) {
+      this.socket.destroy();
+      return;
+    }
+    if (!this.connected) return this.#fail("upstream_connect_timeout", "connecting took too long");
+    this.#fail("upstream_timeout", "the upstream did not answer in time");
+  }
+
+  onBody(piece: Buffer): void {
+    this.#owner?.onUpstreamBody(piece);
+  }
+
+  onBodyEnd(trailers: HeaderList | null): void {
+    const owner = this.#owner;
+    if (this.#requestEnded) this.#release();
+    else this.abandon(); // an answer before the end of the request: the rest of it would be taken for the next
+    owner?.onUpstreamEnd(trailers);
+  }
+
+  #onConnect(): void {
+    this.connected = true;
+    this.socket.setNoDelay(true);
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.#owner?.onUpstreamConnected();
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#owner === null || this.requests === 0) {
+      // An upstream that speaks unasked: whatever it means, it is not an answer to the next request.
+      this.socket.destroy();
+      return;
+    }
+    if (this.deadline !== Number.POSITIVE_INFINITY) this.deadline = performance.now() + this.#timeouts.readMs;
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#awaitingHead) {
+        at = this.#readHead(chunk, at);
+        if (at < 0) return;
+      } else if (this.#body.ended) {
+        return this.#surplus();
+      } else {
+        at = this.#body.read(chunk, at, this);
+        if (this.#body.error !== null) return this.#fail("upstream_invalid", this.#body.error);
+        if (this.#body.ended) {
+          if (at < chunk.length) this.#surplus();
+          return;
+        }
+      }
+    }
+    this.#owner?.onUpstreamFlush();
+  }
+
+  /** Bytes after the end of a response belong to nothing: the connection is not used again. */
+  #surplus(): void {
+    this.pool.forget(this);
+    this.#keepAlive = false;
+    this.socket.destroy();
+  }
+
+  /** Returns the index after the head; -1 if there is nothing more to do with this chunk. */
+  #readHead(chunk: Buffer, at: number): number {
+    this.#answered = true;
+    const before = this.#headText.length;
+    const room = this.pool.limits.maxHeadBytes + 2 - before;
+    const stop = Math.min(chunk.length, at + room);
+    const text = this.#headText + chunk.toString("latin1", at, stop);
+    const end = parseResponseHead(text, 0, this.head, this.pool.limits);
+    if (end === INCOMPLETE) {
+      this.#headText = text;
+      return -1;
+    }
+    this.#headText = "";
+    if (end < 0) {
+      this.#fail("upstream_invalid", this.head.errorDetail);
+      return -1;
+    }
+    const next = at + end - before;
+    const { head } = this;
+    if (head.status < 200) {
+      if (head.status === 101) {
+        this.#fail("upstream_invalid", "101 without having been asked to switch protocols");
+        return -1;
+      }
+      this.#owner?.onUpstreamInformation(head);
+      return this.#owner === null ? -1 : next;
+    }
+    this.#awaitingHead = false;
+    this.#keepAlive = head.keepAlive;
+    if (this.#isHeadRequest || head.status === 204 || head.status === 304) this.#body.start(0, false, false);
+    else this.#body.start(head.contentLength, head.chunked, true);
+    if (this.#body.endsAtClose) this.#keepAlive = false;
+    const owner = this.#owner as UpstreamOwner;
+    const bodiless = this.#body.ended;
+    owner.onUpstreamHead(head);
+    if (bodiless && this.#owner === owner) {
+      if (next < chunk.length) this.#keepAlive = false; // bytes that belong to no message
+      this.onBodyEnd(null);
+      return -1;
+    }
+    return this.#owner === null ? -1 : next;
+  }
+
+  #onDrain(): void {
+    if (this.#owner === null) return;
+    this.deadline = performance.now() + this.#timeouts.readMs;
+    this.#owner.onUpstreamDrain();
+  }
+
+  #onEnd(): void {
+    if (this.#owner !== null && !this.#awaitingHead && this.#body.close(this)) return this.abandon();
+    this.#fail("upstream_closed", "the upstream closed the connection");
+  }
+
+  /** Both messages are over: the connection goes back to the pool or away. */
+  #release(): void {
+    this.#owner = null;
+    this.#headText = "";
+    if (this.socket.isPaused()) this.socket.resume(); // or it would not be noticed when the upstream closes it
+    this.deadline = performance.now() + this.pool.idleTimeoutMs;
+    if (!this.#keepAlive || this.requests >= this.pool.maxRequests || !this.pool.keep(this))
+      this.socket.destroy();
+  }
+
+  #fail(code: ErrorCode, detail: string): void {
+    const owner = this.#owner;
+    this.#owner = null;
+    this.pool.forget(this);
+    this.socket.destroy();
+    if (owner === null) return;
+    const asked = this.connected ? code : code === "upstream_closed" ? "upstream_connect" : code;
+    owner.onUpstreamError(asked, detail, this.requests <= 1 || this.#answered);
+  }
+
+  #onClose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#deadlines.delete(this);
+    this.#fail("upstream_closed", "the upstream closed the connection");
+  }
+}
+
+function open(place: Place): Socket {
+  const to = { host: place.address, port: place.port };
+  if (place.tls === null) return net.connect({ ...to, noDelay: true });
+  const { servername, verify, ca } = place.tls;
+  return tls.connect({
+    ...to,
+    ALPNProtocols: ["http/1.1"],
+    rejectUnauthorized: verify,
+    ...(servername === null ? {} : { servername }),
+    ...(ca === null ? {} : { ca: [...ca] }),
+  });
+}

@@ -1,0 +1,164 @@
+/**
+ * Header fields of one message as parallel arrays: the name as received, what is known of that name, the
+ * value. Hot: read and written several times for every request; guarded by bench/http1.ts.
+ */
+import type { Headers } from "@gatehouse/sdk";
+
+/** What the codec and the pipeline must know of a field by its name. */
+export const FIELD = {
+  other: 0,
+  host: 1,
+  connection: 2,
+  contentLength: 3,
+  transferEncoding: 4,
+  expect: 5,
+  /** Fields of one hop, removed when forwarding (RFC 9110 section 7.6.1), and `Proxy` (CVE-2016-5385). */
+  hop: 6,
+  te: 7,
+  upgrade: 8,
+  via: 9,
+  /** X-Forwarded-*, X-Real-IP, X-Kong-Request-Id: the gateway writes its own. */
+  forwarded: 10,
+  date: 11,
+  server: 12,
+  contentType: 13,
+  trailer: 14,
+} as const;
+export type FieldKind = (typeof FIELD)[keyof typeof FIELD];
+
+export interface FieldName {
+  readonly lower: string;
+  readonly kind: FieldKind;
+}
+
+const KINDS = new Map<string, FieldKind>([
+  ["host", FIELD.host],
+  ["connection", FIELD.connection],
+  ["content-length", FIELD.contentLength],
+  ["transfer-encoding", FIELD.transferEncoding],
+  ["expect", FIELD.expect],
+  ["keep-alive", FIELD.hop],
+  ["proxy-connection", FIELD.hop],
+  ["proxy", FIELD.hop],
+  ["te", FIELD.te],
+  ["upgrade", FIELD.upgrade],
+  ["via", FIELD.via],
+  ["x-forwarded-for", FIELD.forwarded],
+  ["x-forwarded-proto", FIELD.forwarded],
+  ["x-forwarded-host", FIELD.forwarded],
+  ["x-forwarded-port", FIELD.forwarded],
+  ["x-forwarded-path", FIELD.forwarded],
+  ["x-forwarded-prefix", FIELD.forwarded],
+  ["x-real-ip", FIELD.forwarded],
+  ["x-kong-request-id", FIELD.forwarded],
+  ["date", FIELD.date],
+  ["server", FIELD.server],
+  ["content-type", FIELD.contentType],
+  ["trailer", FIELD.trailer],
+]);
+
+/**
+ * Spellings seen so far. Bounded, because clients choose them: when it is full, further spellings are looked
+ * up the slow way.
+ */
+const seen = new Map<string, FieldName>();
+const SEEN_MAX = 4096;
+
+/** What is known of a field by its name in any spelling. */
+export function fieldName(spelling: string): FieldName {
+  const known = seen.get(spelling);
+  if (known !== undefined) return known;
+  const lower = spelling.toLowerCase();
+  const made: FieldName = { lower, kind: KINDS.get(lower) ?? FIELD.other };
+  // A substring keeps the whole head alive; the cache keeps a copy of its own.
+  if (seen.size < SEEN_MAX) seen.set(Buffer.from(spelling, "latin1").toString("latin1"), made);
+  return made;
+}
+
+export class HeaderList implements Headers {
+  /** Names as received. The three arrays are as long as each other up to `length`; what is beyond is stale. */
+  readonly spellings: string[] = [];
+  readonly names: FieldName[] = [];
+  readonly values: string[] = [];
+  length = 0;
+
+  clear(): void {
+    this.length = 0;
+  }
+
+  push(spelling: string, name: FieldName, value: string): void {
+    const at = this.length++;
+    this.spellings[at] = spelling;
+    this.names[at] = name;
+    this.values[at] = value;
+  }
+
+  get(lower: string): string | undefined {
+    for (let i = 0; i < this.length; i++) {
+      if ((this.names[i] as FieldName).lower === lower) return this.values[i];
+    }
+    return undefined;
+  }
+
+  getAll(lower: string): string[] {
+    const found: string[] = [];
+    for (let i = 0; i < this.length; i++) {
+      if ((this.names[i] as FieldName).lower === lower) found.push(this.values[i] as string);
+    }
+    return found;
+  }
+
+  has(lower: string): boolean {
+    return this.get(lower) !== undefined;
+  }
+
+  set(spelling: string, value: string): void {
+    const name = fieldName(spelling);
+    for (let i = 0; i < this.length; i++) {
+      if ((this.names[i] as FieldName).lower !== name.lower) continue;
+      this.spellings[i] = spelling;
+      this.values[i] = value;
+      this.#removeFrom(i + 1, name.lower);
+      return;
+    }
+    this.push(spelling, name, value);
+  }
+
+  add(spelling: string, value: string): void {
+    this.push(spelling, fieldName(spelling), value);
+  }
+
+  remove(spelling: string): void {
+    this.#removeFrom(0, fieldName(spelling).lower);
+  }
+
+  entries(): [string, string][] {
+    const out: [string, string][] = [];
+    for (let i = 0; i < this.length; i++) out.push([this.spellings[i] as string, this.values[i] as string]);
+    return out;
+  }
+
+  /** Removes every field of a kind. */
+  removeKind(kind: FieldKind): void {
+    let kept = 0;
+    for (let i = 0; i < this.length; i++) {
+      if ((this.names[i] as FieldName).kind !== kind) this.#move(i, kept++);
+    }
+    this.length = kept;
+  }
+
+  #removeFrom(start: number, lower: string): void {
+    let kept = start;
+    for (let i = start; i < this.length; i++) {
+      if ((this.names[i] as FieldName).lower !== lower) this.#move(i, kept++);
+    }
+    this.length = kept;
+  }
+
+  #move(from: number, to: number): void {
+    if (from === to) return;
+    this.spellings[to] = this.spellings[from] as string;
+    this.names[to] = this.names[from] as FieldName;
+    this.values[to] = this.values[from] as string;
+  }
+}

@@ -1,0 +1,369 @@
+/**
+ * Heads of HTTP/1.1 messages (RFC 9112 sections 2 to 6): one latin1 string, scanned once, nothing guessed.
+ *
+ * Stricter than Node's own parser on purpose. Whatever two recipients could frame differently is refused, so
+ * that no request can hide in another: bare CR or LF, obs-fold, white space around a name, two lengths, a
+ * length beside a coding, any coding but `chunked`. Hot; guarded by bench/http1.ts.
+ */
+import type { ErrorCode } from "../errors.ts";
+import { FIELD, fieldName, type HeaderList } from "./headers.ts";
+import { COLON, CR, HOST, isAll, LF, SP, TAB, TARGET, TOKEN, VALUE } from "./syntax.ts";
+
+/** Bounds of one head. */
+export interface HeadLimits {
+  /** Bytes of the whole head, from the first of the start line to the empty line. */
+  readonly maxHeadBytes: number;
+  readonly maxHeaders: number;
+  readonly maxUrlBytes: number;
+}
+
+/** The head has not ended yet. */
+export const INCOMPLETE = 0;
+
+/** What both kinds of head say about the message. Filled by the parser; valid after it returned an end. */
+export class Head {
+  /** Replaced when somebody keeps the fields beyond the message: then the parser goes on with another list. */
+  headers: HeaderList;
+  /** Minor version: 0 or 1. */
+  minor = 1;
+  /** Bytes of the body as declared; -1 if no length was. */
+  contentLength = -1;
+  chunked = false;
+  /** Whether the sender keeps the connection (RFC 9112 section 9.3). */
+  keepAlive = true;
+  /** Names listed in Connection beyond close and keep-alive, lower-case; null if none. */
+  connectionOptions: string[] | null = null;
+  /** Why parsing ended with -1. */
+  error: ErrorCode = "bad_request";
+  errorDetail = "";
+
+  constructor(headers: HeaderList) {
+    this.headers = headers;
+  }
+
+  reset(): void {
+    this.headers.clear();
+    this.minor = 1;
+    this.contentLength = -1;
+    this.chunked = false;
+    this.keepAlive = true;
+    this.connectionOptions = null;
+  }
+
+  refuse(error: ErrorCode, detail: string): -1 {
+    this.error = error;
+    this.errorDetail = detail;
+    return -1;
+  }
+}
+
+export class RequestHead extends Head {
+  method = "";
+  /** The request target as sent. */
+  target = "";
+  /** Authority of an absolute target, which then stands for Host; null for the origin form. */
+  authority: string | null = null;
+  /** Value of the one Host field; null if there is none (HTTP/1.0 only). */
+  host: string | null = null;
+  expectContinue = false;
+
+  override reset(): void {
+    super.reset();
+    this.authority = null;
+    this.host = null;
+    this.expectContinue = false;
+  }
+}
+
+export class ResponseHead extends Head {
+  status = 0;
+  reason = "";
+}
+
+/**
+ * Parses a request head that starts at `from`.
+ * @returns the index after the empty line; INCOMPLETE (0) if it has not come yet; -1 if it is refused
+ *   (`head.error` says why).
+ */
+export function parseRequestHead(text: string, from: number, head: RequestHead, limits: HeadLimits): number {
+  head.reset();
+  let at = from;
+  // One empty line before a request is tolerated (RFC 9112 section 2.2).
+  if (text.charCodeAt(at) === CR) {
+    if (text.length === at + 1) return INCOMPLETE;
+    if (text.charCodeAt(at + 1) !== LF)
+      return head.refuse("bad_request_line", "bare CR before the request line");
+    at += 2;
+  }
+  const methodStart = at;
+  let code = 0;
+  while (at < text.length && TOKEN[(code = text.charCodeAt(at))] === 1) at++;
+  if (at - methodStart > 32) return head.refuse("bad_request_line", "method longer than 32 characters");
+  if (at === text.length) return tooLong(text, from, head, limits);
+  if (code !== SP || at === methodStart) return head.refuse("bad_request_line", "invalid method");
+  head.method = text.substring(methodStart, at);
+  const targetStart = ++at;
+  while (at < text.length && TARGET[(code = text.charCodeAt(at))] === 1) at++;
+  if (at - targetStart > limits.maxUrlBytes) return head.refuse("url_too_long", "request target too long");
+  if (at === text.length) return tooLong(text, from, head, limits);
+  if (code !== SP || at === targetStart) return head.refuse("bad_request_line", "invalid request target");
+  head.target = text.substring(targetStart, at);
+  at++;
+  if (text.length < at + 10) {
+    if (!"HTTP/1.1\r\n".startsWith(text.substring(at)) && !"HTTP/1.0\r\n".startsWith(text.substring(at)))
+      return version(text.substring(at), head);
+    return tooLong(text, from, head, limits);
+  }
+  if (text.startsWith("HTTP/1.1\r\n", at)) head.minor = 1;
+  else if (text.startsWith("HTTP/1.0\r\n", at)) head.minor = 0;
+  else return version(text.substring(at, at + 10), head);
+  at += 10;
+  const end = parseFields(text, at, head, limits.maxHeaders);
+  if (end === INCOMPLETE) return tooLong(text, from, head, limits);
+  if (end < 0) return -1;
+  if (end - from > limits.maxHeadBytes) return head.refuse("head_too_large", "request head too large");
+  return checkRequest(head) ? end : -1;
+}
+
+function version(text: string, head: Head): -1 {
+  return /^HTTP\/\d\.\d\r\n/.test(text)
+    ? head.refuse("http_version", "only HTTP/1.0 and HTTP/1.1 are served here")
+    : head.refuse("bad_request_line", "invalid HTTP version");
+}
+
+function tooLong(text: string, from: number, head: Head, limits: HeadLimits): number {
+  return text.length - from > limits.maxHeadBytes
+    ? head.refuse("head_too_large", "request head too large")
+    : INCOMPLETE;
+}
+
+/**
+ * Parses a response head that starts at `from`; returns as `parseRequestHead` does. A response that cannot be
+ * framed for sure is refused, which becomes a 502.
+ */
+export function parseResponseHead(
+  text: string,
+  from: number,
+  head: ResponseHead,
+  limits: HeadLimits,
+): number {
+  head.reset();
+  if (text.length - from < 13) {
+    const start = text.substring(from, from + 9);
+    return "HTTP/1.1 ".startsWith(start) || "HTTP/1.0 ".startsWith(start)
+      ? INCOMPLETE
+      : head.refuse("upstream_invalid", "not an HTTP/1.1 response");
+  }
+  if (text.startsWith("HTTP/1.1 ", from)) head.minor = 1;
+  else if (text.startsWith("HTTP/1.0 ", from)) head.minor = 0;
+  else return head.refuse("upstream_invalid", "not an HTTP/1.1 response");
+  let status = 0;
+  for (let i = from + 9; i < from + 12; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (!(digit >= 0 && digit <= 9)) return head.refuse("upstream_invalid", "invalid status code");
+    status = status * 10 + digit;
+  }
+  if (status < 100 || status > 599) return head.refuse("upstream_invalid", "status code out of range");
+  head.status = status;
+  let at = from + 12;
+  if (text.charCodeAt(at) === SP) at++;
+  else if (text.charCodeAt(at) !== CR) return head.refuse("upstream_invalid", "invalid status line");
+  const reasonStart = at;
+  while (at < text.length && VALUE[text.charCodeAt(at)] === 1) at++;
+  head.reason = text.substring(reasonStart, at);
+  if (at + 1 >= text.length) return responseTooLong(text, from, head, limits);
+  if (text.charCodeAt(at) !== CR || text.charCodeAt(at + 1) !== LF)
+    return head.refuse("upstream_invalid", "invalid status line");
+  const end = parseFields(text, at + 2, head, limits.maxHeaders);
+  if (end === INCOMPLETE) return responseTooLong(text, from, head, limits);
+  if (end < 0 || !checkFraming(head)) {
+    head.error = "upstream_invalid";
+    return -1;
+  }
+  if (end - from > limits.maxHeadBytes) return head.refuse("upstream_invalid", "response head too large");
+  return end;
+}
+
+function responseTooLong(text: string, from: number, head: Head, limits: HeadLimits): number {
+  return text.length - from > limits.maxHeadBytes
+    ? head.refuse("upstream_invalid", "response head too large")
+    : INCOMPLETE;
+}
+
+/**
+ * Parses field lines up to and with the empty line (RFC 9112 section 5); also used for trailers.
+ * @returns the index after the empty line, INCOMPLETE or -1.
+ */
+export function parseFields(text: string, from: number, head: Head, maxHeaders: number): number {
+  const headers = head.headers;
+  const length = text.length;
+  let at = from;
+  for (;;) {
+    if (at >= length) return INCOMPLETE;
+    let code = text.charCodeAt(at);
+    if (code === CR) {
+      if (at + 1 >= length) return INCOMPLETE;
+      return text.charCodeAt(at + 1) === LF ? at + 2 : head.refuse("bad_header", "bare CR");
+    }
+    const nameStart = at;
+    while (at < length && TOKEN[(code = text.charCodeAt(at))] === 1) at++;
+    if (at >= length) return INCOMPLETE;
+    if (code !== COLON || at === nameStart) {
+      const folded = at === nameStart && (code === SP || code === TAB);
+      return head.refuse("bad_header", folded ? "folded header line" : "invalid header name");
+    }
+    const spelling = text.substring(nameStart, at);
+    at++;
+    while ((code = text.charCodeAt(at)) === SP || code === TAB) at++;
+    const valueStart = at;
+    while (at < length && VALUE[(code = text.charCodeAt(at))] === 1) at++;
+    if (at + 1 >= length) {
+      if (at < length && code !== CR) return head.refuse("bad_header", "control character in a header value");
+      return INCOMPLETE;
+    }
+    if (code !== CR || text.charCodeAt(at + 1) !== LF)
+      return head.refuse("bad_header", "control character in a header value");
+    let valueEnd = at;
+    while (valueEnd > valueStart && ((code = text.charCodeAt(valueEnd - 1)) === SP || code === TAB))
+      valueEnd--;
+    if (headers.length === maxHeaders)
+      return head.refuse("head_too_large", `more than ${maxHeaders} headers`);
+    const name = fieldName(spelling);
+    const value = text.substring(valueStart, valueEnd);
+    headers.push(spelling, name, value);
+    if (name.kind !== FIELD.other && !known(head, name.kind, value)) return -1;
+    at += 2;
+  }
+}
+
+/** Takes note of the fields that decide framing and connection. Returns false if one is refused. */
+function known(head: Head, kind: number, value: string): boolean {
+  switch (kind) {
+    case FIELD.contentLength: {
+      if (head.contentLength !== -1) return head.refuse("bad_framing", "more than one Content-Length") > 0;
+      const length = parseLength(value);
+      if (length < 0) return head.refuse("bad_framing", "invalid Content-Length") > 0;
+      head.contentLength = length;
+      return true;
+    }
+    case FIELD.transferEncoding:
+      if (head.chunked) return head.refuse("bad_framing", "more than one Transfer-Encoding") > 0;
+      if (value.toLowerCase() !== "chunked")
+        return head.refuse("transfer_coding", "only the transfer coding 'chunked' is supported") > 0;
+      head.chunked = true;
+      return true;
+    case FIELD.connection:
+      return connection(head, value);
+    case FIELD.host:
+      if (head instanceof RequestHead) {
+        if (head.host !== null) return head.refuse("bad_host", "more than one Host") > 0;
+        head.host = value;
+      }
+      return true;
+    case FIELD.expect:
+      if (head instanceof RequestHead) {
+        if (value.toLowerCase() !== "100-continue")
+          return head.refuse("expectation_failed", "only 'Expect: 100-continue' is supported") > 0;
+        head.expectContinue = true;
+      }
+      return true;
+    default:
+      return true;
+  }
+}
+
+/** 1*DIGIT that is exact as a number; -1 for anything else (RFC 9110 section 8.6). */
+function parseLength(value: string): number {
+  if (value.length === 0 || value.length > 16) return -1;
+  let length = 0;
+  for (let i = 0; i < value.length; i++) {
+    const digit = value.charCodeAt(i) - 48;
+    if (!(digit >= 0 && digit <= 9)) return -1;
+    length = length * 10 + digit;
+  }
+  return length <= Number.MAX_SAFE_INTEGER ? length : -1;
+}
+
+/** Reads a Connection field; `keepAlive` itself is decided when the head has ended. */
+function connection(head: Head, value: string): boolean {
+  if (value === "keep-alive" || value === "Keep-Alive") return pushOption(head, "keep-alive");
+  if (value === "close") return pushOption(head, "close");
+  for (const part of value.split(",")) {
+    const option = part.trim().toLowerCase();
+    if (option === "") continue;
+    if (!isAll(option, TOKEN)) return head.refuse("bad_header", "invalid Connection option") > 0;
+    pushOption(head, option);
+  }
+  return true;
+}
+
+function pushOption(head: Head, option: string): true {
+  if (head.connectionOptions === null) head.connectionOptions = [option];
+  else head.connectionOptions.push(option);
+  return true;
+}
+
+/** The rules over the whole head that requests and responses share. */
+function checkFraming(head: Head): boolean {
+  if (head.chunked && head.contentLength !== -1)
+    return head.refuse("bad_framing", "Content-Length beside Transfer-Encoding") > 0;
+  if (head.chunked && head.minor === 0)
+    return head.refuse("bad_framing", "Transfer-Encoding in HTTP/1.0") > 0;
+  const options = head.connectionOptions;
+  head.keepAlive = head.minor === 1;
+  if (options !== null) {
+    if (options.includes("close")) head.keepAlive = false;
+    else if (head.minor === 0 && options.includes("keep-alive")) head.keepAlive = true;
+    const others = options.filter((option) => option !== "close" && option !== "keep-alive");
+    head.connectionOptions = others.length > 0 ? others : null;
+  }
+  return true;
+}
+
+function checkRequest(head: RequestHead): boolean {
+  if (!checkFraming(head)) return false;
+  if (head.method === "CONNECT") return head.refuse("method_refused", "CONNECT is not served") > 0;
+  const first = head.target.charCodeAt(0);
+  if (first !== 47 /* / */) {
+    if (head.target === "*") {
+      if (head.method !== "OPTIONS") return head.refuse("bad_request_line", "'*' is for OPTIONS alone") > 0;
+    } else if (!absoluteForm(head)) return head.refuse("bad_request_line", "invalid request target") > 0;
+  }
+  if (head.host === null) {
+    if (head.minor === 1) return head.refuse("bad_host", "Host is missing") > 0;
+  } else if (head.host !== "" && !isHost(head.host)) return head.refuse("bad_host", "invalid Host") > 0;
+  return true;
+}
+
+/** Splits `http://authority/path` (RFC 9112 section 3.2.2), whose authority replaces Host. */
+function absoluteForm(head: RequestHead): boolean {
+  const match = /^https?:\/\/([^/?]+)(.*)$/i.exec(head.target);
+  const authority = match?.[1];
+  if (match === null || authority === undefined || !isHost(authority)) return false;
+  const rest = match[2] as string;
+  head.authority = authority;
+  head.target = rest.startsWith("/") ? rest : `/${rest}`;
+  return true;
+}
+
+/** uri-host [ ":" port ] (RFC 9110 section 7.2). */
+export function isHost(value: string): boolean {
+  let host = value;
+  if (value.charCodeAt(0) === 91 /* [ */) {
+    const close = value.indexOf("]");
+    if (close < 0) return false;
+    if (!/^\[[0-9a-fA-F:.]+\]$/.test(value.substring(0, close + 1))) return false;
+    const rest = value.substring(close + 1);
+    return rest === "" || /^:\d{0,5}$/.test(rest);
+  }
+  const colon = value.indexOf(":");
+  if (colon >= 0) {
+    for (let i = colon + 1; i < value.length; i++) {
+      const code = value.charCodeAt(i);
+      if (code < 48 || code > 57) return false;
+    }
+    if (value.length - colon > 6) return false;
+    host = value.substring(0, colon);
+  }
+  return isAll(host, HOST);
+}

@@ -1,0 +1,105 @@
+/**
+ * Logs: JSON lines by pino, written by the main thread alone. The gateway's own log goes to stdout; the access
+ * log to its file (or stdout), a record for each request.
+ */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import pino, { type Logger } from "pino";
+import type { AccessRecord } from "../gateway/messages.ts";
+import type { Settings } from "../settings.ts";
+
+/** Kong's levels in pino's: `notice` is pino's info, what Kong calls info is finer. */
+const LEVELS: Record<string, string> = {
+  debug: "debug",
+  info: "info",
+  notice: "info",
+  warn: "warn",
+  error: "error",
+  crit: "fatal",
+  alert: "fatal",
+  emerg: "fatal",
+};
+
+export function createLogger(settings: Settings): Logger {
+  return pino(
+    {
+      level: LEVELS[settings.logLevel] ?? "info",
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    pino.destination({ fd: 1, sync: true }),
+  );
+}
+
+export interface AccessLog {
+  write(records: readonly AccessRecord[]): void;
+  /** Resolves when everything is with the system. */
+  close(): Promise<void>;
+}
+
+/** Null if requests are not logged. */
+export function createAccessLog(settings: Settings): AccessLog | null {
+  const path = settings.proxyAccessLog;
+  if (path === null) return null;
+  if (path !== "/dev/stdout") mkdirSync(dirname(path), { recursive: true });
+  const destination = pino.destination(
+    path === "/dev/stdout" ? { fd: 1, sync: true } : { dest: path, sync: false, minLength: 4096 },
+  );
+  const logger = pino({ base: null, timestamp: false, formatters: { level: () => ({}) } }, destination);
+  // What is buffered is written within a second even if nothing follows.
+  const timer = setInterval(() => destination.flush(), 1000);
+  timer.unref();
+  return {
+    write(records) {
+      for (const record of records) logger.info(fields(record));
+    },
+    close() {
+      clearInterval(timer);
+      return new Promise((resolve) => {
+        destination.flush((error) => {
+          if (error) return resolve();
+          destination.end();
+          resolve();
+        });
+      });
+    },
+  };
+}
+
+function fields(record: AccessRecord): Record<string, unknown> {
+  const [
+    time,
+    client_ip,
+    method,
+    path,
+    status,
+    request_bytes,
+    response_bytes,
+    total_ms,
+    upstream_ms,
+    request_id,
+    workspace,
+    route,
+    service,
+    consumer,
+    source,
+  ] = record;
+  return {
+    time: new Date(time).toISOString(),
+    client_ip,
+    method,
+    path,
+    status,
+    request_bytes,
+    response_bytes,
+    total_ms,
+    upstream_ms,
+    request_id,
+    workspace,
+    route,
+    service,
+    consumer,
+    source,
+  };
+}

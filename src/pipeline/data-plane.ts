@@ -1,0 +1,61 @@
+/** What one data thread shares between its requests. */
+import { randomFillSync } from "node:crypto";
+import type { GatewayError } from "../errors.ts";
+import type { Deadlines } from "../http1/deadlines.ts";
+import type { ServerLimits } from "../http1/server-connection.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** Which of the gateway's own headers are sent (Kong's settings `headers` and `headers_upstream`). */
+export interface OwnHeaders {
+  readonly server: boolean;
+  readonly via: boolean;
+  readonly proxyLatency: boolean;
+  readonly upstreamLatency: boolean;
+  readonly responseLatency: boolean;
+  readonly upstreamStatus: boolean;
+  readonly requestId: boolean;
+  readonly requestIdUpstream: boolean;
+}
+
+export interface PlaneSettings {
+  readonly limits: ServerLimits;
+  /** Largest request or response body that is held for a plugin. */
+  readonly bodyBufferMaxBytes: number;
+  /** Largest request body at all; 0 for no bound (Kong's `client_max_body_size`). */
+  readonly maxBodyBytes: number;
+  readonly headers: OwnHeaders;
+  /** Type of an error body when the client does not say what it accepts. */
+  readonly errorDefaultType: string;
+  /** `gatehouse/1.2.3`, for Server and Via. */
+  readonly product: string;
+}
+
+export interface DataPlane {
+  /** Replaced whole when the configuration changes. */
+  snapshot: Snapshot;
+  readonly settings: PlaneSettings;
+  readonly deadlines: Deadlines;
+  readonly requestIds: RequestIds;
+  /** A request is over, answered or not. */
+  onFinished(x: Exchange): void;
+  /** Something failed; the client has seen no more than its status and message. */
+  onError(x: Exchange, error: GatewayError): void;
+}
+
+/** Request ids: 32 hexadecimal digits from the system's generator, drawn in bulk. */
+export class RequestIds {
+  readonly #bytes = Buffer.alloc(16 * 256);
+  #hex = "";
+  #at = 0;
+
+  next(): string {
+    if (this.#at === this.#hex.length) {
+      this.#hex = randomFillSync(this.#bytes).toString("hex");
+      this.#at = 0;
+    }
+    const id = this.#hex.substring(this.#at, this.#at + 32);
+    this.#at += 32;
+    return id;
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * One request and its response on their way through the gateway: what the pipeline knows of them, and what
+ * plugins see as their context. An exchange serves one request; nothing of it is shared with another.
+ */
+import type { Consumer, Context, Measures, Named, PluginRequest, PluginResponse } from "@gatehouse/sdk";
+import { HeaderList } from "../http1/headers.ts";
+import type { RequestHead } from "../http1/parse.ts";
+import type { ServerConnection } from "../http1/server-connection.ts";
+import { normalizePath } from "../router/path.ts";
+import type { Peer } from "../upstream/balancer.ts";
+import type { Chain } from "./chain.ts";
+import type { DataPlane } from "./data-plane.ts";
+import type { RouteEntry, Snapshot } from "./snapshot.ts";
+
+export class ExchangeRequest implements PluginRequest {
+  readonly id: string;
+  method: string;
+  readonly scheme: string = "http";
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  /** The path that routes are matched against. */
+  readonly normalPath: string;
+  upstreamPath: string | null = null;
+  query: string;
+  /** Whether the target had a `?`, be it with nothing behind it. */
+  readonly hasQuery: boolean;
+  readonly clientIp: string;
+  readonly clientPort: number;
+  readonly headers: HeaderList;
+  uriCaptures: Readonly<Record<string, string>> | null = null;
+  /** Value of Host as the client sent it, or the authority of an absolute target. */
+  readonly authority: string;
+  /** Names that the client's Connection field lists: they go no further. */
+  readonly connectionOptions: readonly string[] | null;
+  readonly contentLength: number;
+  readonly chunked: boolean;
+  readonly isHead: boolean;
+  readonly minor: number;
+  readonly expectContinue: boolean;
+  /** A body that was read whole or set by a plugin; sent in place of what the client sends. */
+  body: Uint8Array | null = null;
+  /** Whether a plugin set the body. */
+  bodyReplaced = false;
+  readonly #exchange: Exchange;
+
+  constructor(exchange: Exchange, client: ServerConnection, head: RequestHead, id: string) {
+    this.#exchange = exchange;
+    this.id = id;
+    this.method = head.method;
+    this.isHead = head.method === "HEAD";
+    const { target } = head;
+    const question = target.indexOf("?");
+    this.hasQuery = question >= 0;
+    this.path = question < 0 ? target : target.substring(0, question);
+    this.query = question < 0 ? "" : target.substring(question + 1);
+    this.normalPath = normalizePath(this.path);
+    this.authority = head.authority ?? head.host ?? "";
+    this.host = hostOf(this.authority);
+    this.port = client.localPort;
+    this.clientIp = client.remoteAddress;
+    this.clientPort = client.remotePort;
+    this.headers = head.headers;
+    this.connectionOptions = head.connectionOptions;
+    this.contentLength = head.contentLength;
+    this.chunked = head.chunked;
+    this.minor = head.minor;
+    this.expectContinue = head.expectContinue;
+  }
+
+  get startedAt(): number {
+    return Math.round(performance.timeOrigin + this.#exchange.startedAt);
+  }
+
+  /** Whether a body is declared. */
+  get hasBody(): boolean {
+    return this.chunked || this.contentLength > 0;
+  }
+
+  readBody(): Uint8Array | null | Promise<Uint8Array | null> {
+    if (this.body !== null || !this.hasBody) return this.body;
+    return this.#exchange.bufferRequestBody();
+  }
+
+  setBody(body: Uint8Array): void {
+    this.body = body;
+    this.bodyReplaced = true;
+  }
+}
+
+export class ExchangeResponse implements PluginResponse {
+  status = 0;
+  reason = "";
+  headers = new HeaderList();
+  source: "service" | "exit" | "error" = "error";
+  body: Uint8Array | null = null;
+  bodyReplaced = false;
+  connectionOptions: readonly string[] | null = null;
+  /** Length of the body as the upstream declared it; -1 if it did not. */
+  contentLength = -1;
+
+  setBody(body: Uint8Array): void {
+    this.body = body;
+    this.bodyReplaced = true;
+  }
+}
+
+/** The state that every phase works on. The phases themselves are functions in this folder. */
+export abstract class Exchange implements Context {
+  readonly plane: DataPlane;
+  /** The configuration as it was when the request came; later changes do not reach it. */
+  readonly snapshot: Snapshot;
+  readonly client: ServerConnection;
+  readonly request: ExchangeRequest;
+  readonly response = new ExchangeResponse();
+  /** Milliseconds of `performance.now()`. */
+  readonly startedAt = performance.now();
+  chain: Chain;
+  entry: RouteEntry | null = null;
+  /** The prefix or match of the route's path. */
+  matchedPath = "";
+  consumer: Consumer | null = null;
+  credential: { readonly id: string } | null = null;
+  /** Set by `authenticate`, cleared once the chain was chosen anew. */
+  consumerChanged = false;
+  /** Whether a hook was waited for: the objects of this exchange may be held by somebody. */
+  suspended = false;
+  peer: Peer | null = null;
+  upstreamStartedAt = -1;
+  upstreamHeadAt = -1;
+  finishedAt = -1;
+  requestBytes = 0;
+  responseBytes = 0;
+  #vars: Record<string, unknown> | null = null;
+
+  constructor(plane: DataPlane, client: ServerConnection) {
+    this.plane = plane;
+    this.snapshot = plane.snapshot;
+    this.client = client;
+    this.chain = plane.snapshot.globalChain;
+    this.request = new ExchangeRequest(this, client, client.head, plane.requestIds.next());
+  }
+
+  abstract bufferRequestBody(): Promise<Uint8Array | null>;
+
+  get vars(): Record<string, unknown> {
+    this.#vars ??= {};
+    return this.#vars;
+  }
+
+  get workspace(): string {
+    return this.entry === null ? "default" : this.entry.workspace;
+  }
+
+  get route(): Named | null {
+    return this.entry === null ? null : this.entry.route;
+  }
+
+  get service(): (Named & { readonly host: string }) | null {
+    return this.entry?.service?.entity ?? null;
+  }
+
+  authenticate(consumer: Consumer | null, credential: { readonly id: string } | null): void {
+    this.consumer = consumer;
+    this.credential = credential;
+    this.consumerChanged = true;
+  }
+
+  get measures(): Measures {
+    const end = this.finishedAt < 0 ? performance.now() : this.finishedAt;
+    const sent = this.upstreamStartedAt;
+    const upstreamMs = sent < 0 || this.upstreamHeadAt < 0 ? -1 : Math.round(this.upstreamHeadAt - sent);
+    return {
+      requestBytes: this.requestBytes,
+      responseBytes: this.responseBytes,
+      totalMs: Math.round(end - this.startedAt),
+      upstreamMs,
+      gatewayMs: Math.round((sent < 0 ? end : sent) - this.startedAt),
+    };
+  }
+
+  /** Values of a request header, for the router. */
+  headerValues(lower: string): readonly string[] {
+    return this.request.headers.getAll(lower);
+  }
+}
+
+/** Host without port, lower-case; brackets of an IPv6 literal stay. */
+function hostOf(authority: string): string {
+  const colon = authority.charCodeAt(0) === 91 ? authority.indexOf("]") + 1 : authority.indexOf(":");
+  const host = colon > 0 && colon < authority.length ? authority.substring(0, colon) : authority;
+  return host.toLowerCase();
+}

@@ -1,0 +1,161 @@
+/**
+ * The way up: picks a target, gets a connection, writes the request, streams its body, and tries another
+ * target where nothing was sent.
+ */
+import type { GatewayError } from "../errors.ts";
+import { GatewayError as Failure } from "../errors.ts";
+import { FIELD, type HeaderList } from "../http1/headers.ts";
+import { fieldLines, fieldOfKind, lastChunk, writeChunk, writeWithHead } from "../http1/write.ts";
+import { escapePath, upstreamPath } from "../router/path.ts";
+import type { Peer } from "../upstream/balancer.ts";
+import { asGatewayError, attempt } from "./handle.ts";
+import type { ProxyExchange } from "./proxy-exchange.ts";
+import { fail } from "./respond.ts";
+import type { ServiceEntry } from "./snapshot.ts";
+
+/** Methods that may be sent twice without harm (RFC 9110 section 9.2.2). */
+const IDEMPOTENT = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"]);
+
+/** Kinds that the gateway states itself in a request. */
+const OWN = new Uint8Array(16);
+OWN[FIELD.host] = 1;
+OWN[FIELD.forwarded] = 1;
+
+export function forward(x: ProxyExchange): void {
+  const service = x.entry?.service;
+  if (service === null || service === undefined) throw new Failure("no_service");
+  const peer = service.balancer.pick(x.tried);
+  if (peer instanceof Promise)
+    peer.then(
+      (found) => attempt(x, () => connect(x, service, found)),
+      (error) => attempt(x, () => fail(x, asGatewayError(error))),
+    );
+  else connect(x, service, peer);
+}
+
+function connect(x: ProxyExchange, service: ServiceEntry, peer: Peer): void {
+  x.peer = peer;
+  x.attempts++;
+  const kept = peer.origin.take(x, service.timeouts);
+  if (kept === null) {
+    x.upstream = peer.origin.connect(x, service.timeouts);
+    return;
+  }
+  x.upstream = kept;
+  sendRequest(x);
+}
+
+/** Writes the request to a connection that is ready. Hot; guarded by bench/bench.ts `plain`. */
+export function sendRequest(x: ProxyExchange): void {
+  const { request, upstream } = x;
+  if (upstream === null) return;
+  upstream.begin(request.isHead);
+  x.sent = true;
+  x.upstreamStartedAt = performance.now();
+  const head = requestHead(x);
+  if (request.body !== null) {
+    guard(x, writeWithHead(upstream.socket, head, asBuffer(request.body)));
+    upstream.endRequest();
+  } else if (!request.hasBody) {
+    guard(x, upstream.socket.write(head, "latin1"));
+    upstream.endRequest();
+  } else {
+    x.upstreamHead = head;
+    x.client.startBody();
+    if (x.upstreamHead !== "" && x.upstream === upstream) {
+      x.upstreamHead = "";
+      guard(x, upstream.socket.write(head, "latin1"));
+    }
+  }
+}
+
+/** A piece of the client's body goes up. */
+export function sendBody(x: ProxyExchange, piece: Buffer): void {
+  const { upstream } = x;
+  if (upstream === null) return;
+  const head = x.upstreamHead;
+  x.upstreamHead = "";
+  const { socket } = upstream;
+  if (x.request.chunked) guard(x, writeChunk(socket, head, piece));
+  else guard(x, head === "" ? socket.write(piece) : writeWithHead(socket, head, piece));
+}
+
+export function sendBodyEnd(x: ProxyExchange, trailers: HeaderList | null): void {
+  const { upstream } = x;
+  if (upstream === null) return;
+  const head = x.upstreamHead;
+  x.upstreamHead = "";
+  if (x.request.chunked) guard(x, upstream.socket.write(head + lastChunk(trailers), "latin1"));
+  upstream.endRequest();
+}
+
+/** Back-pressure towards the client: it is read again once the upstream has taken what it got. */
+function guard(x: ProxyExchange, flows: boolean): void {
+  if (flows) return;
+  x.upstream?.wroteInPart();
+  x.client.pauseBody();
+}
+
+function requestHead(x: ProxyExchange): string {
+  const { request, plane, peer } = x;
+  const entry = x.entry as NonNullable<typeof x.entry>;
+  const service = entry.service as ServiceEntry;
+  const path =
+    request.upstreamPath === null
+      ? escapePath(upstreamPath(service.path, request.normalPath, x.matchedPath, entry.stripPath))
+      : escapePath(request.upstreamPath);
+  const query =
+    request.query !== "" || (request.hasQuery && request.upstreamPath === null) ? `?${request.query}` : "";
+  const client = x.client;
+  const { headers } = plane.settings;
+  const given = fieldOfKind(request.headers, FIELD.host);
+  const forwardedFor = request.headers.get("x-forwarded-for");
+  // A Host that a plugin has set goes up as it is.
+  const host =
+    given !== null && given !== request.authority && given !== client.head.host
+      ? given
+      : entry.preserveHost
+        ? request.authority
+        : (service.hostHeader ?? (peer as Peer).authority);
+  let head =
+    `${request.method} ${path}${query} HTTP/1.1\r\nHost: ${host}\r\nConnection: keep-alive\r\n` +
+    `X-Forwarded-For: ${forwardedFor === undefined ? request.clientIp : `${request.headers.getAll("x-forwarded-for").join(", ")}, ${request.clientIp}`}\r\n` +
+    `X-Forwarded-Proto: ${request.scheme}\r\nX-Forwarded-Host: ${request.host}\r\nX-Forwarded-Port: ${request.port}\r\n` +
+    `X-Forwarded-Path: ${request.path}\r\n`;
+  if (entry.stripPath && x.matchedPath !== "" && x.matchedPath !== "/")
+    head += `X-Forwarded-Prefix: ${escapePath(x.matchedPath)}\r\n`;
+  head += `X-Real-IP: ${client.remoteAddress}\r\n`;
+  if (headers.requestIdUpstream) head += `X-Kong-Request-Id: ${request.id}\r\n`;
+  head += fieldLines(request.headers, request.connectionOptions, OWN);
+  if (headers.via) head += `Via: 1.1 ${plane.settings.product}\r\n`;
+  const te = request.headers.get("te");
+  if (te !== undefined && /(^|,)\s*trailers\s*($|,|;)/i.test(te)) head += "TE: trailers\r\n";
+  if (request.body !== null) return `${head}Content-Length: ${request.body.length}\r\n\r\n`;
+  if (request.chunked) return `${head}Transfer-Encoding: chunked\r\n\r\n`;
+  if (request.contentLength >= 0) return `${head}Content-Length: ${request.contentLength}\r\n\r\n`;
+  return `${head}\r\n`;
+}
+
+/**
+ * The upstream failed. Another attempt is made where nothing was sent, and where a kept connection turned out
+ * to be stale for a request that may be repeated and is at hand whole.
+ */
+export function upstreamFailed(x: ProxyExchange, error: GatewayError, fresh: boolean): void {
+  x.upstream = null;
+  if (x.finished) return;
+  const { request } = x;
+  const retries = x.entry?.service?.retries ?? 0;
+  const replayable = request.body !== null || !request.hasBody;
+  const stale = x.sent && !fresh && replayable && IDEMPOTENT.has(request.method);
+  const unsent = !x.sent && (error.kind as { retry?: boolean }).retry === true && x.attempts <= retries;
+  if (x.upstreamHeadAt < 0 && (stale || unsent)) {
+    x.sent = false;
+    if (unsent && x.peer !== null) (x.tried ??= []).push(x.peer);
+    return attempt(x, forward);
+  }
+  fail(x, error);
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,88 @@
+/**
+ * The way of a request, on one screen:
+ *
+ *     accept → parse head → rewrite → match route → access → pick target → send upstream
+ *            ← write ← bodyFilter ← headerFilter (or response, buffered) ← parse head ← upstream
+ *     and always, after the last byte: log
+ *
+ * A phase that nobody hooked costs one comparison. An answer of a plugin goes straight to the response line;
+ * an error becomes an answer; whatever happens, `log` runs. The way up is here and in forward.ts, the way back
+ * in respond.ts, and hooks are called in run.ts alone.
+ */
+import type { Reply } from "@gatehouse/sdk";
+import { GatewayError } from "../errors.ts";
+import type { RequestHandler, ServerConnection } from "../http1/server-connection.ts";
+import type { DataPlane } from "./data-plane.ts";
+import { forward } from "./forward.ts";
+import { ProxyExchange } from "./proxy-exchange.ts";
+import { fail, reply } from "./respond.ts";
+import { runAccess, runRewrite } from "./run.ts";
+
+type Step = (x: ProxyExchange) => void;
+
+/** A head has arrived. */
+export function handle(x: ProxyExchange): void {
+  attempt(x, rewrite);
+}
+
+function rewrite(x: ProxyExchange): void {
+  x.checkRequest();
+  if (x.chain.rewrite.length === 0) return match(x);
+  advance(x, runRewrite(x), match);
+}
+
+function match(x: ProxyExchange): void {
+  const found = x.snapshot.match(x);
+  if (found === null) throw new GatewayError("no_route");
+  x.take(found);
+  if (x.chain.access.length === 0) return forward(x);
+  advance(x, runAccess(x), forward);
+}
+
+/** Goes on with the next step, now or when the phase is done; an answer ends the way up. */
+function advance(
+  x: ProxyExchange,
+  outcome: Reply | undefined | Promise<Reply | undefined>,
+  next: Step,
+): void {
+  if (outcome === undefined) next(x);
+  else if (!(outcome instanceof Promise)) reply(x, outcome);
+  else
+    outcome.then(
+      (answer) => attempt(x, answer === undefined ? next : () => reply(x, answer)),
+      (error) => attempt(x, () => fail(x, asGatewayError(error))),
+    );
+}
+
+/** Takes a step unless the request is over; what it throws becomes an answer. */
+export function attempt(x: ProxyExchange, step: Step): void {
+  if (x.finished) return;
+  try {
+    step(x);
+  } catch (error) {
+    fail(x, asGatewayError(error));
+  }
+}
+
+export function asGatewayError(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return new GatewayError("internal", message, { cause: error });
+}
+
+/** The door between connections and the pipeline: one for each data thread. */
+export function requestHandler(
+  plane: DataPlane,
+  onClosed: (connection: ServerConnection) => void,
+): RequestHandler {
+  return {
+    onRequest(connection) {
+      handle(new ProxyExchange(plane, connection));
+    },
+    onRefused(connection, code, detail) {
+      const x = new ProxyExchange(plane, connection);
+      attempt(x, () => fail(x, new GatewayError(code, detail)));
+    },
+    onClosed,
+  };
+}

@@ -1,0 +1,158 @@
+/**
+ * An exchange that is proxied: it hears what client and upstream do, and hands it to the way up (forward.ts)
+ * or the way back (respond.ts).
+ */
+import { type ErrorCode, GatewayError } from "../errors.ts";
+import type { ClientConnection, UpstreamOwner } from "../http1/client-connection.ts";
+import type { HeaderList } from "../http1/headers.ts";
+import type { ResponseHead } from "../http1/parse.ts";
+import type { RequestOwner, ServerConnection } from "../http1/server-connection.ts";
+import type { Peer } from "../upstream/balancer.ts";
+import type { DataPlane } from "./data-plane.ts";
+import { Exchange } from "./exchange.ts";
+import { sendBody, sendBodyEnd, sendRequest, upstreamFailed } from "./forward.ts";
+import {
+  clientDrained,
+  clientGone,
+  fail,
+  flush,
+  inform,
+  receiveBody,
+  receiveEnd,
+  receiveHead,
+} from "./respond.ts";
+import type { RouteMatch } from "./snapshot.ts";
+
+export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwner {
+  upstream: ClientConnection | null = null;
+  /** Head of the upstream request that waits to be joined to the first piece of the body. */
+  upstreamHead = "";
+  /** Whether a part of the request was written to the present upstream connection. */
+  sent = false;
+  /** Peers that were tried, once one has failed. */
+  tried: Peer[] | null = null;
+  attempts = 0;
+  /** Text of the response that waits to be written with what follows in the same tick. */
+  out = "";
+  /** Whether the response's head was handed to the client's connection. */
+  headSent = false;
+  chunkedOut = false;
+  /** Whether pieces of the response go straight through; false while a hook is waited for. */
+  ready = false;
+  /** Whether the response is collected for the `response` phase. */
+  collecting = false;
+  collectedBytes = 0;
+  /** Pieces of the response that wait, in order. */
+  pieces: Buffer[] = [];
+  responseEnded = false;
+  trailers: HeaderList | null = null;
+  finished = false;
+  #buffering: {
+    pieces: Buffer[];
+    resolve(body: Uint8Array): void;
+    reject(error: GatewayError): void;
+  } | null = null;
+
+  constructor(plane: DataPlane, client: ServerConnection) {
+    super(plane, client);
+    client.own(this);
+  }
+
+  /** Refuses what no upstream should be bothered with. */
+  checkRequest(): void {
+    const max = this.plane.settings.maxBodyBytes;
+    if (max > 0 && this.request.contentLength > max) {
+      this.client.keepAlive = false;
+      throw new GatewayError("body_too_large", `Content-Length over ${max}`);
+    }
+  }
+
+  /** The route is found. */
+  take(found: RouteMatch): void {
+    const { data } = found;
+    this.entry = data;
+    this.matchedPath = found.matchedPath;
+    this.request.uriCaptures = found.captures;
+    this.chain = data.chain;
+    if (data.httpsOnly) throw new GatewayError("https_required");
+  }
+
+  /** Reads the whole body for a plugin, up to the cap. */
+  bufferRequestBody(): Promise<Uint8Array | null> {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | null>();
+    if (this.#buffering !== null || this.finished)
+      return Promise.reject(new GatewayError("internal", "the body is being read already"));
+    this.#buffering = { pieces: [], resolve, reject };
+    if (this.request.expectContinue) this.client.writeText("HTTP/1.1 100 Continue\r\n\r\n");
+    this.client.startBody();
+    return promise;
+  }
+
+  // The client's side.
+
+  onBody(piece: Buffer): void {
+    this.requestBytes += piece.length;
+    const { maxBodyBytes, bodyBufferMaxBytes } = this.plane.settings;
+    const max = this.#buffering === null ? maxBodyBytes : bodyBufferMaxBytes;
+    if (max > 0 && this.requestBytes > max) {
+      const error = new GatewayError("body_too_large", `body over ${max} bytes`);
+      this.client.keepAlive = false;
+      this.client.pauseBody();
+      return this.#buffering === null ? fail(this, error) : this.#buffering.reject(error);
+    }
+    if (this.#buffering === null) sendBody(this, piece);
+    else this.#buffering.pieces.push(piece);
+  }
+
+  onBodyEnd(trailers: HeaderList | null): void {
+    if (this.#buffering === null) return sendBodyEnd(this, trailers);
+    const { pieces, resolve } = this.#buffering;
+    this.#buffering = null;
+    this.request.body = pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
+    resolve(this.request.body);
+  }
+
+  onClientGone(code: ErrorCode, detail: string): void {
+    this.#buffering?.reject(new GatewayError(code, detail));
+    this.#buffering = null;
+    clientGone(this, new GatewayError(code, detail));
+  }
+
+  onClientDrain(): void {
+    clientDrained(this);
+  }
+
+  // The upstream's side.
+
+  onUpstreamConnected(): void {
+    sendRequest(this);
+  }
+
+  onUpstreamInformation(head: ResponseHead): void {
+    inform(this, head);
+  }
+
+  onUpstreamHead(head: ResponseHead): void {
+    receiveHead(this, head);
+  }
+
+  onUpstreamBody(piece: Buffer): void {
+    receiveBody(this, piece);
+  }
+
+  onUpstreamEnd(trailers: HeaderList | null): void {
+    receiveEnd(this, trailers);
+  }
+
+  onUpstreamFlush(): void {
+    flush(this);
+  }
+
+  onUpstreamDrain(): void {
+    this.client.startBody();
+  }
+
+  onUpstreamError(code: ErrorCode, detail: string, fresh: boolean): void {
+    upstreamFailed(this, new GatewayError(code, detail), fresh);
+  }
+}

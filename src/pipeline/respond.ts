@@ -1,0 +1,357 @@
+/**
+ * The way back: what the upstream, a plugin or the gateway answers goes through the filters to the client.
+ * Text of one tick is gathered and leaves in one write.
+ */
+import type { Reply } from "@gatehouse/sdk";
+import type { GatewayError } from "../errors.ts";
+import { GatewayError as Failure } from "../errors.ts";
+import { FIELD, HeaderList } from "../http1/headers.ts";
+import type { ResponseHead } from "../http1/parse.ts";
+import { fieldLines, fieldOfKind, lastChunk, statusLine } from "../http1/write.ts";
+import { errorBody } from "./error-body.ts";
+import { asGatewayError, attempt } from "./handle.ts";
+import type { ProxyExchange } from "./proxy-exchange.ts";
+import { runBodyFilter, runHeaderFilter, runLog, runResponse } from "./run.ts";
+
+const EMPTY = Buffer.alloc(0);
+const NONE = new Uint8Array(16);
+/** Pieces up to this many bytes are gathered as text; larger ones are written as they are. */
+const GATHER_MAX = 16384;
+
+/** A 1xx answer is passed on (RFC 9110 section 15.2), unless the client speaks HTTP/1.0. */
+export function inform(x: ProxyExchange, head: ResponseHead): void {
+  if (x.request.minor === 0 || x.headSent) return;
+  x.client.writeText(
+    `${statusLine(head.status, head.reason)}${fieldLines(head.headers, head.connectionOptions, NONE)}\r\n`,
+  );
+}
+
+export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
+  x.upstreamHeadAt = performance.now();
+  const { response } = x;
+  response.status = head.status;
+  response.reason = head.reason;
+  response.source = "service";
+  response.connectionOptions = head.connectionOptions;
+  response.contentLength = head.contentLength;
+  // The lists change places: the connection may parse its next head while these fields are still in use.
+  const fields = head.headers;
+  head.headers = response.headers;
+  response.headers = fields;
+  if (x.chain.response.length > 0) x.collecting = true;
+  else attempt(x, filterHead);
+}
+
+/** Runs header filters and begins the response. */
+function filterHead(x: ProxyExchange): void {
+  const waiting = x.chain.headerFilter.length === 0 ? undefined : runHeaderFilter(x);
+  if (waiting === undefined) return beginResponse(x);
+  x.upstream?.pause();
+  waiting.then(
+    () => attempt(x, beginResponse),
+    (error) => attempt(x, () => fail(x, asGatewayError(error))),
+  );
+}
+
+/** Writes the head of a streamed response; what came meanwhile follows. */
+function beginResponse(x: ProxyExchange): void {
+  const { request, response, client } = x;
+  const { status } = response;
+  const bodiless = request.isHead || status === 204 || status === 304 || status < 200;
+  const filtered = x.chain.bodyFilter.length > 0;
+  let framing = "";
+  if (bodiless) {
+    if (response.contentLength >= 0 && status !== 204 && !filtered)
+      framing = `Content-Length: ${response.contentLength}\r\n`;
+  } else if (response.contentLength >= 0 && !filtered)
+    framing = `Content-Length: ${response.contentLength}\r\n`;
+  else if (request.minor === 1) {
+    x.chunkedOut = true;
+    framing = "Transfer-Encoding: chunked\r\n";
+  } else client.keepAlive = false; // HTTP/1.0: the end of the connection is the end of the body
+  x.out = responseHead(x, framing);
+  x.headSent = true;
+  x.ready = true;
+  x.upstream?.resume();
+  drainPieces(x);
+}
+
+/** A piece of the upstream's body. */
+export function receiveBody(x: ProxyExchange, piece: Buffer): void {
+  if (x.ready) {
+    if (x.chain.bodyFilter.length === 0) emit(x, piece);
+    else attempt(x, () => filterPiece(x, piece));
+    return;
+  }
+  x.pieces.push(piece);
+  x.collectedBytes += piece.length;
+  if (!x.collecting) return;
+  const max = x.plane.settings.bodyBufferMaxBytes;
+  if (x.collectedBytes > max)
+    fail(x, new Failure("response_too_large", `response over ${max} bytes, and a plugin wants it whole`));
+}
+
+export function receiveEnd(x: ProxyExchange, trailers: HeaderList | null): void {
+  x.upstream = null;
+  if (x.finished) return;
+  x.responseEnded = true;
+  x.trailers = trailers;
+  if (x.collecting) return attempt(x, respondCollected);
+  if (x.ready) attempt(x, endBody);
+}
+
+/** What waited while a hook ran goes through, then the end if it has come. */
+function drainPieces(x: ProxyExchange): void {
+  while (x.ready && x.pieces.length > 0) {
+    const piece = x.pieces.shift() as Buffer;
+    if (x.chain.bodyFilter.length === 0) emit(x, piece);
+    else filterPiece(x, piece);
+  }
+  if (x.ready && x.responseEnded) endBody(x);
+  else if (x.suspended) flush(x); // after a wait there is no read whose end would bring the flush
+}
+
+function filterPiece(x: ProxyExchange, piece: Buffer): void {
+  const made = runBodyFilter(x, piece, false);
+  if (!(made instanceof Promise)) return emit(x, made);
+  x.ready = false;
+  x.upstream?.pause();
+  made.then(
+    (out) =>
+      attempt(x, () => {
+        emit(x, out);
+        x.ready = true;
+        if (!x.client.blocked) x.upstream?.resume();
+        drainPieces(x);
+      }),
+    (error) => attempt(x, () => fail(x, asGatewayError(error))),
+  );
+}
+
+function endBody(x: ProxyExchange): void {
+  x.ready = false;
+  if (x.chain.bodyFilter.length === 0) return writeEnd(x);
+  const tail = runBodyFilter(x, EMPTY, true);
+  if (!(tail instanceof Promise)) {
+    emit(x, tail);
+    return writeEnd(x);
+  }
+  tail.then(
+    (out) =>
+      attempt(x, () => {
+        emit(x, out);
+        writeEnd(x);
+      }),
+    (error) => attempt(x, () => fail(x, asGatewayError(error))),
+  );
+}
+
+/** Hands a piece to the client, gathered with what else this tick brings. Hot; guarded by bench/bench.ts. */
+function emit(x: ProxyExchange, piece: Buffer): void {
+  const { length } = piece;
+  if (length === 0 || x.request.isHead) return;
+  x.responseBytes += length;
+  if (length <= GATHER_MAX && x.out.length <= GATHER_MAX) {
+    if (x.chunkedOut) x.out += `${length.toString(16)}\r\n${piece.toString("latin1")}\r\n`;
+    else x.out += piece.toString("latin1");
+    return;
+  }
+  const head = x.out;
+  x.out = "";
+  if (!x.client.writePiece(head, piece, x.chunkedOut)) x.upstream?.pause();
+}
+
+/** Writes what was gathered. */
+export function flush(x: ProxyExchange): void {
+  if (x.out === "") return;
+  const text = x.out;
+  x.out = "";
+  if (!x.client.writeText(text)) x.upstream?.pause();
+}
+
+export function clientDrained(x: ProxyExchange): void {
+  if (x.ready) x.upstream?.resume();
+}
+
+function writeEnd(x: ProxyExchange): void {
+  if (x.chunkedOut) x.out += lastChunk(x.trailers);
+  flush(x);
+  finish(x);
+}
+
+/** The `response` phase: the whole response is there. */
+function respondCollected(x: ProxyExchange): void {
+  x.response.body = x.pieces.length === 1 ? (x.pieces[0] as Buffer) : Buffer.concat(x.pieces);
+  x.pieces = [];
+  const outcome = runResponse(x);
+  const go = (answer: Reply | undefined) => {
+    if (answer !== undefined) reply(x, answer);
+    else answerWhole(x);
+  };
+  if (!(outcome instanceof Promise)) return go(outcome);
+  outcome.then(
+    (answer) => attempt(x, () => go(answer)),
+    (error) => attempt(x, () => fail(x, asGatewayError(error))),
+  );
+}
+
+/** A plugin answers. */
+export function reply(x: ProxyExchange, answer: Reply): void {
+  const { response } = x;
+  leaveUpstream(x);
+  response.source = "exit";
+  response.status = answer.status;
+  response.reason = "";
+  response.connectionOptions = null;
+  response.headers.clear();
+  for (const [name, value] of answer.headers) response.headers.add(name, value);
+  response.body = typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body;
+  answerFiltered(x);
+}
+
+/** Something failed: the client gets the error's message, or a connection that ends early. */
+export function fail(x: ProxyExchange, error: GatewayError): void {
+  if (x.finished) return;
+  x.plane.onError(x, error);
+  leaveUpstream(x);
+  if (x.headSent) {
+    // Too late for a status. A response that is cut short must not look complete.
+    flush(x);
+    finish(x, true);
+    return;
+  }
+  const { response, request } = x;
+  const { status, message } = error.kind;
+  // A filter that fails while an error is sent is not asked again.
+  const again = response.source === "error" && response.status !== 0;
+  const { contentType, text } = errorBody(
+    message,
+    request.id,
+    request.headers.get("accept"),
+    x.plane.settings.errorDefaultType,
+  );
+  response.source = "error";
+  response.status = status;
+  response.reason = status === 499 ? "Client Closed Request" : "";
+  response.connectionOptions = null;
+  response.headers.clear();
+  response.headers.add("Content-Type", contentType);
+  response.body = Buffer.from(text);
+  if (again) answerWhole(x);
+  else attempt(x, answerFiltered);
+}
+
+/** Runs header and body filters over an answer that is there whole, then sends it. */
+function answerFiltered(x: ProxyExchange): void {
+  const { chain } = x;
+  if (chain.headerFilter.length === 0 && chain.bodyFilter.length === 0) return answerWhole(x);
+  const waiting = chain.headerFilter.length === 0 ? undefined : runHeaderFilter(x);
+  const onError = (error: unknown) => attempt(x, () => fail(x, asGatewayError(error)));
+  if (waiting === undefined && chain.bodyFilter.length === 0) return answerWhole(x);
+  const filterBody = async () => {
+    if (chain.bodyFilter.length === 0) return;
+    const body = x.response.body as Buffer;
+    const first = body.length > 0 ? await runBodyFilter(x, body, false) : EMPTY;
+    x.response.body = Buffer.concat([first, await runBodyFilter(x, EMPTY, true)]);
+  };
+  x.suspended = true;
+  Promise.resolve(waiting)
+    .then(filterBody)
+    .then(() => attempt(x, answerWhole), onError);
+}
+
+/** Sends head and body at once. */
+function answerWhole(x: ProxyExchange): void {
+  const { request, response, client } = x;
+  const body = (response.body ?? EMPTY) as Buffer;
+  const bodiless = response.status === 204 || response.status === 304 || response.status < 200;
+  const length =
+    request.isHead && response.source === "service" && !response.bodyReplaced
+      ? response.contentLength
+      : body.length;
+  const head = responseHead(x, bodiless || length < 0 ? "" : `Content-Length: ${length}\r\n`);
+  x.headSent = true;
+  if (bodiless || request.isHead) client.writeText(head);
+  else {
+    x.responseBytes = body.length;
+    client.writePiece(head, body, false);
+  }
+  finish(x);
+}
+
+/** Head of the response with the gateway's own fields (Kong's `headers` setting). */
+function responseHead(x: ProxyExchange, framing: string): string {
+  const { response, client, plane, request } = x;
+  const { headers, product } = plane.settings;
+  const proxied = response.source === "service";
+  let head =
+    statusLine(response.status, response.reason) +
+    fieldLines(response.headers, response.connectionOptions, NONE) +
+    framing;
+  if (response.status === 426 && response.source === "error")
+    head += "Upgrade: TLS/1.2, HTTP/1.1\r\nConnection: Upgrade\r\n";
+  if (!client.keepAlive) head += "Connection: close\r\n";
+  else if (request.minor === 0) head += "Connection: keep-alive\r\n";
+  if (!proxied && fieldOfKind(response.headers, FIELD.date) === null) head += dateLine();
+  if (headers.server && fieldOfKind(response.headers, FIELD.server) === null)
+    head += `Server: ${product}\r\n`;
+  if (proxied) {
+    if (headers.via) head += `Via: 1.1 ${product}\r\n`;
+    if (headers.upstreamStatus) head += `X-Kong-Upstream-Status: ${response.status}\r\n`;
+    if (headers.upstreamLatency)
+      head += `X-Kong-Upstream-Latency: ${Math.round(x.upstreamHeadAt - x.upstreamStartedAt)}\r\n`;
+    if (headers.proxyLatency)
+      head += `X-Kong-Proxy-Latency: ${Math.round(x.upstreamStartedAt - x.startedAt)}\r\n`;
+  } else if (headers.responseLatency)
+    head += `X-Kong-Response-Latency: ${Math.round(performance.now() - x.startedAt)}\r\n`;
+  if (headers.requestId) head += `X-Kong-Request-Id: ${request.id}\r\n`;
+  return `${head}\r\n`;
+}
+
+let dateSecond = -1;
+let date = "";
+
+/** The Date field, made once a second. */
+function dateLine(): string {
+  const now = Date.now();
+  const second = Math.floor(now / 1000);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    date = `Date: ${new Date(now).toUTCString()}\r\n`;
+  }
+  return date;
+}
+
+/** The client has left, or what it sends is not a request any more. */
+export function clientGone(x: ProxyExchange, error: GatewayError): void {
+  if (x.finished) return;
+  if (error.code !== "client_closed") return fail(x, error);
+  x.plane.onError(x, error);
+  leaveUpstream(x);
+  if (x.response.status === 0) x.response.status = error.kind.status;
+  finish(x, true);
+}
+
+/** An upstream in the middle of something cannot be used for anything else. */
+function leaveUpstream(x: ProxyExchange): void {
+  const { upstream } = x;
+  x.upstream = null;
+  x.pieces = [];
+  x.collecting = false;
+  upstream?.abandon();
+}
+
+/** After the last byte: log, then the connection's next request. */
+function finish(x: ProxyExchange, cut = false): void {
+  if (x.finished) return;
+  x.finished = true;
+  x.finishedAt = performance.now();
+  // An early answer leaves a request half sent: its upstream is of no more use.
+  if (x.upstream !== null) leaveUpstream(x);
+  if (x.chain.log.length > 0) runLog(x, x.chain, (error) => x.plane.onError(x, error));
+  x.plane.onFinished(x);
+  // Somebody may still hold this exchange: the connection's next request gets fields of its own.
+  if (x.suspended) x.client.head.headers = new HeaderList();
+  if (cut) x.client.abort();
+  else x.client.finish();
+}

@@ -1,0 +1,135 @@
+/**
+ * Picks the address that a request goes to: smooth weighted round-robin over the addresses of all targets
+ * (Kong's `round-robin`; every address of a name carries its target's weight). One for each upstream, or for
+ * a service that names its host directly, and for each data thread.
+ */
+import { GatewayError } from "../errors.ts";
+import type { Origin } from "./pool.ts";
+import type { Resolver } from "./resolver.ts";
+
+export interface TargetSpec {
+  /** Name or address. */
+  readonly host: string;
+  readonly port: number;
+  /** 0 takes no traffic. */
+  readonly weight: number;
+}
+
+/** One place that can be picked. */
+export interface Peer {
+  readonly origin: Origin;
+  /** `host[:port]` of the target as configured, for the Host field; the port is left out if it is the scheme's. */
+  readonly authority: string;
+  readonly weight: number;
+}
+
+interface Candidate extends Peer {
+  /** Smooth weighted round-robin: grows by the weight at each pick, shrinks by the total when picked. */
+  current: number;
+}
+
+/** How often names are looked at again. The resolver itself keeps to their TTL. */
+const REFRESH_MS = 500;
+
+export class Balancer {
+  readonly #targets: readonly TargetSpec[];
+  readonly #resolver: Resolver;
+  readonly #origin: (address: string, target: TargetSpec) => Origin;
+  readonly #defaultPort: number;
+  readonly #static: boolean;
+  #peers: Candidate[] = [];
+  #resolved: (readonly string[])[] = [];
+  #refreshAt = 0;
+
+  /** `origin` makes the origin for an address of a target. */
+  constructor(
+    targets: readonly TargetSpec[],
+    resolver: Resolver,
+    defaultPort: number,
+    origin: (address: string, target: TargetSpec) => Origin,
+  ) {
+    this.#targets = targets.filter((target) => target.weight > 0);
+    this.#resolver = resolver;
+    this.#origin = origin;
+    this.#defaultPort = defaultPort;
+    this.#static = this.#targets.every((target) => /^[\d.]+$|:/.test(target.host));
+  }
+
+  /**
+   * The next peer, avoiding those in `tried` as long as there are others.
+   * @throws {GatewayError} `no_peer` or `name_resolution`, also by rejection.
+   */
+  pick(tried: readonly Peer[] | null): Peer | Promise<Peer> {
+    if (this.#peers.length === 0 || (!this.#static && performance.now() >= this.#refreshAt)) {
+      const waiting = this.#refresh();
+      if (waiting !== null && this.#peers.length === 0) return waiting.then(() => this.#next(tried));
+    }
+    return this.#next(tried);
+  }
+
+  #next(tried: readonly Peer[] | null): Peer {
+    const peers = this.#peers;
+    if (peers.length === 1) return peers[0] as Peer;
+    let best: Candidate | null = null;
+    let total = 0;
+    for (const peer of peers) {
+      if (tried?.includes(peer)) continue;
+      peer.current += peer.weight;
+      total += peer.weight;
+      if (best === null || peer.current > best.current) best = peer;
+    }
+    if (best === null) {
+      if (tried !== null && peers.length > 0) return this.#next(null);
+      throw new GatewayError("no_peer");
+    }
+    best.current -= total;
+    return best;
+  }
+
+  /** Looks up the names of all targets; a promise if one has to be waited for. */
+  #refresh(): Promise<void> | null {
+    if (this.#targets.length === 0) throw new GatewayError("no_peer");
+    this.#refreshAt = performance.now() + REFRESH_MS;
+    const answers = this.#targets.map((target) => {
+      try {
+        return this.#resolver.resolve(target.host);
+      } catch {
+        return [];
+      }
+    });
+    if (answers.every((answer): answer is readonly string[] => !(answer instanceof Promise))) {
+      this.#use(answers);
+      return null;
+    }
+    return Promise.all(answers.map((answer) => Promise.resolve(answer).catch(() => []))).then((all) =>
+      this.#use(all),
+    );
+  }
+
+  #use(resolved: (readonly string[])[]): void {
+    const same =
+      resolved.length === this.#resolved.length && resolved.every((list, i) => list === this.#resolved[i]);
+    if (same && this.#peers.length > 0) return;
+    const peers = resolved.flatMap((addresses, i) => {
+      const target = this.#targets[i] as TargetSpec;
+      const name =
+        target.host.includes(":") && !target.host.startsWith("[") ? `[${target.host}]` : target.host;
+      const authority = target.port === this.#defaultPort ? name : `${name}:${target.port}`;
+      return addresses.map((address) => ({
+        origin: this.#origin(address, target),
+        authority,
+        weight: target.weight,
+        current: 0,
+      }));
+    });
+    if (peers.length === 0) {
+      if (this.#peers.length > 0) return; // the last good answer is better than none
+      throw new GatewayError(
+        "name_resolution",
+        `none of ${this.#targets.map((t) => t.host).join(", ")} resolves`,
+      );
+    }
+    this.#resolved = resolved;
+    this.#peers = peers;
+  }
+}
