@@ -88,6 +88,8 @@ export function parseOutput(bytes: Uint8Array, phase: Phase, limits: GuestLimits
   return new Answer(phase, limits).verdict(value);
 }
 
+/** Of a value that a guest leaves in the shared vars: whoever reads it may recurse. */
+const MAX_DEPTH = 32;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 class Answer {
@@ -170,7 +172,8 @@ class Answer {
     const vars: Record<string, unknown> = {};
     for (const [key, part] of entries(value, "vars")) {
       if (key === "__proto__") throw wrong("vars.__proto__", "is not a name that can be used");
-      this.#count(key.length + jsonLength(part), "vars");
+      if (isDeeper(part, MAX_DEPTH)) throw wrong("vars", `is nested deeper than ${MAX_DEPTH} levels`);
+      this.#count(key.length + JSON.stringify(part).length, "vars");
       vars[key] = part;
     }
     return vars;
@@ -213,12 +216,10 @@ class Answer {
   }
 }
 
-function jsonLength(value: unknown): number {
-  try {
-    return JSON.stringify(value).length;
-  } catch {
-    throw wrong("vars", "is nested too deep");
-  }
+/** Whether a JSON value is nested deeper than `levels`. Its own recursion goes no deeper than that. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1));
 }
 
 function entries(value: unknown, path: string): [string, unknown][] {
