@@ -27,6 +27,9 @@ function collectionsOf(config: GatewayConfig, workspaceId: string): Record<strin
   return out;
 }
 
+/** When a document was loaded is no part of what it says: with its times it would be another configuration. */
+const TIMES = ["created_at", "updated_at"];
+
 /** Foreign keys are strings in a document; a null says no more than a field that is not there. */
 function written(
   { ws_id: _, ...entity }: StoredEntity,
@@ -34,7 +37,7 @@ function written(
 ): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(entity)) {
-    if (value === null) continue;
+    if (value === null || TIMES.includes(field)) continue;
     out[field] = Object.hasOwn(foreignKeys, field) ? (value as { id: string }).id : value;
   }
   return out;
