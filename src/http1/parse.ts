@@ -96,17 +96,18 @@ export function parseRequestHead(text: string, from: number, head: RequestHead, 
     at += 2;
   }
   const methodStart = at;
-  let code = 0;
-  while (at < text.length && TOKEN[(code = text.charCodeAt(at))] === 1) at++;
+  at = skip(text, at, TOKEN);
   if (at - methodStart > 32) return head.refuse("bad_request_line", "method longer than 32 characters");
   if (at === text.length) return tooLong(text, from, head, limits);
-  if (code !== SP || at === methodStart) return head.refuse("bad_request_line", "invalid method");
+  if (text.charCodeAt(at) !== SP || at === methodStart)
+    return head.refuse("bad_request_line", "invalid method");
   head.method = text.substring(methodStart, at);
   const targetStart = ++at;
-  while (at < text.length && TARGET[(code = text.charCodeAt(at))] === 1) at++;
+  at = skip(text, at, TARGET);
   if (at - targetStart > limits.maxUrlBytes) return head.refuse("url_too_long", "request target too long");
   if (at === text.length) return tooLong(text, from, head, limits);
-  if (code !== SP || at === targetStart) return head.refuse("bad_request_line", "invalid request target");
+  if (text.charCodeAt(at) !== SP || at === targetStart)
+    return head.refuse("bad_request_line", "invalid request target");
   head.target = text.substring(targetStart, at);
   at++;
   if (text.length < at + 10) {
@@ -123,6 +124,18 @@ export function parseRequestHead(text: string, from: number, head: RequestHead, 
   if (end < 0) return -1;
   if (end - from > limits.maxHeadBytes) return head.refuse("head_too_large", "request head too large");
   return checkRequest(head) ? end : -1;
+}
+
+/** The index of the first character from `at` on that is not in the class. */
+function skip(text: string, at: number, chars: Uint8Array): number {
+  const { length } = text;
+  let end = at;
+  while (end < length && chars[text.charCodeAt(end)] === 1) end++;
+  return end;
+}
+
+function isBlank(code: number): boolean {
+  return code === SP || code === TAB;
 }
 
 function version(text: string, head: Head): -1 {
@@ -169,7 +182,7 @@ export function parseResponseHead(
   if (text.charCodeAt(at) === SP) at++;
   else if (text.charCodeAt(at) !== CR) return head.refuse("upstream_invalid", "invalid status line");
   const reasonStart = at;
-  while (at < text.length && VALUE[text.charCodeAt(at)] === 1) at++;
+  at = skip(text, at, VALUE);
   head.reason = text.substring(reasonStart, at);
   if (at + 1 >= text.length) return responseTooLong(text, from, head, limits);
   if (text.charCodeAt(at) !== CR || text.charCodeAt(at + 1) !== LF)
@@ -206,17 +219,19 @@ export function parseFields(text: string, from: number, head: Head, maxHeaders: 
       return text.charCodeAt(at + 1) === LF ? at + 2 : head.refuse("bad_header", "bare CR");
     }
     const nameStart = at;
-    while (at < length && TOKEN[(code = text.charCodeAt(at))] === 1) at++;
+    at = skip(text, at, TOKEN);
     if (at >= length) return INCOMPLETE;
+    code = text.charCodeAt(at);
     if (code !== COLON || at === nameStart) {
       const folded = at === nameStart && (code === SP || code === TAB);
       return head.refuse("bad_header", folded ? "folded header line" : "invalid header name");
     }
     const spelling = text.substring(nameStart, at);
     at++;
-    while ((code = text.charCodeAt(at)) === SP || code === TAB) at++;
+    while (isBlank(text.charCodeAt(at))) at++;
     const valueStart = at;
-    while (at < length && VALUE[(code = text.charCodeAt(at))] === 1) at++;
+    at = skip(text, at, VALUE);
+    code = text.charCodeAt(at);
     if (at + 1 >= length) {
       if (at < length && code !== CR) return head.refuse("bad_header", "control character in a header value");
       return INCOMPLETE;
@@ -224,8 +239,7 @@ export function parseFields(text: string, from: number, head: Head, maxHeaders: 
     if (code !== CR || text.charCodeAt(at + 1) !== LF)
       return head.refuse("bad_header", "control character in a header value");
     let valueEnd = at;
-    while (valueEnd > valueStart && ((code = text.charCodeAt(valueEnd - 1)) === SP || code === TAB))
-      valueEnd--;
+    while (valueEnd > valueStart && isBlank(text.charCodeAt(valueEnd - 1))) valueEnd--;
     if (headers.length === maxHeaders)
       return head.refuse("head_too_large", `more than ${maxHeaders} headers`);
     const name = fieldName(spelling);

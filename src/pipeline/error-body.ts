@@ -62,18 +62,18 @@ function render(type: ErrorType, message: string, requestId: string): string {
         "<!doctype html>",
         '<html lang="en">',
         '<head><meta charset="utf-8"><title>Error</title></head>',
-        `<body><h1>Error</h1><p>${escape(message)}.</p><p>request_id: ${requestId}</p></body>`,
+        `<body><h1>Error</h1><p>${escapeMarkup(message)}.</p><p>request_id: ${requestId}</p></body>`,
         "</html>",
         "",
       ].join("\n");
     case "application/xml":
       return (
         '<?xml version="1.0" encoding="UTF-8"?>\n' +
-        `<error><message>${escape(message)}</message><requestid>${requestId}</requestid></error>`
+        `<error><message>${escapeMarkup(message)}</message><requestid>${requestId}</requestid></error>`
       );
   }
 }
 
-function escape(text: string): string {
+function escapeMarkup(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

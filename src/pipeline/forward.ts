@@ -150,7 +150,7 @@ export function upstreamFailed(x: ProxyExchange, error: GatewayError, fresh: boo
   const unsent = !x.sent && (error.kind as { retry?: boolean }).retry === true && x.attempts <= retries;
   if (x.upstreamHeadAt < 0 && (stale || unsent)) {
     x.sent = false;
-    if (unsent && x.peer !== null) (x.tried ??= []).push(x.peer);
+    if (unsent && x.peer !== null) x.tried = [...(x.tried ?? []), x.peer];
     return attempt(x, forward);
   }
   fail(x, error);
