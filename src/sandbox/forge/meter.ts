@@ -20,6 +20,8 @@ export const COST = {
   /** A signature check and a jump. */
   indirectCall: 10,
   memoryGrow: 1000,
+  /** Before the entries are counted: V8 leaves compiled code for it. */
+  tableGrow: 100,
   /** Before the length of a bulk instruction is counted. */
   bulk: 10,
   /** A local of a called function, which V8 sets to zero. */
@@ -230,6 +232,8 @@ class Meter {
         return COST.indirectCall;
       case "MemoryGrow":
         return COST.memoryGrow;
+      case "TableGrow":
+        return COST.tableGrow;
       default:
         return BULK_LENGTHS[name] === undefined ? 1 : COST.bulk;
     }
