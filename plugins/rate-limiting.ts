@@ -119,7 +119,10 @@ interface Limit {
   readonly period: Period;
   readonly limitHeader: string;
   readonly remainingHeader: string;
-  /** Start of counter keys: of whom `limit_by` names, and of addresses that stand in for them. */
+  /**
+   * Start of counter keys: of whom `limit_by` names, and of addresses that stand in for them. As in Kong, what
+   * one entity of this plugin counts is its own, so the entity's id is part of them.
+   */
   readonly keyPrefix: string;
   readonly addressPrefix: string;
   /** The current window, kept until the clock leaves it. */
@@ -147,8 +150,8 @@ export default definePlugin({
         period,
         limitHeader: `X-RateLimit-Limit-${suffix}`,
         remainingHeader: `X-RateLimit-Remaining-${suffix}`,
-        keyPrefix: `${period}:`,
-        addressPrefix: `${period}@`,
+        keyPrefix: `${host.pluginId}:${period}:`,
+        addressPrefix: `${host.pluginId}:${period}@`,
         startsAt: 0,
         endsAt: 0,
       });

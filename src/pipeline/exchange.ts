@@ -23,7 +23,7 @@ export class ExchangeRequest implements PluginRequest {
   readonly normalPath: string;
   upstreamPath: string | null = null;
   query: string;
-  /** Whether the target had a `?`, be it with nothing behind it. */
+  /** Whether the target ended in `?`: an empty query goes upstream as it came, one that a plugin emptied does not. */
   readonly hasQuery: boolean;
   readonly clientIp: string;
   readonly clientPort: number;
@@ -51,7 +51,7 @@ export class ExchangeRequest implements PluginRequest {
     this.isHead = head.method === "HEAD";
     const { target } = head;
     const question = target.indexOf("?");
-    this.hasQuery = question >= 0;
+    this.hasQuery = question >= 0 && question === target.length - 1;
     this.path = question < 0 ? target : target.substring(0, question);
     this.query = question < 0 ? "" : target.substring(question + 1);
     this.normalPath = normalizePath(this.path);
@@ -100,7 +100,7 @@ export class ExchangeResponse implements PluginResponse {
   contentLength = -1;
 
   setBody(body: Uint8Array): void {
-    this.body = body;
+    this.body = asBuffer(body);
     this.bodyReplaced = true;
   }
 }
@@ -136,6 +136,7 @@ export abstract class Exchange implements Context {
   constructor(plane: DataPlane, client: ServerConnection) {
     this.plane = plane;
     this.snapshot = plane.snapshot;
+    this.snapshot.inFlight++;
     this.client = client;
     this.chain = plane.snapshot.globalChain;
     this.request = new ExchangeRequest(this, client, client.head, plane.requestIds.next());
@@ -183,6 +184,11 @@ export abstract class Exchange implements Context {
   headerValues(lower: string): readonly string[] {
     return this.request.headers.getAll(lower);
   }
+}
+
+/** Plugins may hand over any bytes; what writes them relies on Buffer. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Host without port, lower-case; brackets of an IPv6 literal stay. */

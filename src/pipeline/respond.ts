@@ -9,6 +9,7 @@ import { FIELD, HeaderList } from "../http1/headers.ts";
 import type { ResponseHead } from "../http1/parse.ts";
 import { fieldLines, fieldOfKind, lastChunk, statusLine } from "../http1/write.ts";
 import { errorBody } from "./error-body.ts";
+import { asBuffer } from "./exchange.ts";
 import { asGatewayError, attempt } from "./handle.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
 import { runBodyFilter, runHeaderFilter, runLog, runResponse } from "./run.ts";
@@ -205,7 +206,7 @@ export function reply(x: ProxyExchange, answer: Reply): void {
   response.connectionOptions = null;
   response.headers.clear();
   for (const [name, value] of answer.headers) response.headers.add(name, value);
-  response.body = typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body;
+  response.body = typeof answer.body === "string" ? Buffer.from(answer.body) : asBuffer(answer.body);
   answerFiltered(x);
 }
 
