@@ -11,8 +11,8 @@ import { after, before, describe, it } from "node:test";
 import createPlugin, { type Plugin } from "@extism/extism";
 import type { Phase } from "@gatehouse/sdk";
 import type { GuestCall } from "../../src/sandbox/engine.ts";
-import { createWasmEngine } from "../../src/sandbox/wasm/engine.ts";
 import { parseOutput, renderInput } from "../../src/sandbox/wasm/exchange.ts";
+import { createWasmEngine } from "../../src/sandbox/wasm/wasm-engine.ts";
 import { buildGuests } from "../../wasm-plugins/build.ts";
 import { answering, assemble, configure, hookCall, LIMITS } from "../sandbox/wasm/guests.ts";
 

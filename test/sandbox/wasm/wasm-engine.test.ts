@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import type { Engine, Turn } from "../../../src/sandbox/engine.ts";
-import { createWasmEngine } from "../../../src/sandbox/wasm/engine.ts";
 import { MAX_LOG_BYTES, MAX_LOG_LINES } from "../../../src/sandbox/wasm/kernel.ts";
+import { createWasmEngine } from "../../../src/sandbox/wasm/wasm-engine.ts";
 import {
   answering,
   assemble,
