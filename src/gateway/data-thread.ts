@@ -10,6 +10,7 @@ import type { GatewayError } from "../errors.ts";
 import { Deadlines } from "../http1/deadlines.ts";
 import { ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
 import { ThreadMetrics } from "../observe/thread-metrics.ts";
+import { Trust } from "../pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { requestHandler } from "../pipeline/handle.ts";
@@ -43,6 +44,7 @@ const plane: DataPlane = {
   settings: planeSettings(settings),
   deadlines,
   requestIds: new RequestIds(),
+  trust: new Trust(settings),
   onFinished,
   onError,
 };
@@ -80,11 +82,21 @@ function prepare(version: number, deployment: Deployment): void {
 
 function commit(version: number): void {
   if (prepared?.version !== version) return;
-  const before = plane.snapshot;
+  replaced.push(plane.snapshot);
   plane.snapshot = prepared.snapshot;
   prepared = null;
-  before.retire(plane.snapshot);
+  retireIdle();
   post({ kind: "live", version });
+}
+
+/** Snapshots that were replaced while requests went by them. */
+let replaced: Snapshot[] = [];
+
+/** Frees what only snapshots without requests still hold. */
+function retireIdle(): void {
+  const idle = replaced.filter(({ inFlight }) => inFlight === 0);
+  replaced = replaced.filter(({ inFlight }) => inFlight > 0);
+  for (const snapshot of idle) snapshot.retire([plane.snapshot, ...replaced]);
 }
 
 function snapshotParts({ packages }: Deployment): SnapshotParts {
@@ -158,6 +170,7 @@ async function listen(listeners: readonly { host: string; port: number; backlog:
       server.on("connection", (socket) => {
         stats.accepted++;
         const connection = new ServerConnection(socket, handler, deadlines, limits);
+        connection.trusted = plane.trust.trusts(connection.remoteAddress);
         connections.add(connection);
         stats.active = connections.size;
         if (draining) connection.drain();
@@ -199,6 +212,7 @@ const logsAccess = settings.proxyAccessLog !== null;
 
 function onFinished(x: Exchange): void {
   stats.requests++;
+  if (--x.snapshot.inFlight === 0 && replaced.length > 0) retireIdle();
   if (!logsAccess) return;
   const { request, response, measures } = x;
   access.push([
@@ -258,6 +272,7 @@ port.on("message", (message: ToThread) => {
     case "commit":
       return commit(message.version);
     case "discard":
+      prepared?.snapshot.retire([plane.snapshot, ...replaced]);
       prepared = null;
       return;
     case "listen":

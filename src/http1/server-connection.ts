@@ -59,6 +59,8 @@ export class ServerConnection implements Guarded, BodySink {
   keepAlive = true;
   /** Set once the process drains: no further request. */
   draining = false;
+  /** Whether the peer is a proxy whose word on the client is believed. Set by whoever accepts. */
+  trusted = false;
   requests = 0;
   bytesRead = 0;
   readonly remoteAddress: string;

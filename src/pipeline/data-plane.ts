@@ -3,6 +3,7 @@ import { randomFillSync } from "node:crypto";
 import type { GatewayError } from "../errors.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import type { ServerLimits } from "../http1/server-connection.ts";
+import type { Trust } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -37,6 +38,7 @@ export interface DataPlane {
   readonly settings: PlaneSettings;
   readonly deadlines: Deadlines;
   readonly requestIds: RequestIds;
+  readonly trust: Trust;
   /** A request is over, answered or not. */
   onFinished(x: Exchange): void;
   /** Something failed; the client has seen no more than its status and message. */

@@ -9,15 +9,18 @@ import type { ServerConnection } from "../http1/server-connection.ts";
 import { normalizePath } from "../router/path.ts";
 import type { Peer } from "../upstream/balancer.ts";
 import type { Chain } from "./chain.ts";
+import type { Forwarded } from "./client-address.ts";
 import type { DataPlane } from "./data-plane.ts";
 import type { RouteEntry, Snapshot } from "./snapshot.ts";
 
 export class ExchangeRequest implements PluginRequest {
   readonly id: string;
   method: string;
-  readonly scheme: string = "http";
+  readonly scheme: string;
   readonly host: string;
   readonly port: number;
+  /** What a trusted proxy in front said; null without one. */
+  readonly forwarded: Forwarded | null;
   readonly path: string;
   /** The path that routes are matched against. */
   readonly normalPath: string;
@@ -58,9 +61,12 @@ export class ExchangeRequest implements PluginRequest {
     this.authority = head.authority ?? head.host ?? "";
     this.host = hostOf(this.authority);
     this.port = client.localPort;
-    this.clientIp = client.remoteAddress;
     this.clientPort = client.remotePort;
     this.headers = head.headers;
+    const forwarded = client.trusted ? exchange.plane.trust.read(head.headers) : null;
+    this.forwarded = forwarded;
+    this.clientIp = forwarded?.ip ?? client.remoteAddress;
+    this.scheme = forwarded?.scheme ?? "http";
     this.connectionOptions = head.connectionOptions;
     this.contentLength = head.contentLength;
     this.chunked = head.chunked;

@@ -117,14 +117,17 @@ function requestHead(x: ProxyExchange): string {
       : entry.preserveHost
         ? request.authority
         : (service.hostHeader ?? (peer as Peer).authority);
+  const { forwarded } = request;
+  const chain = forwardedFor === undefined ? "" : `${request.headers.getAll("x-forwarded-for").join(", ")}, `;
   let head =
     `${request.method} ${path}${query} HTTP/1.1\r\nHost: ${host}\r\nConnection: keep-alive\r\n` +
-    `X-Forwarded-For: ${forwardedFor === undefined ? request.clientIp : `${request.headers.getAll("x-forwarded-for").join(", ")}, ${request.clientIp}`}\r\n` +
-    `X-Forwarded-Proto: ${request.scheme}\r\nX-Forwarded-Host: ${request.host}\r\nX-Forwarded-Port: ${request.port}\r\n` +
-    `X-Forwarded-Path: ${request.path}\r\n`;
-  if (entry.stripPath && x.matchedPath !== "" && x.matchedPath !== "/")
-    head += `X-Forwarded-Prefix: ${escapePath(x.matchedPath)}\r\n`;
-  head += `X-Real-IP: ${client.remoteAddress}\r\n`;
+    `X-Forwarded-For: ${chain}${client.remoteAddress}\r\n` +
+    `X-Forwarded-Proto: ${request.scheme}\r\nX-Forwarded-Host: ${forwarded?.host ?? request.host}\r\n` +
+    `X-Forwarded-Port: ${forwarded?.port ?? request.port}\r\nX-Forwarded-Path: ${forwarded?.path ?? request.path}\r\n`;
+  const stripped = entry.stripPath && x.matchedPath !== "" && x.matchedPath !== "/";
+  const prefix = forwarded?.prefix ?? (stripped ? escapePath(x.matchedPath) : null);
+  if (prefix !== null) head += `X-Forwarded-Prefix: ${prefix}\r\n`;
+  head += `X-Real-IP: ${request.clientIp}\r\n`;
   if (headers.requestIdUpstream) head += `X-Kong-Request-Id: ${request.id}\r\n`;
   head += fieldLines(request.headers, request.connectionOptions, OWN);
   if (headers.via) head += `Via: 1.1 ${plane.settings.product}\r\n`;

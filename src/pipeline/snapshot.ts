@@ -71,6 +71,8 @@ const NOBODY: Directory = { credentials: new Map(), consumers: new Map() };
 export class Snapshot {
   readonly hash: string;
   readonly globalChain: Chain;
+  /** Requests that go by this snapshot. */
+  inFlight = 0;
   readonly #router: Router<RouteEntry>;
   readonly #directories: ReadonlyMap<string, Directory>;
   readonly #instances: ReadonlyMap<string, PluginInstance>;
@@ -139,10 +141,10 @@ export class Snapshot {
     }
   }
 
-  /** Frees the plugin instances that `next` did not take over. Called when no request uses this any more. */
-  retire(next: Snapshot): void {
-    const kept = new Set(next.#instances.values());
-    for (const instance of this.#instances.values()) if (!kept.has(instance)) instance.dispose();
+  /** Frees the plugin instances that none of `kept` uses. Called once no request goes by this snapshot. */
+  retire(kept: readonly Snapshot[]): void {
+    const used = new Set(kept.flatMap((snapshot) => [...snapshot.#instances.values()]));
+    for (const instance of this.#instances.values()) if (!used.has(instance)) instance.dispose();
   }
 
   match(x: Exchange): RouteMatch | null {
@@ -151,6 +153,7 @@ export class Snapshot {
     input.method = request.method;
     input.host = request.host;
     input.port = request.port;
+    input.scheme = request.scheme as "http" | "https";
     input.path = request.normalPath;
     return this.#router.match(input);
   }
@@ -175,7 +178,7 @@ const input = {
   host: "",
   port: 0,
   path: "",
-  scheme: "http" as const,
+  scheme: "http" as "http" | "https",
   sni: null,
   headerValues(lower: string): readonly string[] {
     return this.exchange === null ? [] : this.exchange.headerValues(lower);
