@@ -24,7 +24,7 @@ import { readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
 import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./gather.ts";
-import { canonicalJson, contentHash, entityId } from "./identity.ts";
+import { contentHash, entityContent, entityId } from "./identity.ts";
 import { nearest } from "./nearest.ts";
 import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
 
@@ -192,7 +192,7 @@ class Loader {
     checkRemarks(node, path, this.#faults);
     const name = typeof input.name === "string" ? input.name : "";
     const id = typeof input.id === "string" && isUuid(input.id) ? input.id : entityId(type.name, name);
-    const common = { expanded: {}, references: {}, parents: {}, id, value: {}, sound: false };
+    const common = { expanded: null, references: {}, parents: {}, id, value: {}, sound: false };
     const draft: Draft = { type, scope: this.#top, path, input, ...common };
     this.#validate(draft);
     if (name === DEFAULT_WORKSPACE || id === DEFAULT_WORKSPACE_ID)
@@ -226,7 +226,7 @@ class Loader {
   #violation(draft: Draft, { path, message }: Violation, schema: Field, prefix: Path): void {
     const last = path.at(-1);
     // A broken shorthand is reported itself.
-    if (message === "required field missing" && draft.expanded[String(path[0])]) return;
+    if (message === "required field missing" && draft.expanded?.has(String(path[0]))) return;
     const unknown = message === "unknown field" && typeof last === "string";
     const hint = unknown ? suggest(last, namesAt(draft.type, schema, path.slice(0, -1), prefix)) : null;
     this.#faults.entity(draft, [...prefix, ...path], message, hint, unknown);
@@ -326,16 +326,14 @@ function seal(drafts: readonly Draft[], now: number): GatewayConfig {
   lists.workspaces.push(defaultWorkspace(now));
   const contents: string[] = [];
   for (const draft of drafts) {
-    const { type, value, scope, id } = draft;
-    const entity = { ...value, id, ws_id: type.name === "workspaces" ? id : scope.id } as Record<
-      string,
-      unknown
-    >;
-    contents.push(`${type.name} ${canonicalJson(entity)}`);
+    const { type, value: entity, scope, id } = draft;
+    entity.id = id;
+    entity.ws_id = type.name === "workspaces" ? id : scope.id;
+    contents.push(entityContent(type.name, entity));
     const time = type.fractionalTime ? now / 1000 : Math.floor(now / 1000);
-    for (const field of ["created_at", "updated_at"]) if (entity[field] === null) entity[field] = time;
-    for (const [field, { auto, required }] of Object.entries(type.schema.fields ?? {}))
-      if (auto && required && entity[field] === null) entity[field] = generate(field);
+    if (entity.created_at === null) entity.created_at = time;
+    if (entity.updated_at === null) entity.updated_at = time;
+    for (const field of type.madeUpFields) if (entity[field] === null) entity[field] = generate(field);
     lists[type.name].push(entity);
   }
   // Neither the order of entities nor the time of loading changes what a configuration means.

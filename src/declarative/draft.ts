@@ -24,7 +24,7 @@ export interface Draft {
   /** Own fields only: shorthands expanded, references taken out, nested entities gathered apart. */
   readonly input: Record<string, unknown>;
   /** Fields of the input that a shorthand stands for: errors in them point at the shorthand. */
-  readonly expanded: Readonly<Record<string, string>>;
+  readonly expanded: ReadonlyMap<string, string> | null;
   /** Foreign fields as text, to be resolved. */
   readonly references: Readonly<Record<string, string>>;
   /** The entity that it is nested in, by foreign field. */
@@ -65,7 +65,7 @@ export class Faults {
 
   entity(draft: Draft, field: Path, message: string, hint: string | null = null, atKey = false): void {
     const first = field[0];
-    const shorthand = typeof first === "string" ? draft.expanded[first] : undefined;
+    const shorthand = typeof first === "string" ? draft.expanded?.get(first) : undefined;
     const at = shorthand === undefined ? field : [shorthand];
     const place = this.#locate([...draft.path, ...at], atKey);
     this.list.push({

@@ -16,6 +16,9 @@ interface Nesting {
   readonly foreignKey: string;
 }
 
+/** Shared by the many entities that have no references or no parent. */
+const NOTHING = Object.freeze({});
+
 /** What may be nested under an entity of each collection, by key. */
 const CHILDREN: ReadonlyMap<EntityName, ReadonlyMap<string, Nesting>> = new Map(
   ENTITY_NAMES.map((parent) => [
@@ -85,42 +88,46 @@ export class Gatherer {
   ): void {
     const children = CHILDREN.get(type.name)!;
     const input: Record<string, unknown> = {};
-    const references: Record<string, string> = {};
-    const parents: Record<string, Draft> = {};
-    const nested: Nesting[] = [];
-    const late: [field: Path, message: string, hint: string | null][] = [];
-    const expanded: Record<string, string> = {};
+    let references = NOTHING as Record<string, string>;
+    let nested: Nesting[] | undefined;
+    let late: [field: Path, message: string, hint: string | null][] | undefined;
+    let expanded: Map<string, string> | undefined;
     const parentKey = parent && CHILDREN.get(parent.type.name)?.get(type.name)?.foreignKey;
-    if (parent && parentKey) parents[parentKey] = parent;
+    const parents: Readonly<Record<string, Draft>> = parent && parentKey ? { [parentKey]: parent } : NOTHING;
+    const expand = (field: string, shorthand: string) => {
+      expanded ??= new Map();
+      expanded.set(field, shorthand);
+    };
+    const wrong = (field: string, message: string, hint: string | null) => {
+      late ??= [];
+      late.push([[field], message, hint]);
+    };
 
     for (const key of Object.keys(node)) {
       const value = node[key];
       const child = children.get(key);
       if (key === "_comment" || key === "_ignore") continue;
-      if (child) nested.push(child);
-      else if (Object.hasOwn(type.foreignKeys, key)) {
+      if (child) {
+        nested ??= [];
+        nested.push(child);
+      } else if (Object.hasOwn(type.foreignKeys, key)) {
         if (value === null) continue;
         if (key === parentKey)
-          late.push([[key], "value must be null", `the ${parent!.type.singular} above it is meant already`]);
-        else if (typeof value === "string") references[key] = value;
-        else
-          late.push([
-            [key],
-            "expected a string",
-            `write the id or the name of one of '${type.foreignKeys[key]}'`,
-          ]);
+          wrong(key, "value must be null", `the ${parent!.type.singular} above it is meant already`);
+        else if (typeof value === "string") references = { ...references, [key]: value };
+        else wrong(key, "expected a string", `write the id or the name of one of '${type.foreignKeys[key]}'`);
       } else if (type.shorthands && Object.hasOwn(type.shorthands, key)) {
         const fields = type.shorthands[key]!(value);
         if (typeof fields === "string") {
-          late.push([[key], fields, null]);
-          // The fields it stands for are not missing as well.
-          expanded.host = key;
+          wrong(key, fields, null);
+          // The field it stands for is not missing as well.
+          expand("host", key);
         } else
           for (const [field, part] of Object.entries(fields)) {
             // A field that is written out wins over the shorthand.
             if (Object.hasOwn(node, field)) continue;
             input[field] = part;
-            expanded[field] = key;
+            expand(field, key);
           }
       } else input[key] = value;
     }
@@ -132,7 +139,7 @@ export class Gatherer {
       scope,
       path,
       input,
-      expanded,
+      expanded: expanded ?? null,
       references,
       parents,
       id,
@@ -140,9 +147,9 @@ export class Gatherer {
       sound: false,
     };
     checkRemarks(node, path, this.#faults);
-    for (const [field, message, hint] of late) this.#faults.entity(draft, field, message, hint);
+    for (const [field, message, hint] of late ?? []) this.#faults.entity(draft, field, message, hint);
     this.drafts.push(draft);
-    for (const child of nested)
+    for (const child of nested ?? [])
       this.collection(child.type, node[child.type.name], [...path, child.type.name], scope, draft);
   }
 
@@ -201,5 +208,6 @@ export class Gatherer {
 export function suggest(name: string, allowed: readonly string[]): string {
   const near = nearest(name, allowed);
   if (near !== null) return `did you mean '${near}'?`;
-  return `allowed: ${allowed.filter((each) => !each.startsWith("_")).join(", ")}`;
+  const shown = allowed.filter((each) => !each.startsWith("_"));
+  return shown.length === 0 ? "no field is allowed here" : `allowed: ${shown.join(", ")}`;
 }

@@ -49,6 +49,17 @@ export function canonicalJson(value: unknown): string {
   return `${out}}`;
 }
 
+/** The content of an entity whose fields are in the order of its schema. What is null is as good as absent. */
+export function entityContent(collection: string, entity: Readonly<Record<string, unknown>>): string {
+  // The id comes first, so that sorting compares few characters.
+  let out = `${collection} ${entity.id}`;
+  for (const field in entity) {
+    const value = entity[field];
+    if (value !== null && value !== undefined) out += `\t${field}:${canonicalJson(value)}`;
+  }
+  return out;
+}
+
 /** 32 hexadecimal digits, as Kong's `configuration_hash`. */
 export function contentHash(parts: readonly string[]): string {
   return hash("sha256", parts.join("\n"), "hex").slice(0, 32);

@@ -10,8 +10,9 @@ import { nearest } from "./nearest.ts";
 
 /** Finds entities by id or endpoint key within a workspace, and refuses a second one of the same. */
 export class Directory {
-  readonly #byId = new Map<string, Draft>();
-  readonly #unique = new Map<string, Draft>();
+  readonly #byId = new Map<EntityName, Map<string, Draft>>();
+  /** By workspace, collection and field (or `@` for the rule over several), then by value. */
+  readonly #unique = new Map<string, Map<string, Draft>>();
   readonly #faults: Faults;
 
   constructor(faults: Faults) {
@@ -20,22 +21,23 @@ export class Directory {
 
   add(draft: Draft): void {
     const { type, scope, input } = draft;
-    const other = this.#byId.get(`${type.name}:${draft.id}`);
-    if (!other) this.#byId.set(`${type.name}:${draft.id}`, draft);
+    const byId = entry(this.#byId, type.name);
+    const other = byId.get(draft.id);
+    if (!other) byId.set(draft.id, draft);
     else if (typeof input.id === "string" || typeof other.input.id === "string")
       this.#twice(draft, other, ["id"], `primary key set to '${draft.id}'`);
-    for (const [field, { unique }] of Object.entries(type.schema.fields ?? {})) {
+    for (const field of type.uniqueFields) {
       const value = input[field];
-      if (!unique || typeof value !== "string") continue;
+      if (typeof value !== "string") continue;
+      const other = this.#first(`${scope.id} ${type.name} ${field}`, value, draft);
+      if (!other) continue;
       const shown = type.name === "keyauth_credentials" ? "***" : value;
-      const key = `${scope.id} ${type.name} ${field} ${value}`;
-      this.#once(key, draft, [field], `${field} set to '${shown}'`);
+      this.#twice(draft, other, [field], `${field} set to '${shown}'`);
     }
     const name = input[type.endpointKey];
     if (typeof name !== "string") return;
-    const byKey = scope.byKey.get(type.name);
-    if (!byKey) scope.byKey.set(type.name, new Map([[name, draft]]));
-    else if (!byKey.has(name)) byKey.set(name, draft);
+    const byKey = entry(scope.byKey, type.name);
+    if (!byKey.has(name)) byKey.set(name, draft);
   }
 
   /** Resolves the references of an entity into `{ id }` values. */
@@ -59,7 +61,7 @@ export class Directory {
   find(name: EntityName, text: string, scope: Scope): Draft | undefined {
     const byKey = scope.byKey.get(name)?.get(text);
     if (byKey) return byKey;
-    const byId = this.#byId.get(`${name}:${text}`);
+    const byId = this.#byId.get(name)?.get(text);
     return byId?.scope === scope ? byId : undefined;
   }
 
@@ -72,24 +74,36 @@ export class Directory {
       if (type.name === "plugins" && field === "name") return pluginBaseName(String(part));
       return (part as { id?: string } | null)?.id ?? (part as string | null) ?? "";
     });
+    const other = this.#first(`${scope.id} ${type.name} @`, parts.join("\n"), draft);
+    if (!other) return;
     const given = type.cacheKey.filter((_, i) => parts[i] !== "");
     const shown = given.map(
       (field) => draft.references[field] ?? label(draft.parents[field]) ?? String(value[field]),
     );
-    const what = `${given.join(", ")} set to '${shown.join(", ")}'`;
-    this.#once(`${scope.id} ${type.name} @ ${parts.join("\n")}`, draft, [given.at(-1)!], what);
+    this.#twice(draft, other, [given.at(-1)!], `${given.join(", ")} set to '${shown.join(", ")}'`);
   }
 
-  #once(key: string, draft: Draft, field: readonly string[], what: string): void {
-    const other = this.#unique.get(key);
-    if (other) this.#twice(draft, other, field, what);
-    else this.#unique.set(key, draft);
+  /** Whoever has the value already, or nobody: then it is this one's. */
+  #first(group: string, value: string, draft: Draft): Draft | undefined {
+    const values = entry(this.#unique, group);
+    const other = values.get(value);
+    if (!other) values.set(value, draft);
+    return other;
   }
 
   #twice(draft: Draft, other: Draft, field: readonly string[], what: string): void {
     const message = `uniqueness violation: '${draft.type.name}' entity with ${what} already declared`;
     this.#faults.entity(draft, field, message, `the first is on line ${this.#faults.line(other.path)}`);
   }
+}
+
+function entry<K>(maps: Map<K, Map<string, Draft>>, key: K): Map<string, Draft> {
+  let map = maps.get(key);
+  if (!map) {
+    map = new Map();
+    maps.set(key, map);
+  }
+  return map;
 }
 
 function label(draft: Draft | undefined): string | undefined {

@@ -31,6 +31,10 @@ export interface EntityType {
   readonly schema: Field;
   /** Foreign fields to the collections they point to, taken from the schema. */
   readonly foreignKeys: Readonly<Record<string, string>>;
+  /** Fields that no two entities of a workspace may share, taken from the schema. */
+  readonly uniqueFields: readonly string[];
+  /** Fields that the gateway makes up when they are absent, `id` and times aside; taken from the schema. */
+  readonly madeUpFields: readonly string[];
   /** Fields whose combination must be unique beside the `unique` ones. Null values count as values. */
   readonly cacheKey?: readonly string[];
   /** Input-only fields that stand for others. */
@@ -51,8 +55,9 @@ function entity<N extends EntityName>(
   schema: Field,
   extra: Partial<EntityType> = {},
 ): EntityType {
+  const fields = Object.entries(schema.fields ?? {});
   const foreignKeys: Record<string, string> = {};
-  for (const [field, { type, reference }] of Object.entries(schema.fields ?? {})) {
+  for (const [field, { type, reference }] of fields) {
     if (type === "foreign" && reference !== undefined) foreignKeys[field] = reference;
   }
   return {
@@ -62,6 +67,8 @@ function entity<N extends EntityName>(
     endpointKey,
     schema,
     foreignKeys,
+    uniqueFields: fields.filter(([, { unique }]) => unique).map(([field]) => field),
+    madeUpFields: fields.filter(([, { auto, required }]) => auto && required).map(([field]) => field),
     notServed: NOT_SERVED[name],
     ...extra,
   };

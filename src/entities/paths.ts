@@ -1,82 +1,46 @@
 /**
- * The paths that a route matches: plain prefixes, which must be written the way requests are normalised before
- * matching, and regular expressions after `~`, which must run in linear time.
+ * The paths and patterns that a route matches by, judged by the router's own rules: what is accepted here
+ * compiles there, and a prefix is written as paths are when they are compared.
  */
-import { RE2JS } from "re2js";
-import { checkPath } from "./fields.ts";
+import { byteString, normalizePath } from "../router/path.ts";
+import { HeaderPattern, PathPattern, PatternError, pathText } from "../router/pattern.ts";
 
-/** Characters whose encoded form means something else than themselves: they stay encoded (RFC 3986 2.2). */
-const RESERVED = new Set("!*'();:@&=+$,/?%#[]");
-
-/** Longest pattern, in characters. Compiling is linear in it, but the constant is large (1.5 µs a character). */
-const MAX_PATTERN = 4096;
-
-const compiled = new Map<string, string | null>();
+/** What was found of patterns already seen: files repeat them, and compiling one takes a tenth of a millisecond. */
+const judged = new Map<string, string | undefined>();
 const MAX_REMEMBERED = 10_000;
 
-/**
- * Whether a pattern of a user compiles in the linear-time engine; a string says why not. Look-around and
- * back-references do not exist there, as they do not in Kong's router.
- */
-export function checkPattern(pattern: string): string | undefined {
-  const known = compiled.get(pattern);
-  if (known !== undefined) return known ?? undefined;
-  const problem = compileProblem(pattern);
-  if (compiled.size >= MAX_REMEMBERED) compiled.clear();
-  compiled.set(pattern, problem);
-  return problem ?? undefined;
-}
-
-function compileProblem(pattern: string): string | null {
-  if (pattern.length > MAX_PATTERN) return `longer than ${MAX_PATTERN} characters`;
+function judge(kind: typeof PathPattern | typeof HeaderPattern, pattern: string): string | undefined {
+  const key = `${kind.name} ${pattern}`;
+  if (judged.has(key)) return judged.get(key);
+  let problem: string | undefined;
   try {
-    RE2JS.compile(pattern);
-    return null;
+    new kind(pattern);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const unsupported = /\(\?[=!<]|\\[1-9]/.test(pattern)
-      ? "; look-around and back-references are not available, because patterns run in linear time"
-      : "";
-    return `${reason}${unsupported}`;
+    if (!(error instanceof PatternError)) throw error;
+    problem = `invalid regex: '${pattern}' (${error.message})`;
   }
+  if (judged.size >= MAX_REMEMBERED) judged.clear();
+  judged.set(key, problem);
+  return problem;
 }
 
-/**
- * The form in which a path is compared: unreserved characters decoded, other triplets in upper case, dot
- * segments removed, slashes merged (RFC 3986 6.2.2, Kong's `normalize`).
- */
-export function normalizePath(path: string): string {
-  const decoded = path.replace(/%([0-9a-fA-F]{2})/g, (triplet, hex: string) => {
-    const character = String.fromCharCode(Number.parseInt(hex, 16));
-    const keep = character > "~" || character <= " " || RESERVED.has(character);
-    return keep ? triplet.toUpperCase() : character;
-  });
-  if (!decoded.includes("/.") && !decoded.includes("//")) return decoded;
-  const out: string[] = [];
-  const segments = decoded.split("/").slice(1);
-  segments.forEach((segment, i) => {
-    const last = i === segments.length - 1;
-    if (segment === "..") {
-      out.pop();
-      if (last) out.push("");
-    } else if (segment === ".") {
-      if (last) out.push("");
-    } else if (segment !== "" || last) {
-      out.push(segment);
-    }
-  });
-  return `/${out.join("/")}`;
+/** A pattern of a header's value, without its `~*`. */
+export function checkHeaderPattern(pattern: string): string | undefined {
+  return judge(HeaderPattern, pattern);
 }
 
 /** A path of a route: `/prefix` or `~/regular expression`. */
 export function checkRouterPath(path: string): string | undefined {
-  if (path.startsWith("~/")) {
-    const problem = checkPattern(path.slice(1));
-    return problem === undefined ? undefined : `invalid regex: '${path.slice(1)}' (${problem})`;
-  }
+  if (path.startsWith("~/")) return judge(PathPattern, path.slice(1));
   if (!path.startsWith("/")) return "should start with: / (fixed path) or ~/ (regex path)";
-  const wrong = checkPath(path);
-  if (wrong !== undefined) return wrong;
-  const normal = normalizePath(path);
-  return normal === path ? undefined : `non-normalized path, consider use '${normal}' instead`;
+  if (path.includes("//")) return "must not have empty segments";
+  const ends = /[?#]/.exec(path);
+  if (ends) {
+    const written = ends[0] === "?" ? "%3F" : "%23";
+    return `'${ends[0]}' ends the path of a request, so this can never match; write ${written} if it is meant`;
+  }
+  const bytes = byteString(path);
+  const normal = normalizePath(bytes);
+  if (normal === bytes) return undefined;
+  return `non-normalized path, consider use '${pathText(normal) ?? normal}' instead`;
 }

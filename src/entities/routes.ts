@@ -14,7 +14,7 @@ import {
   timestamp,
 } from "./fields.ts";
 import { checkHost, checkRouteHost } from "./hosts.ts";
-import { checkPattern, checkRouterPath } from "./paths.ts";
+import { checkHeaderPattern, checkRouterPath } from "./paths.ts";
 
 const address = () =>
   record(
@@ -64,9 +64,7 @@ function checkHeaderKey(key: string): string | undefined {
 
 /** A value, or `~*` and a regular expression that ignores case. */
 function checkHeaderValue(value: string): string | undefined {
-  if (!value.startsWith("~*")) return undefined;
-  const problem = checkPattern(value.slice(2));
-  return problem === undefined ? undefined : `invalid regex: '${value.slice(2)}' (${problem})`;
+  return value.startsWith("~*") ? checkHeaderPattern(value.slice(2)) : undefined;
 }
 
 function checkSni(sni: string): string | undefined {

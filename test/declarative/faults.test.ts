@@ -250,6 +250,28 @@ consumers:
     ],
   ],
   [
+    "fields named as what every object inherits",
+    `${HEAD}services: [{ name: s, host: h, constructor: 1, toString: 2 }]\nplugins: [{ name: cors, config: { constructor: 1 } }]\n`,
+    [
+      "kong.yml:2:32 service 's' constructor: unknown field; allowed: id, created_at, updated_at, name, retries, protocol, host, port, path, connect_timeout, write_timeout, read_timeout, tags, client_certificate, tls_verify, tls_verify_depth, ca_certificates, enabled, url, routes, plugins",
+      "kong.yml:2:48 service 's' toString: unknown field; allowed: id, created_at, updated_at, name, retries, protocol, host, port, path, connect_timeout, write_timeout, read_timeout, tags, client_certificate, tls_verify, tls_verify_depth, ca_certificates, enabled, url, routes, plugins",
+      "kong.yml:3:35 plugin 'cors' config.constructor: unknown field; no field is allowed here",
+    ],
+  ],
+  [
+    "a service's broken url, and only it",
+    `${HEAD}services: [{ name: s, url: "http://" }]\n`,
+    ["kong.yml:2:28 service 's' url: missing host in url"],
+  ],
+  [
+    "a name that would forge another line of the report",
+    `${HEAD}services: [{ name: "a\\nb", host: 1 }]\n`,
+    [
+      "kong.yml:2:20 service 'a\ufffdb' name: invalid value 'a\ufffdb': the only accepted ascii characters are alphanumerics or ., -, _, and ~",
+      "kong.yml:2:34 service 'a\ufffdb' host: expected a string",
+    ],
+  ],
+  [
     "a key of decK's own",
     `${HEAD}_info: { select_tags: [a] }\n`,
     [
