@@ -77,7 +77,7 @@ export function pair(text: string): [name: string, value: string] {
 
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/;
 /** What a header value may hold: no CR, LF or NUL, through which a second header could slip in. */
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const FIELD_VALUE = /^[^\x00-\x08\x0a-\x1f\x7f]*$/;
 /** The gateway frames messages and hops itself; a plugin that did could smuggle a second request. */
 const FRAMING = [
   "connection",

@@ -11,6 +11,7 @@ import {
   type Credential,
   definePlugin,
   errorReply,
+  fieldValue,
   type HookResult,
   record,
   string,
@@ -158,9 +159,9 @@ function tellUpstream(ctx: Context, consumer: Consumer): void {
   const { headers } = ctx.request;
   headers.set("X-Consumer-ID", consumer.id);
   if (consumer.custom_id === null) headers.remove("x-consumer-custom-id");
-  else headers.set("X-Consumer-Custom-ID", consumer.custom_id);
+  else headers.set("X-Consumer-Custom-ID", fieldValue(consumer.custom_id));
   if (consumer.username === null) headers.remove("x-consumer-username");
-  else headers.set("X-Consumer-Username", consumer.username);
+  else headers.set("X-Consumer-Username", fieldValue(consumer.username));
 }
 
 function hide(ctx: Context, found: Found, body: RequestBody | null): void {

@@ -130,6 +130,9 @@ interface Limit {
   endsAt: number;
 }
 
+/** A client chooses the values of headers, and may not choose how much memory a counter's key takes. */
+const MAX_ID = 256;
+
 /** Where the outcome waits for the response: seconds to the reset, then what remains in each window. */
 const SHARED = "rate-limiting";
 
@@ -163,7 +166,8 @@ export default definePlugin({
       const windows: Window[] = [];
       for (const one of limits) {
         if (now >= one.endsAt || now < one.startsAt) Object.assign(one, periodAt(one.period, now));
-        const key = id === undefined ? one.addressPrefix + ctx.request.clientIp : one.keyPrefix + id;
+        const key =
+          id === undefined ? one.addressPrefix + ctx.request.clientIp : one.keyPrefix + id.slice(0, MAX_ID);
         windows.push({ key, limit: one.allowed, endsAt: one.endsAt });
       }
       return windows;

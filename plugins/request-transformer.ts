@@ -7,6 +7,7 @@ import {
   type Context,
   definePlugin,
   errorReply,
+  fieldValue,
   type HookResult,
   type Hooks,
   type Reply,
@@ -109,7 +110,7 @@ export default definePlugin({
     });
     const uri = config.replace.uri === null ? undefined : parseTemplate(config.replace.uri);
     const method = config.http_method ?? undefined;
-    const headers = headerEdits(place("headers"), parseTemplate);
+    const headers = headerEdits(place("headers"), headerTemplate);
     const query = edits(place("querystring"), parseTemplate);
     const body = edits(place("body"), parseTemplate);
     const bodyless = method === "GET" || method === "HEAD" || method === "TRACE";
@@ -189,14 +190,15 @@ function transformQuery(edits: Edits<Template>, ctx: Context): void {
   ctx.request.query = fields.toString();
 }
 
-/** Characters that a header value cannot hold as one byte each. */
-const UNSAFE_IN_HEADER = /[^\t\x20-\x7e\x80-\xff]/gu;
+/** Text that is the same for every request is made a header value once. */
+function headerTemplate(text: string): Template {
+  const template = parseTemplate(text);
+  return typeof template === "string" ? fieldValue(template) : template;
+}
 
 /** A value for a header. What a request brought along cannot end the line and begin another header. */
 function headerText(template: Template, ctx: Context): string {
-  const text = render(template, ctx);
-  if (typeof template === "string") return text;
-  return text.replace(UNSAFE_IN_HEADER, (character) => encodeURIComponent(character.toWellFormed()));
+  return typeof template === "string" ? template : fieldValue(render(template, ctx));
 }
 
 /** Characters that a path cannot hold as they are (RFC 3986 section 3.3). */

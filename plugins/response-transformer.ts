@@ -2,7 +2,16 @@
  * response-transformer: removes, renames, replaces, adds and appends response headers, and top-level members
  * of JSON bodies. Only body edits make the gateway buffer responses.
  */
-import { array, type Context, definePlugin, type Field, type Hooks, record, string } from "@gatehouse/sdk";
+import {
+  array,
+  type Context,
+  definePlugin,
+  type Field,
+  fieldValue,
+  type Hooks,
+  record,
+  string,
+} from "@gatehouse/sdk";
 import { jsonMembers, mediaType } from "./bodies.ts";
 import {
   applyEdits,
@@ -81,7 +90,7 @@ export default definePlugin({
       add: config.add[name],
       append: config.append[name],
     });
-    const headers = headerEdits(place("headers"), (value) => value);
+    const headers = headerEdits(place("headers"), fieldValue);
     const json = edits(place("json"), (value, kind, i) =>
       cast(value, config[kind].json_types[i] ?? "string"),
     );

@@ -5,7 +5,7 @@
  *     $(headers.x_user)  $(headers["x-user"])  $(query_params.page)  $(uri_captures[1])
  *     $(uri_captures["id"])  $(shared.tenant.name)  $(query_params.page or "1")
  */
-import type { Context } from "@gatehouse/sdk";
+import { type Context, fieldText } from "@gatehouse/sdk";
 import { fieldValues } from "./urlencoded.ts";
 
 /** Text, or what gives it. */
@@ -152,9 +152,10 @@ function lookUp(root: Root, path: readonly Step[], ctx: Context): string | undef
   switch (root) {
     case "headers": {
       const lower = name.toLowerCase();
-      const value = ctx.request.headers.get(lower);
+      let value = ctx.request.headers.get(lower);
       // A Lua name cannot hold a hyphen: in dotted form an underscore stands for one too.
-      return value === undefined && dotted ? ctx.request.headers.get(lower.replaceAll("_", "-")) : value;
+      if (value === undefined && dotted) value = ctx.request.headers.get(lower.replaceAll("_", "-"));
+      return value === undefined ? undefined : fieldText(value);
     }
     case "query_params":
       return fieldValues(ctx.request.query, name)[0];

@@ -21,7 +21,10 @@ export function errorReply(
 ): Reply {
   const pairs = Object.entries(headers) as [string, string][];
   if (request.headers.get("content-type")?.startsWith("application/grpc")) {
-    const fields = [["grpc-status", String(grpcStatus(status))] as const, ["grpc-message", message] as const];
+    const fields = [
+      ["grpc-status", String(grpcStatus(status))] as const,
+      ["grpc-message", grpcMessage(message)] as const,
+    ];
     return { kind: "reply", status: 200, headers: [...fields, ...pairs], body: "" };
   }
   const form = errorForm(request.headers.get("accept"));
@@ -85,6 +88,11 @@ function escapeMarkup(text: string): string {
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")
     .replaceAll('"', "&quot;");
+}
+
+/** gRPC percent-encodes everything but printable ASCII ("Responses" in its HTTP/2 protocol document). */
+function grpcMessage(text: string): string {
+  return text.toWellFormed().replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent);
 }
 
 /** The gRPC status for an HTTP one, by the table of gRPC's "HTTP to gRPC Status Code Mapping". */

@@ -36,6 +36,7 @@ for (const placement of PLACEMENTS) {
             { username: "alice", custom_id: "a-17", keyauth_credentials: [{ key: "alices-key" }] },
             { username: "bob", keyauth_credentials: [{ key: "bobs key+%" }] },
             { username: "guest" },
+            { username: "zoë-Ċ", custom_id: "Ķ\u010a", keyauth_credentials: [{ key: "zoes-key" }] },
           ],
         },
       });
@@ -135,6 +136,14 @@ for (const placement of PLACEMENTS) {
       assert.equal(receivedHeader(got, "X-Consumer-Custom-ID"), undefined);
       assert.equal(receivedHeader(got, "X-Anonymous-Consumer"), undefined);
       assert.ok(!JSON.stringify(got.headers).includes("forged"));
+    });
+
+    it("a consumer's name beyond ASCII reaches the upstream as UTF-8 and cannot begin another header", async () => {
+      const got = (
+        await send(`${gateway.url}/plain`, { headers: { apikey: "zoes-key" } })
+      ).json() as Received;
+      assert.equal(receivedHeader(got, "X-Consumer-Username"), Buffer.from("zoë-Ċ").toString("latin1"));
+      assert.equal(receivedHeader(got, "X-Consumer-Custom-ID"), Buffer.from("Ķ\u010a").toString("latin1"));
     });
 
     it("a key is passed on unless hide_credentials is set", async () => {

@@ -140,6 +140,16 @@ const CASES: readonly Case[] = [
     headers: { "x-value": "a%0D%0AX-Evil: 1", "x-evil": undefined },
   },
   {
+    title: "passes text beyond ASCII on as UTF-8, from query and header alike",
+    config: {
+      add: { headers: ["X-Value:$(query_params.v) $(headers.x_v) ö"], querystring: ["w:$(headers.x_v)"] },
+    },
+    target: "/?v=%C3%A9%C4%8A",
+    send: { headers: { "X-V": Buffer.from("ż").toString("latin1") } },
+    headers: { "x-value": Buffer.from("éĊ ż ö").toString("latin1") },
+    url: "/?v=%C3%A9%C4%8A&w=%C5%BC",
+  },
+  {
     title: "changes the method",
     config: { http_method: "PUT" },
     send: { method: "POST", body: "x" },
