@@ -1,0 +1,93 @@
+/**
+ * `gatehouse plugin ...`: what an author does with a plugin.
+ *
+ * Exit codes: 0 done; 1 refused, something has to be changed (every reason on standard error); 3 the gateway
+ * could not be reached or is busy, and the same command may succeed later.
+ */
+import { writeFile } from "node:fs/promises";
+import type { Command } from "commander";
+import { PackError, packDirectory } from "./pack.ts";
+import { publishFile, Unreachable } from "./publish.ts";
+
+export const EXIT = { done: 0, refused: 1, tryAgain: 3 } as const;
+
+const EXIT_HELP = `
+Exit codes: 0 done; 1 refused, with every reason; 3 the gateway cannot be reached or is busy.`;
+
+interface Result {
+  /** For people. */
+  readonly lines: readonly string[];
+  /** For programs, with `--json`. */
+  readonly json: object;
+}
+
+/** Adds `plugin pack` and `plugin publish` to a program. */
+export function registerPluginCommands(program: Command): void {
+  const plugin = program.command("plugin").description("make and publish plugin packages");
+  plugin
+    .command("pack")
+    .description("make a package of a directory with a plugin.yaml")
+    .argument("<dir>", "directory of the plugin")
+    .option("-o, --output <file>", "file to write; default: <name>-<version>.tgz here")
+    .option("--build", "bundle plugin.ts although the entry is there")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", EXIT_HELP)
+    .action((dir: string, options: { output?: string; build?: boolean; json?: boolean }) =>
+      report(options.json, () => pack(dir, options)),
+    );
+  plugin
+    .command("publish")
+    .description("upload a package to a running gateway")
+    .argument("<file>", "package made by 'plugin pack'")
+    .option("--admin <url>", "Admin API of the gateway", "http://127.0.0.1:8001")
+    .option("--workspace <name>", "workspace that the plugin is for", "default")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", EXIT_HELP)
+    .action((file: string, options: { admin: string; workspace: string; json?: boolean }) =>
+      report(options.json, () => publish(file, options)),
+    );
+}
+
+async function pack(dir: string, options: { output?: string; build?: boolean }): Promise<Result> {
+  const { bytes, id, manifest, built } = await packDirectory(dir, { build: options.build === true });
+  const { name, version, runtime } = manifest;
+  const file = options.output ?? `${name}-${version}.tgz`;
+  try {
+    await writeFile(file, bytes);
+  } catch (error) {
+    throw new PackError([`${file} cannot be written (${(error as NodeJS.ErrnoException).code})`]);
+  }
+  const how = built ? `, ${manifest.entry} bundled from plugin.ts` : "";
+  return {
+    lines: [`packed ${name}@${version} (${runtime}${how}): ${file}, ${bytes.length} bytes`, id],
+    json: { id, name, version, runtime, file, bytes: bytes.length, built },
+  };
+}
+
+async function publish(file: string, options: { admin: string; workspace: string }): Promise<Result> {
+  const published = await publishFile(file, options.admin, options.workspace);
+  const { id, name, version, workspace, created } = published;
+  const outcome = created ? "published" : "was there already:";
+  return {
+    lines: [
+      `${outcome} ${name}@${version}, workspace ${workspace}`,
+      id,
+      `use it: plugins: [{ name: ${name}@${version} }]`,
+    ],
+    json: published,
+  };
+}
+
+async function report(asJson: boolean | undefined, run: () => Promise<Result>): Promise<void> {
+  try {
+    const { lines, json } = await run();
+    console.log(asJson ? JSON.stringify(json) : lines.join("\n"));
+  } catch (error) {
+    const expected = error instanceof PackError || error instanceof Unreachable;
+    if (!expected) throw error;
+    process.exitCode = error instanceof Unreachable ? EXIT.tryAgain : EXIT.refused;
+    const reasons = error instanceof PackError ? error.reasons : [error.message];
+    if (asJson) console.log(JSON.stringify({ error: { reasons } }));
+    else console.error(reasons.join("\n"));
+  }
+}
