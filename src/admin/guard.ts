@@ -4,9 +4,8 @@
  * `Host`) and a request across origins (refused by `Origin`).
  */
 import type { IncomingMessage } from "node:http";
+import { isLoopback } from "../settings/addresses.ts";
 import { Refusal } from "./answers.ts";
-
-const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
 export interface GuardOptions {
   /** Further names, without port. */
@@ -23,7 +22,9 @@ export interface GuardOptions {
 export function checkSource(request: IncomingMessage, options: GuardOptions): Record<string, string> {
   const written = request.headers.host ?? "";
   const host = hostName(written);
-  if (host === undefined || !(LOOPBACK_NAMES.includes(host) || options.allowedHosts.includes(host)))
+  // An address cannot be re-bound: only names can lie about where they lead.
+  const local = host === "localhost" || isLoopback(host?.replace(/^\[|\]$/g, "") ?? "");
+  if (host === undefined || !(local || options.allowedHosts.includes(host)))
     throw new Refusal(403, {
       message: "This Host is not served by the Admin API; the operator allows names by admin_allowed_hosts",
     });

@@ -14,6 +14,9 @@ import { pageOf } from "./page.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
+/** Uploads worked on at once: each may hold a package, what it unpacks to, and what the forge made of it. */
+const MAX_UPLOADS = 8;
+
 const PACKAGE_TYPES = ["application/gzip", "application/x-gzip"];
 
 export interface PackageOptions {
@@ -24,6 +27,7 @@ export interface PackageOptions {
 
 export function packageRoutes(port: AdminPort, turns: Turns, options: PackageOptions): Route[] {
   const { registry } = options;
+  let uploads = 0;
   return ["", "/:workspace"].flatMap((prefix): Route[] => [
     {
       path: `${prefix}/plugin-packages`,
@@ -38,7 +42,15 @@ export function packageRoutes(port: AdminPort, turns: Turns, options: PackageOpt
         const page = pageOf(registry.list(workspaceName(call)), call.query, call.path);
         return { status: 200, body: { ...page, data: page.data.map(packageJson) } };
       },
-      POST: (call) => publish(registry, call),
+      async POST(call) {
+        if (uploads >= MAX_UPLOADS) throw busy();
+        uploads++;
+        try {
+          return await publish(registry, call);
+        } finally {
+          uploads--;
+        }
+      },
     },
     {
       path: `${prefix}/plugin-packages/:id`,
@@ -103,12 +115,16 @@ async function publish(registry: Registry, call: Call): Promise<Answer> {
       throw numbered("schemaViolation", violationMessage(fields), { fields });
     }
     case "busy":
-      throw new Refusal(
-        429,
-        { message: "The forge is busy with other uploads; try again in a moment" },
-        { "retry-after": "1" },
-      );
+      throw busy();
   }
+}
+
+function busy(): Refusal {
+  return new Refusal(
+    429,
+    { message: "The forge is busy with other uploads; try again in a moment" },
+    { "retry-after": "1" },
+  );
 }
 
 function packageJson({ id, manifest, report }: StoredPackage): object {

@@ -17,6 +17,9 @@ export type ApiLog = (level: "info" | "warn" | "error", message: string, details
 /** Longest segment of a path: a key such as a consumer's name. */
 const MAX_PARAM_LENGTH = 4096;
 
+/** Connections of one address at a time; further ones are closed. */
+const MAX_CONNECTIONS = 256;
+
 /** A Fastify instance that answers in JSON, tells nothing of its insides, and reads bodies as bytes. */
 export function createApp(log: ApiLog): FastifyInstance {
   const app = fastify({
@@ -60,6 +63,7 @@ export function serve(app: FastifyInstance): ApiServer {
           },
           (request, response) => app.routing(request, response),
         );
+        server.maxConnections = MAX_CONNECTIONS;
         servers.push(server);
         const { promise, resolve, reject } = Promise.withResolvers<void>();
         server.once("error", reject);

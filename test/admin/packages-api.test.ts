@@ -5,7 +5,7 @@ import { MAX_PACKAGE_BYTES } from "../../src/registry/archive.ts";
 import { forgeBy } from "../../src/registry/forge.ts";
 import { digestOf } from "../../src/registry/package.ts";
 import { createForge } from "../../src/sandbox/forge/forge-client.ts";
-import { MANIFEST, packageOf } from "../registry/packages.ts";
+import { admit, MANIFEST, packageOf } from "../registry/packages.ts";
 import { GZIP, startAdmin, YAML } from "./gateway.ts";
 
 const WITH_ACME = '_format_version: "3.0"\nworkspaces:\n- name: acme\n  hosts: [acme.example]\n';
@@ -111,6 +111,25 @@ test("a busy forge is 429 with Retry-After", async () => {
     body: await packageOf(),
   });
   assert.deepEqual([status, headers["retry-after"]], [429, "1"]);
+});
+
+test("of ten uploads at once two are told to come back, and the others are published", async () => {
+  const gate = Promise.withResolvers<void>();
+  const { call } = await startAdmin({
+    forge: async (input) => {
+      await gate.promise;
+      return admit(input);
+    },
+  });
+  const statuses: number[] = [];
+  const uploads = Array.from({ length: 10 }, async (_, i) => {
+    const body = await packageOf({ ...MANIFEST, version: `1.0.${i}` });
+    const { status } = await call("POST", "/plugin-packages", { headers: GZIP, body });
+    statuses.push(status);
+    if (statuses.length === 2) gate.resolve();
+  });
+  await Promise.all(uploads);
+  assert.deepEqual(statuses, [429, 429, ...Array(8).fill(201)]);
 });
 
 test("a workspace has packages of its own, which others do not see", async () => {
