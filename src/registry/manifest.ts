@@ -31,14 +31,16 @@ const MIB = 1 << 20;
  * package can only ask for less.
  */
 export const WORKSPACE_LIMITS: Readonly<GuestLimits> = {
-  memoryBytes: 64 * MIB,
+  memoryBytes: 32 * MIB,
   cpuMs: 25,
-  fuel: 5_000_000,
-  wallMs: 250,
+  // About an instruction a unit: some ten milliseconds of a tight loop, 600 times an ordinary handler.
+  fuel: 20_000_000,
+  wallMs: 100,
+  // A whole body and its header, as large as a grant may let it in.
   outputBytes: 10 * MIB,
-  headerCount: 64,
-  headerBytes: 16 * 1024,
-  hostCalls: 64,
+  headerCount: 100,
+  headerBytes: 32 * 1024,
+  hostCalls: 50,
 };
 
 /** Header names that `*` does not cover: whoever wants them has to name them. */
