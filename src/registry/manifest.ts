@@ -36,8 +36,8 @@ export const WORKSPACE_LIMITS: Readonly<GuestLimits> = {
   // About an instruction a unit: some ten milliseconds of a tight loop, 600 times an ordinary handler.
   fuel: 20_000_000,
   wallMs: 100,
-  // A whole body and its header, as large as a grant may let it in.
-  outputBytes: 10 * MIB,
+  // Below the 4 MiB of a frame that leaves a cordon, so that too much output is a violation and not a kill.
+  outputBytes: 3 * MIB,
   headerCount: 100,
   headerBytes: 32 * 1024,
   hostCalls: 50,
