@@ -19,11 +19,13 @@ import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
 import { Pool } from "../upstream/pool.ts";
 import { Resolver } from "../upstream/resolver.ts";
 import { CounterTable } from "./counter-table.ts";
+import { Guests } from "./guests.ts";
 import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
 import { NativeHost } from "./native-host.ts";
+import type { InstalledPackage } from "./packages.ts";
 import { planeSettings } from "./plane-settings.ts";
 
-const { index, settings, counters: counterSpec, ca } = workerData as ThreadData;
+const { settings, counters: counterSpec, ca } = workerData as ThreadData;
 const port = parentPort as NonNullable<typeof parentPort>;
 const post = (message: FromThread) => port.postMessage(message);
 
@@ -58,6 +60,7 @@ const pool = new Pool(
   },
   deadlines,
 );
+const guests = new Guests((message) => post({ kind: "sandbox", message }));
 const handler = requestHandler(plane, (connection) => {
   connections.delete(connection);
   stats.active = connections.size;
@@ -102,18 +105,23 @@ function retireIdle(): void {
 function snapshotParts({ packages }: Deployment): SnapshotParts {
   return {
     codeOf: (plugin) => packages[plugin.id]?.digest ?? "native",
-    instantiate: (plugin) => instantiate(plugin),
+    instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
     balancer,
   };
 }
 
-function instantiate(plugin: PluginEntity): PluginInstance {
+function instantiate(
+  plugin: PluginEntity,
+  workspace: string,
+  installed: InstalledPackage | undefined,
+): PluginInstance {
   const host = new NativeHost(plugin, {
     counters,
     metrics,
     snapshot: () => plane.snapshot,
     log: (level, message, fields) => post({ kind: "log", level: level as "info", message, fields }),
   });
+  if (installed !== undefined) return guests.instantiate(plugin, workspace, installed, host);
   const definition = BUILT_INS.find(({ name }) => name === plugin.name);
   if (definition === undefined) throw new Error(`plugin '${plugin.name}' is not there`);
   return { priority: definition.priority, hooks: definition.create(plugin.config, host), dispose() {} };
@@ -199,6 +207,7 @@ function finishDraining(): void {
   if (!draining || connections.size > 0) return;
   flushAccess();
   pool.close();
+  guests.close();
   post({ kind: "drained" });
 }
 
@@ -280,13 +289,18 @@ port.on("message", (message: ToThread) => {
     case "drain":
       return drain();
     case "metrics":
-      return void metrics
-        .json()
-        .then((json) => post({ kind: "metrics", id: message.id, metrics: json, stats: { ...stats } }));
+      return void metrics.json().then((json) =>
+        post({
+          kind: "metrics",
+          id: message.id,
+          metrics: json,
+          stats: { ...stats },
+          ledger: guests.ledger(),
+        }),
+      );
     case "sandbox":
-      return;
+      return guests.onMessage(message.message);
   }
 });
 
-void index;
-post({ kind: "started" });
+void guests.listen().then(() => post({ kind: "started" }));

@@ -1,6 +1,7 @@
 /** What the main thread and a data thread say to each other. Plain data, structured-cloned. */
 import type { GatewayConfig } from "../entities/entities.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
+import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Settings } from "../settings.ts";
 import type { CounterTableSpec } from "./counter-table.ts";
 import type { InstalledPackage } from "./packages.ts";
@@ -37,7 +38,7 @@ export type FromThread =
   | { kind: "prepared"; version: number; error: string | null }
   | { kind: "live"; version: number }
   | { kind: "drained" }
-  | { kind: "metrics"; id: number; metrics: MetricsJson; stats: ThreadStats }
+  | { kind: "metrics"; id: number; metrics: MetricsJson; stats: ThreadStats; ledger: LedgerRow[] }
   | { kind: "access"; records: readonly AccessRecord[] }
   | { kind: "log"; level: LogLevel; message: string; fields: Record<string, unknown> }
   | { kind: "sandbox"; message: unknown };

@@ -1,24 +1,71 @@
 /** What the main thread runs for guests: the forge, the fence, and the supervisor of cordons. */
+import { join } from "node:path";
 import type { Logger } from "pino";
+import { forgeBy } from "../registry/forge.ts";
 import type { Forge } from "../registry/registry.ts";
+import { type Fence, probeFence } from "../sandbox/fence.ts";
+import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
+import type { ToSupervisor } from "../sandbox/messages.ts";
+import { prepareRoom } from "../sandbox/room.ts";
+import { type CordonStatus, Supervisor } from "../sandbox/supervisor.ts";
 import type { Settings } from "../settings.ts";
 
+/** What a data thread's sandbox says goes in here. */
+export interface SandboxChannel {
+  onMessage(message: unknown): void;
+  close(): void;
+}
+
 export class Sandbox {
-  readonly fence: { inForce: boolean } = { inForce: false };
+  readonly fence: Fence;
+  readonly #supervisor: Supervisor;
+  readonly #forgeClient: ForgeClient;
+  readonly forge: Forge;
 
-  static async open(_settings: Settings, _log: Logger): Promise<Sandbox> {
-    return new Sandbox();
+  private constructor(fence: Fence, supervisor: Supervisor, forgeClient: ForgeClient) {
+    this.fence = fence;
+    this.#supervisor = supervisor;
+    this.#forgeClient = forgeClient;
+    this.forge = forgeBy(forgeClient);
   }
 
-  forge: Forge = async () => ({ ok: false, busy: true });
-
-  connect(_post: (message: unknown) => void): { onMessage(message: unknown): void; close(): void } {
-    return { onMessage() {}, close() {} };
+  /** Prepares the room that cordons live in and tries the fence once. */
+  static async open(settings: Settings, log: Logger): Promise<Sandbox> {
+    const room = await prepareRoom(join(settings.prefix));
+    const fence = await probeFence(room);
+    if (!fence.inForce)
+      log.warn(
+        { fence },
+        "the operating system's fence around guests is not in force; only 'default' may upload",
+      );
+    const supervisor = new Supervisor({
+      room,
+      fence,
+      log: (level, message, fields) => log[level](fields, message),
+    });
+    return new Sandbox(fence, supervisor, createForge());
   }
 
-  cordons(): readonly object[] {
-    return [];
+  /** A data thread's line to the supervisor. */
+  connect(post: (message: unknown) => void): SandboxChannel {
+    let listener: ((message: ToSupervisor) => void) | null = null;
+    const remove = this.#supervisor.addThread({
+      post,
+      onMessage: (given) => {
+        listener = given;
+      },
+    });
+    return {
+      onMessage: (message) => listener?.(message as ToSupervisor),
+      close: remove,
+    };
   }
 
-  async close(): Promise<void> {}
+  cordons(): readonly CordonStatus[] {
+    return this.#supervisor.status().cordons;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#supervisor.close(), this.#forgeClient.close()]);
+  }
 }

@@ -5,9 +5,11 @@
 import { Worker } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
+import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Listen, Settings } from "../settings.ts";
 import type { CounterTableSpec } from "./counter-table.ts";
 import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
+import type { SandboxChannel } from "./sandbox.ts";
 
 export interface ThreadsOptions {
   readonly settings: Settings;
@@ -22,9 +24,17 @@ export interface ThreadsOptions {
 interface Thread {
   readonly index: number;
   readonly worker: Worker;
-  readonly sandbox: { onMessage(message: unknown): void; close(): void };
+  readonly sandbox: SandboxChannel;
   serving: boolean;
   drained: boolean;
+}
+
+/** What all threads have counted. */
+export interface Collected {
+  readonly metrics: readonly MetricsJson[];
+  readonly stats: ThreadStats;
+  /** A row for each guest and thread. */
+  readonly ledger: readonly LedgerRow[];
 }
 
 type Waiter = (message: FromThread) => boolean;
@@ -91,7 +101,7 @@ export class DataThreads {
   }
 
   /** Metrics and sums of every thread. */
-  async collect(): Promise<{ metrics: MetricsJson[]; stats: ThreadStats }> {
+  async collect(): Promise<Collected> {
     const id = ++this.#scrapes;
     const answers = await Promise.all(
       this.#threads.map(async (thread) => {
@@ -102,14 +112,16 @@ export class DataThreads {
     );
     const stats = { ...this.#past };
     const metrics: MetricsJson[] = [];
+    const ledger: LedgerRow[] = [];
     for (const answer of answers) {
       if (answer?.kind !== "metrics") continue;
       metrics.push(answer.metrics);
+      ledger.push(...answer.ledger);
       stats.requests += answer.stats.requests;
       stats.accepted += answer.stats.accepted;
       stats.active += answer.stats.active;
     }
-    return { metrics, stats };
+    return { metrics, stats, ledger };
   }
 
   /** Lets requests in flight finish, refuses new ones; ends all threads after `timeoutMs` at the latest. */
@@ -144,7 +156,9 @@ export class DataThreads {
     const thread: Thread = {
       index,
       worker,
-      sandbox: this.#options.connectSandbox((message) => this.#post(thread, { kind: "sandbox", message })),
+      sandbox: this.#options.connectSandbox((message) =>
+        worker.postMessage({ kind: "sandbox", message } satisfies ToThread),
+      ),
       serving: false,
       drained: false,
     };

@@ -1,7 +1,7 @@
 /** The Prometheus page: the sum of what all data threads counted, and what the node knows of itself. */
-import { AggregatorRegistry, Gauge, Registry } from "prom-client";
-import type { ThreadStats } from "../gateway/messages.ts";
-import type { MetricsJson } from "./thread-metrics.ts";
+import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
+import type { Collected } from "../gateway/threads.ts";
+import type { LedgerRow } from "../sandbox/ledger.ts";
 
 export interface NodeFacts {
   readonly nodeId: string;
@@ -9,33 +9,55 @@ export interface NodeFacts {
   readonly cordons: number;
 }
 
-export async function renderMetrics(
-  collected: { metrics: readonly MetricsJson[]; stats: ThreadStats },
+/** Prometheus text (format 0.0.4). Kong's names where Kong has them; ours begin with `gatehouse_`. */
+export async function renderMetrics(collected: Collected, facts: NodeFacts): Promise<string> {
+  const own = new Registry();
+  nodeMetrics(own, collected, facts);
+  ledgerMetrics(own, collected.ledger);
+  const threads = AggregatorRegistry.aggregate(collected.metrics as object[][]);
+  return `${await own.metrics()}\n${await threads.metrics()}`;
+}
+
+function nodeMetrics(
+  registry: Registry,
+  { stats }: Collected,
   { nodeId, version, cordons }: NodeFacts,
-): Promise<string> {
-  const registry = new Registry();
-  const gauge = (name: string, help: string, labels: Record<string, string>, value: number) => {
-    const known = registry.getSingleMetric(name) as Gauge | undefined;
-    const made = known ?? new Gauge({ name, help, labelNames: Object.keys(labels), registers: [registry] });
-    made.set(labels, value);
+): void {
+  const gauge = (name: string, help: string, rows: [Record<string, string>, number][]) => {
+    const labelNames = Object.keys(rows[0]?.[0] ?? {});
+    const made = new Gauge({ name, help, labelNames, registers: [registry] });
+    for (const [labels, value] of rows) made.set(labels, value);
   };
-  const { stats } = collected;
   const node = { node_id: nodeId };
   const http = { ...node, subsystem: "http" };
-  gauge("kong_node_info", "Gateway node metadata.", { ...node, version }, 1);
-  gauge("kong_nginx_requests_total", "Requests since start.", http, stats.requests);
-  const connections = "Connections by state.";
-  gauge("kong_nginx_connections_total", connections, { ...http, state: "accepted" }, stats.accepted);
-  gauge("kong_nginx_connections_total", connections, { ...http, state: "handled" }, stats.accepted);
-  gauge("kong_nginx_connections_total", connections, { ...http, state: "active" }, stats.active);
-  gauge("gatehouse_cordons", "Processes that run guests.", node, cordons);
-  gauge(
-    "gatehouse_resident_memory_bytes",
-    "Resident memory of the gateway process.",
-    node,
-    process.memoryUsage.rss(),
-  );
-  const own = await registry.metrics();
-  const threads = await AggregatorRegistry.aggregate(collected.metrics as object[][]).metrics();
-  return `${own}\n${threads}`;
+  gauge("kong_node_info", "Gateway node metadata.", [[{ ...node, version }, 1]]);
+  gauge("kong_nginx_requests_total", "Requests since start.", [[http, stats.requests]]);
+  gauge("kong_nginx_connections_total", "Connections by state.", [
+    [{ ...http, state: "accepted" }, stats.accepted],
+    [{ ...http, state: "handled" }, stats.accepted],
+    [{ ...http, state: "active" }, stats.active],
+  ]);
+  gauge("gatehouse_cordons", "Processes that run guests.", [[node, cordons]]);
+  gauge("gatehouse_resident_memory_bytes", "Resident memory of the gateway process.", [
+    [node, process.memoryUsage.rss()],
+  ]);
+}
+
+/** What guests have cost. Series are bounded by the number of installed plugins. */
+function ledgerMetrics(registry: Registry, rows: readonly LedgerRow[]): void {
+  const counter = (name: string, help: string, more: string[] = []) =>
+    new Counter({ name, help, labelNames: ["workspace", "plugin", ...more], registers: [registry] });
+  const calls = counter("gatehouse_plugin_calls_total", "Calls of guests.");
+  const cpu = counter("gatehouse_plugin_cpu_seconds_total", "CPU time of guests.");
+  const fuel = counter("gatehouse_plugin_fuel_total", "Units of fuel that WASM guests burnt.");
+  const hostCalls = counter("gatehouse_plugin_host_calls_total", "Calls of guests to the gateway.");
+  const failures = counter("gatehouse_plugin_failures_total", "Calls that failed, by kind.", ["kind"]);
+  for (const row of rows) {
+    const labels = { workspace: row.workspace, plugin: row.plugin };
+    calls.inc(labels, row.calls);
+    cpu.inc(labels, row.cpuMicros / 1e6);
+    fuel.inc(labels, row.fuel);
+    hostCalls.inc(labels, row.hostCalls);
+    for (const [kind, count] of Object.entries(row.failures)) failures.inc({ ...labels, kind }, count);
+  }
 }

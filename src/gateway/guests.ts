@@ -1,0 +1,84 @@
+/** A data thread's guests: uploaded packages made into plugin instances, and the way to their cordons. */
+import type { Host } from "@gatehouse/sdk";
+import type { PluginEntity } from "../entities/entities.ts";
+import type { PluginInstance } from "../pipeline/snapshot.ts";
+import { WORKSPACE_LIMITS } from "../registry/manifest.ts";
+import { SandboxClient } from "../sandbox/client.ts";
+import type { LedgerRow } from "../sandbox/ledger.ts";
+import type { ToThread } from "../sandbox/messages.ts";
+import type { InstalledPackage } from "./packages.ts";
+
+export class Guests {
+  readonly #client: SandboxClient;
+  readonly #code = new Map<string, { bytes: Uint8Array; users: number }>();
+  #listener: ((message: ToThread) => void) | null = null;
+
+  /** `post` carries messages to the supervisor. */
+  constructor(post: (message: unknown) => void) {
+    this.#client = new SandboxClient({
+      port: {
+        post,
+        onMessage: (listener) => {
+          this.#listener = listener;
+        },
+      },
+      artifact: (digest) => {
+        const code = this.#code.get(digest);
+        if (code === undefined) throw new Error(`no code for ${digest}`);
+        return code.bytes;
+      },
+    });
+  }
+
+  listen(): Promise<void> {
+    return this.#client.listen();
+  }
+
+  onMessage(message: unknown): void {
+    this.#listener?.(message as ToThread);
+  }
+
+  /** An instance of an uploaded plugin. Its code is kept as long as an instance uses it. */
+  instantiate(
+    plugin: PluginEntity,
+    workspace: string,
+    { manifest, digest, code }: InstalledPackage,
+    host: Host,
+  ): PluginInstance {
+    const known = this.#code.get(digest) ?? { bytes: code, users: 0 };
+    known.users++;
+    this.#code.set(digest, known);
+    const hooks = this.#client.hooks(
+      {
+        digest,
+        runtime: manifest.runtime,
+        phases: [...manifest.phases],
+        instance: manifest.instance,
+        pluginId: plugin.id,
+        config: plugin.config,
+        limits: { ...WORKSPACE_LIMITS, ...manifest.limits },
+        workspace,
+        name: manifest.name,
+        fail: manifest.fail,
+        grants: manifest.grants,
+      },
+      host,
+    );
+    return {
+      priority: manifest.priority,
+      hooks,
+      dispose: () => {
+        this.#client.release(hooks);
+        if (--known.users === 0) this.#code.delete(digest);
+      },
+    };
+  }
+
+  ledger(): LedgerRow[] {
+    return this.#client.ledger();
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
