@@ -1,13 +1,17 @@
 /** Publishing plugin packages over HTTP: every status of the upload, who may upload, and what may be removed. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { packDirectory } from "../../src/cli/pack.ts";
 import { MAX_PACKAGE_BYTES } from "../../src/registry/archive.ts";
 import { forgeBy } from "../../src/registry/forge.ts";
 import { digestOf } from "../../src/registry/package.ts";
 import { createForge } from "../../src/sandbox/forge/forge-client.ts";
+import { buildGuests } from "../../wasm-plugins/build.ts";
 import { admit, MANIFEST, packageOf } from "../registry/packages.ts";
 import { GZIP, startAdmin, YAML } from "./gateway.ts";
 
+const TS_SOURCE = fileURLToPath(new URL("../../wasm-plugins/ts-hello", import.meta.url));
 const WITH_ACME = '_format_version: "3.0"\nworkspaces:\n- name: acme\n  hosts: [acme.example]\n';
 
 test("an upload that the forge admits is 201 with what it became, and there to be read", async () => {
@@ -33,6 +37,24 @@ test("an upload that the forge admits is 201 with what it became, and there to b
     assert.equal((read.json.manifest as { entry: string }).entry, "plugin.js");
   }
   assert.deepEqual((await call("GET", "/plugin-packages")).json.data, [created.json]);
+});
+
+test("every example guest, packed as an author packs it, is admitted and loads as the forge emitted it", async () => {
+  const client = createForge();
+  after(() => client.close());
+  const { call, registry } = await startAdmin({ forge: forgeBy(client) });
+  const guests = await buildGuests();
+  const folders = [...guests.map(({ folder }) => folder), TS_SOURCE];
+  for (const folder of folders) {
+    const { bytes, id, manifest } = await packDirectory(folder, { build: folder === TS_SOURCE });
+    if (folder === TS_SOURCE) await call("DELETE", `/plugin-packages/${manifest.name}@${manifest.version}`);
+    const { status, json, text } = await call("POST", "/plugin-packages", { headers: GZIP, body: bytes });
+    assert.deepEqual([status, json.id, json.runtime], [201, id, manifest.runtime], text);
+    const stored = registry.get("default", id);
+    assert.ok(stored);
+    assert.equal(digestOf(await registry.load(stored)), stored.emitted);
+  }
+  assert.deepEqual(new Set(guests.map(({ runtime }) => runtime)), new Set(["extism", "isolate"]));
 });
 
 test("what the real forge refuses is 400 code 2 with its reasons, and not kept", async () => {
