@@ -35,6 +35,7 @@ const IDLE_TICK_MS = 50;
 const QUIET_MS = 1000;
 const START_MS = 5000;
 const RETIREMENT_MS = 2000;
+const SLOT_REST_MS = 1000;
 /** A lane whose cordons die faster than this has to wait before the next one. */
 const DEATHS = 20;
 const DEATHS_WINDOW_MS = 10_000;
@@ -285,7 +286,8 @@ export class Supervisor {
   #died(cordon: CordonProcess, how: string): void {
     const cause = cordon.cause ?? { failure: "crashed" as const, message: `it died: ${how}`, blame: null };
     this.#cordons.delete(cordon.id);
-    this.#slots.push(cordon.slot);
+    // Threads may still count a call out of this slot: it is used again when they have heard.
+    setTimeout(() => this.#slots.push(cordon.slot), SLOT_REST_MS).unref();
     if (this.#spares.get(cordon.engine) === cordon) this.#spares.delete(cordon.engine);
     const { engine, workspace, id } = cordon;
     const lane = workspace === null ? undefined : this.#lanes.get(`${engine}\n${workspace}`);

@@ -19,6 +19,16 @@ type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
 
 /** For evaluating a module and its `create()`; a call has `limits.cpuMs`. */
 const STARTUP_MS = 250;
+/**
+ * isolated-vm's timer runs on the wall's clock. On a machine that is busy a good guest can be interrupted
+ * although it had hardly any of the processor; its turn is then run once more, in a new isolate, with more
+ * time. Nothing has left the first one: a turn's effects are told when it ends.
+ */
+const STARVED = Symbol("starved");
+const STARVED_FACTOR = 2;
+/** An interrupt that came so late tells of a machine that stood still (time stolen from a virtual one). */
+const LATE_MS = 15;
+const TIMED_OUT = "it used up its CPU time";
 const UUIDS_AHEAD = 64;
 /** Reading the heap's statistics costs as much as a small call, so it is done now and then. */
 const HEAP_EVERY = 64;
@@ -105,14 +115,6 @@ class IsolateEngine implements Engine {
     const instance = this.#instances.get(instanceId);
     if (instance === undefined) return failure("load", "the plugin was released", 0, 0);
     const started = performance.now();
-    let realm: Realm;
-    try {
-      realm = this.#realm(instance, request.now);
-    } catch (error) {
-      this.#discard(instance);
-      const kind = error instanceof LoadFailure ? error.failure : "load";
-      return failure(kind, messageOf(error), started, instance.memoryBytes);
-    }
     const { body, ...head } = request.request;
     const text = JSON.stringify({
       phase: request.phase,
@@ -134,12 +136,47 @@ class IsolateEngine implements Engine {
       measures: request.measures,
     });
     const extra = request.chunk?.data ?? request.response?.body ?? null;
-    const open = { instance, generation: instance.generation, realm, now: request.now };
-    return this.#run(call, open, started, () => {
-      const args = [call, text, latin1(body), latin1(extra), this.#uuids(realm)];
-      const said = realm.invoke.applySync(undefined, args, { timeout: instance.config.limits.cpuMs });
-      return said === "" ? this.#collect(realm, call, instance) : said;
-    });
+    const args = [call, text, latin1(body), latin1(extra), undefined];
+    const { cpuMs } = instance.config.limits;
+    const turn = this.#attempt(call, instance, request.now, started, args, cpuMs);
+    if (turn !== STARVED) return turn;
+    const again = this.#attempt(call, instance, request.now, started, args, cpuMs * STARVED_FACTOR);
+    return again !== STARVED ? again : failure("timeout", TIMED_OUT, started, instance.memoryBytes);
+  }
+
+  #attempt(
+    call: number,
+    instance: Instance,
+    now: number,
+    started: number,
+    args: unknown[],
+    timeout: number,
+  ): Turn | typeof STARVED {
+    let realm: Realm;
+    try {
+      realm = this.#realm(instance, now);
+    } catch (error) {
+      this.#discard(instance);
+      const kind = error instanceof LoadFailure ? error.failure : "load";
+      return failure(kind, messageOf(error), started, instance.memoryBytes);
+    }
+    args[4] = this.#uuids(realm);
+    const { isolate } = instance;
+    const cpuBefore = isolate?.cpuTime ?? 0n;
+    const began = performance.now();
+    const open = { instance, generation: instance.generation, realm, now };
+    return this.#run(
+      call,
+      open,
+      started,
+      () => {
+        const said = realm.invoke.applySync(undefined, args as never[], { timeout });
+        return said === "" ? this.#collect(realm, call, instance) : said;
+      },
+      () =>
+        Number((isolate?.cpuTime ?? 0n) - cpuBefore) / 1e6 < instance.config.limits.cpuMs * 0.8 ||
+        performance.now() - began > timeout + LATE_MS,
+    );
   }
 
   resume(call: number, seq: number, result: { value: unknown } | { error: string }): Turn {
@@ -173,16 +210,35 @@ class IsolateEngine implements Engine {
     return realm.collect.applySync(undefined, [call], { timeout: instance.config.limits.cpuMs });
   }
 
-  /** Runs one turn, and throws the isolate away if a limit was passed in it. */
-  #run(call: number, open: OpenCall, started: number, turn: () => unknown): Turn {
+  /**
+   * Runs one turn, and throws the isolate away if a limit was passed in it. `isStarved` tells after a timeout
+   * whether the guest had less of the processor than its limit allows.
+   */
+  #run(call: number, open: OpenCall, started: number, turn: () => unknown): Turn;
+  #run(
+    call: number,
+    open: OpenCall,
+    started: number,
+    turn: () => unknown,
+    isStarved: () => boolean,
+  ): Turn | typeof STARVED;
+  #run(
+    call: number,
+    open: OpenCall,
+    started: number,
+    turn: () => unknown,
+    isStarved?: () => boolean,
+  ): Turn | typeof STARVED {
     const { instance, realm } = open;
     let said: unknown;
     try {
       said = turn();
     } catch (error) {
       const kind = this.#kindOf(error, instance);
+      const starved = kind === "timeout" && isStarved?.() === true;
       this.#discard(instance);
-      return failure(kind, messageOf(error), started, instance.memoryBytes);
+      if (starved) return STARVED;
+      return failure(kind, kind === "timeout" ? TIMED_OUT : messageOf(error), started, instance.memoryBytes);
     }
     if (instance.turns++ % HEAP_EVERY === 0) this.#measure(instance);
     const read = readSaid(said, usageSince(started, instance.memoryBytes));

@@ -1,0 +1,143 @@
+/**
+ * What of a request a guest may see. Nothing crosses that the manifest's grants do not name.
+ */
+import type { Context, Headers, Phase } from "@gatehouse/sdk";
+import type { GuestCall } from "./engine.ts";
+
+/** `grants` of plugin.yaml, as consented to. Header names are lower-case. */
+export interface GuestGrants {
+  /** Names, or "*" for all but authorization, cookie and proxy-authorization (those only by name). */
+  readonly requestHeaders: readonly string[];
+  /** Names, or "*" for all but set-cookie. */
+  readonly responseHeaders: readonly string[];
+  /** The longest body that crosses; 0 for none. */
+  readonly requestBodyBytes: number;
+  readonly responseBodyBytes: number;
+  readonly consumer: boolean;
+  readonly log: boolean;
+  readonly metrics: boolean;
+  readonly kvBytes: number;
+}
+
+export const NO_GRANTS: GuestGrants = {
+  requestHeaders: [],
+  responseHeaders: [],
+  requestBodyBytes: 0,
+  responseBodyBytes: 0,
+  consumer: false,
+  log: false,
+  metrics: false,
+  kvBytes: 0,
+};
+
+const SECRET_REQUEST_HEADERS = ["authorization", "cookie", "proxy-authorization"];
+const SECRET_RESPONSE_HEADERS = ["set-cookie"];
+
+/** Decides by lower-case name. */
+export class HeaderGrant {
+  readonly #all: boolean;
+  readonly #named: ReadonlySet<string>;
+  readonly #secret: readonly string[];
+
+  constructor(names: readonly string[], secret: readonly string[]) {
+    this.#all = names.includes("*");
+    this.#named = new Set(names.map((name) => name.toLowerCase()));
+    this.#secret = secret;
+  }
+
+  /** Whether the guest may read the header. */
+  allows(name: string): boolean {
+    return this.#named.has(name) || (this.#all && !this.#secret.includes(name));
+  }
+
+  /** Whether the manifest asks for this very name. */
+  names(name: string): boolean {
+    return this.#named.has(name);
+  }
+
+  select(headers: Headers): [string, string][] {
+    if (!this.#all && this.#named.size === 0) return [];
+    return headers.entries().filter(([name]) => this.allows(name.toLowerCase()));
+  }
+}
+
+export function requestHeaderGrant(grants: GuestGrants): HeaderGrant {
+  return new HeaderGrant(grants.requestHeaders, SECRET_REQUEST_HEADERS);
+}
+
+export function responseHeaderGrant(grants: GuestGrants): HeaderGrant {
+  return new HeaderGrant(grants.responseHeaders, SECRET_RESPONSE_HEADERS);
+}
+
+export interface Sight {
+  readonly grants: GuestGrants;
+  readonly requestHeaders: HeaderGrant;
+  readonly responseHeaders: HeaderGrant;
+}
+
+/** The request as one guest may see it. `body` is the request's, if it may cross. */
+export function guestCall(
+  sight: Sight,
+  ctx: Context,
+  phase: Phase,
+  now: number,
+  body: Uint8Array | null,
+  chunk: { data: Uint8Array; last: boolean } | null,
+): GuestCall {
+  const { request, route, service, consumer, credential } = ctx;
+  const seesResponse = phase !== "rewrite" && phase !== "access";
+  return {
+    phase,
+    requestId: request.id,
+    now,
+    workspace: ctx.workspace,
+    request: {
+      method: request.method,
+      scheme: request.scheme,
+      host: request.host,
+      port: request.port,
+      path: request.path,
+      upstreamPath: request.upstreamPath,
+      query: request.query,
+      clientIp: request.clientIp,
+      clientPort: request.clientPort,
+      startedAt: request.startedAt,
+      uriCaptures: request.uriCaptures as Record<string, string> | null,
+      headers: sight.requestHeaders.select(request.headers),
+      body,
+    },
+    response: seesResponse
+      ? {
+          status: ctx.response.status,
+          source: ctx.response.source,
+          headers: sight.responseHeaders.select(ctx.response.headers),
+          body: phase === "response" ? responseBody(sight.grants, ctx) : null,
+        }
+      : null,
+    chunk,
+    route: route && { id: route.id, name: route.name },
+    service: service && { id: service.id, name: service.name, host: service.host },
+    consumer:
+      sight.grants.consumer && consumer !== null
+        ? { id: consumer.id, username: consumer.username, custom_id: consumer.custom_id }
+        : null,
+    credential: sight.grants.consumer && credential !== null ? { id: credential.id } : null,
+    vars: ctx.vars,
+    measures: ctx.measures,
+  };
+}
+
+/** A body that is too long for the grant: the call fails by the plugin's policy rather than going unseen. */
+export class BodyTooLong extends Error {}
+
+function responseBody(grants: GuestGrants, ctx: Context): Uint8Array | null {
+  if (grants.responseBodyBytes === 0) return null;
+  const { body } = ctx.response;
+  return body === null ? null : withinGrant(body, grants.responseBodyBytes, "response");
+}
+
+export function withinGrant(body: Uint8Array, max: number, which: "request" | "response"): Uint8Array {
+  if (body.length > max)
+    throw new BodyTooLong(`the ${which} body has ${body.length} bytes, ${which}_body_bytes grants ${max}`);
+  return body;
+}

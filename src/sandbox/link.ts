@@ -1,0 +1,205 @@
+/**
+ * A data thread's end of its socket to one cordon: sends calls, matches turns, and knows at every moment
+ * which call is running. Hot: `bench/guest.ts` watches it.
+ *
+ * A cordon that breaks the format, answers for a call that is not its turn, or writes more than it may is
+ * not spoken to again.
+ */
+import type { Socket } from "node:net";
+import type { Turn } from "./engine.ts";
+import {
+  abandonFrame,
+  callFrame,
+  configureFrame,
+  FROM_CORDON,
+  type HostResult,
+  hostReplyFrame,
+  loadFrame,
+  MAX_FRAME_FROM_CORDON,
+  readBatch,
+  readTurn,
+  releaseFrame,
+} from "./frames.ts";
+import { guestCall } from "./grants.ts";
+import type { Call, Guest } from "./guest.ts";
+import { FrameError, FrameSplitter, type Reader } from "./wire.ts";
+
+/** The first call of an instance loads it: compiling and `create()` have this long on top. */
+const LOADING_MS = 1000;
+
+export interface LinkEvents {
+  onReady(link: CordonLink): void;
+  onTurn(link: CordonLink, call: Call, turn: Turn): void;
+  /** The cordon broke the protocol. It must be killed. */
+  onNonsense(link: CordonLink, message: string): void;
+  onClose(link: CordonLink): void;
+}
+
+export class CordonLink {
+  readonly id: number;
+  /** Known once it is assigned. */
+  slot = -1;
+  key: string | null = null;
+  ready = false;
+  /** Gets no new calls. */
+  retired = false;
+  /** The socket is closed or its peer is not to be believed: what is open waits for the supervisor's word. */
+  broken = false;
+  /** Whether this thread has asked for the cordon's death. */
+  condemned = false;
+  readonly open = new Map<number, Call>();
+  /** Calls whose turn is awaited, in the order in which the cordon runs them. */
+  readonly order: Call[] = [];
+  /** When the first of `order` began to run (`performance.now()`); 0 while another thread's batch may run. */
+  headSince = 0;
+  /** How many turns have arrived. */
+  turns = 0;
+  readonly #socket: Socket;
+  readonly #events: LinkEvents;
+  readonly #splitter: FrameSplitter;
+  readonly #loaded = new Set<string>();
+  readonly #instances = new Map<Guest, { id: number; warm: boolean }>();
+  #nextInstance = 1;
+  #nextCall = 1;
+  #out = "";
+  #marked = false;
+  #batchLeft = 0;
+
+  constructor(id: number, socket: Socket, events: LinkEvents) {
+    this.id = id;
+    this.#socket = socket;
+    this.#events = events;
+    this.#splitter = new FrameSplitter(MAX_FRAME_FROM_CORDON, (call, type, payload) =>
+      this.#onFrame(call, type, payload),
+    );
+    socket.on("data", (chunk: Buffer) => this.push(chunk));
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      this.broken = true;
+      events.onClose(this);
+    });
+  }
+
+  /** Bytes from the cordon. */
+  push(chunk: Buffer): void {
+    if (this.broken) return;
+    try {
+      this.#splitter.push(chunk);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.broken = true;
+      this.#socket.pause();
+      this.#events.onNonsense(this, error.message);
+    }
+  }
+
+  /** Sends a call. The artifact and the configuration go ahead of it if they have not yet. */
+  send(call: Call, artifact: (digest: string) => Uint8Array, now: number, epochNow: number): void {
+    const { guest } = call;
+    let instance = this.#instances.get(guest);
+    if (instance === undefined) {
+      const { digest } = guest.config;
+      if (!this.#loaded.has(digest)) {
+        this.#write(loadFrame(digest, artifact(digest)));
+        this.#loaded.add(digest);
+      }
+      instance = { id: this.#nextInstance++, warm: false };
+      this.#instances.set(guest, instance);
+      this.#write(configureFrame(instance.id, guest.config));
+    }
+    const id = this.#nextCall;
+    this.#nextCall = (id + 1) >>> 0 || 1;
+    const frame = callFrame(
+      id,
+      instance.id,
+      guestCall(guest, call.ctx, call.phase, epochNow, call.body, call.chunk),
+    );
+    call.id = id;
+    call.attempts++;
+    call.sentAt = now;
+    this.open.set(id, call);
+    this.#expect(call, now);
+    this.#write(frame);
+  }
+
+  reply(call: Call, seq: number, result: HostResult, now: number): void {
+    this.#expect(call, now);
+    this.#write(hostReplyFrame(call.id, seq, result));
+  }
+
+  /** Forgets a call that waits for the gateway, not for the cordon. */
+  abandon(call: Call): void {
+    this.open.delete(call.id);
+    this.#write(abandonFrame(call.id));
+  }
+
+  release(guest: Guest): void {
+    const instance = this.#instances.get(guest);
+    if (instance === undefined || this.broken) return;
+    this.#instances.delete(guest);
+    this.#write(releaseFrame(instance.id));
+  }
+
+  /** Whether the running call has used up its time. */
+  isOverdue(now: number): boolean {
+    const [head] = this.order;
+    if (head === undefined || this.headSince === 0 || this.broken) return false;
+    const { wallMs } = head.guest.config.limits;
+    const warm = this.#instances.get(head.guest)?.warm ?? true;
+    return now - this.headSince > (warm ? wallMs : wallMs + LOADING_MS);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #expect(call: Call, now: number): void {
+    this.order.push(call);
+    if (this.order.length === 1 && !this.#marked) this.headSince = now;
+  }
+
+  /** One write a tick, however many calls it carries. */
+  #write(frame: string): void {
+    if (this.#out === "") queueMicrotask(() => this.#flush());
+    this.#out += frame;
+  }
+
+  #flush(): void {
+    const out = this.#out;
+    this.#out = "";
+    if (!this.#socket.destroyed) this.#socket.write(out, "latin1");
+  }
+
+  #onFrame(id: number, type: number, payload: Reader): void {
+    if (type === FROM_CORDON.turn) this.#onTurn(id, payload);
+    else if (type === FROM_CORDON.batch) {
+      const count = readBatch(payload);
+      if (count === 0 || count > this.order.length || this.#batchLeft > 0)
+        throw new FrameError("a batch of frames that were not sent");
+      this.#marked = true;
+      this.#batchLeft = count;
+      this.headSince = performance.now();
+    } else if (type === FROM_CORDON.ready && !this.ready) {
+      payload.end();
+      this.ready = true;
+      this.#events.onReady(this);
+    } else throw new FrameError("a frame of an unknown type");
+  }
+
+  #onTurn(id: number, payload: Reader): void {
+    const [call] = this.order;
+    if (call === undefined || call.id !== id) throw new FrameError("a turn of a call that is not running");
+    const turn = readTurn(payload);
+    this.order.shift();
+    this.turns++;
+    const instance = this.#instances.get(call.guest);
+    if (instance !== undefined) instance.warm = true;
+    if (this.#marked) {
+      if (this.#batchLeft === 0) throw new FrameError("a turn outside of a batch");
+      this.headSince = --this.#batchLeft > 0 ? performance.now() : 0;
+    } else this.headSince = this.order.length > 0 ? performance.now() : 0;
+    call.began = true;
+    if (turn.kind !== "waiting") this.open.delete(id);
+    this.#events.onTurn(this, call, turn);
+  }
+}

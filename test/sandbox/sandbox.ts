@@ -1,0 +1,202 @@
+/**
+ * A supervisor and data threads for tests: real cordons, behind the operating system's fence where the tests
+ * run as root. A client in the test's own thread is enough for most; `test/sandbox/thread.ts` runs one in a
+ * worker thread.
+ */
+import { createHash } from "node:crypto";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { type Consumer, type Credential, type Host, PHASES, type Window } from "@gatehouse/sdk";
+import { build } from "esbuild";
+import { SandboxClient } from "../../src/sandbox/client.ts";
+import type { GuestLimits } from "../../src/sandbox/engine.ts";
+import { type Fence, probeFence } from "../../src/sandbox/fence.ts";
+import { type GuestGrants, NO_GRANTS } from "../../src/sandbox/grants.ts";
+import type { GuestFailure, GuestSettings } from "../../src/sandbox/guest.ts";
+import type { Port } from "../../src/sandbox/messages.ts";
+import { prepareRoom, type Room } from "../../src/sandbox/room.ts";
+import { Supervisor, type SupervisorOptions } from "../../src/sandbox/supervisor.ts";
+
+export const LIMITS: GuestLimits = {
+  memoryBytes: 32 * 1024 * 1024,
+  cpuMs: 25,
+  fuel: 5_000_000,
+  wallMs: 100,
+  outputBytes: 1024 * 1024,
+  headerCount: 100,
+  headerBytes: 32 * 1024,
+  hostCalls: 50,
+};
+
+let prepared: Promise<{ room: Room; fence: Fence }> | null = null;
+
+/** Bundling and probing take half a second: once for each test file. */
+export function place(): Promise<{ room: Room; fence: Fence }> {
+  prepared ??= (async () => {
+    const room = await prepareRoom(mkdtempSync(join(tmpdir(), "gatehouse-sandbox-")), ["isolate"]);
+    return { room, fence: await probeFence(room) };
+  })();
+  return prepared;
+}
+
+export function portOver<Out, In>(port: MessagePort): Port<Out, In> {
+  return {
+    post: (message) => port.postMessage(message),
+    onMessage: (listener) => {
+      port.on("message", listener);
+      port.unref();
+    },
+  };
+}
+
+export interface LogLine {
+  level: string;
+  message: string;
+  fields: Record<string, unknown>;
+}
+
+export interface Sandbox {
+  readonly supervisor: Supervisor;
+  readonly client: SandboxClient;
+  readonly log: LogLine[];
+  readonly failures: GuestFailure[];
+  close(): Promise<void>;
+}
+
+const artifacts = new Map<string, Uint8Array>();
+
+export async function startSandbox(options: Partial<SupervisorOptions> = {}): Promise<Sandbox> {
+  const { room, fence } = await place();
+  const log: LogLine[] = [];
+  const failures: GuestFailure[] = [];
+  const supervisor = new Supervisor({
+    room,
+    fence,
+    log: (level, message, fields) => log.push({ level, message, fields }),
+    ...options,
+  });
+  const { port1, port2 } = new MessageChannel();
+  supervisor.addThread(portOver(port1));
+  const client = new SandboxClient({
+    port: portOver(port2),
+    artifact: (digest) => artifacts.get(digest) ?? new Uint8Array(),
+    onFailure: (failure) => failures.push(failure),
+  });
+  await client.listen();
+  return {
+    supervisor,
+    client,
+    log,
+    failures,
+    async close() {
+      client.close();
+      await supervisor.close();
+      port1.close();
+    },
+  };
+}
+
+/** Keeps an artifact under its digest, for every sandbox of this thread. */
+export function store(artifact: Uint8Array): string {
+  const digest = `sha256:${createHash("sha256").update(artifact).digest("hex")}`;
+  artifacts.set(digest, artifact);
+  return digest;
+}
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+
+/** A guest as its author would upload it: one ESM file with the SDK in it. */
+export async function bundleGuest(entry: string): Promise<Uint8Array> {
+  return (await buildGuest({ entryPoints: [entry] }))[0] as Uint8Array;
+}
+
+/** The same from source text. */
+export async function bundleSource(source: string): Promise<Uint8Array> {
+  const stdin = { contents: source, resolveDir: HERE, loader: "ts" as const };
+  return (await buildGuest({ stdin }))[0] as Uint8Array;
+}
+
+async function buildGuest(input: object): Promise<Uint8Array[]> {
+  const built = await build({
+    ...input,
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "neutral",
+    target: "esnext",
+  });
+  return built.outputFiles.map((file) => file.contents);
+}
+
+/** Source of a plugin whose only hook is `access` with this body. */
+export function accessPlugin(body: string, { before = "" } = {}): string {
+  return `import { definePlugin, record, reply } from "@gatehouse/sdk";
+${before}
+export default definePlugin({ name: "under-test", version: "1.0.0", priority: 1, schema: record({}),
+  create(config, host) { return { access: ${/\bawait\b/.test(body) ? "async " : ""}(ctx) => { ${body} } }; } });`;
+}
+
+export interface GuestParts {
+  workspace?: string;
+  name?: string;
+  config?: unknown;
+  fail?: "open" | "closed";
+  phases?: GuestSettings["phases"];
+  instance?: GuestSettings["instance"];
+  grants?: Partial<GuestGrants>;
+  limits?: Partial<GuestLimits>;
+}
+
+export function settings(artifact: Uint8Array, parts: GuestParts = {}): GuestSettings {
+  return {
+    digest: store(artifact),
+    runtime: "isolate",
+    phases: parts.phases ?? PHASES.filter((phase) => phase !== "response"),
+    instance: parts.instance ?? "resident",
+    pluginId: "6f2f6c2e-0000-4000-8000-00000000000a",
+    config: parts.config ?? {},
+    limits: { ...LIMITS, ...parts.limits },
+    workspace: parts.workspace ?? "default",
+    name: parts.name ?? "under-test",
+    fail: parts.fail ?? "closed",
+    grants: { ...NO_GRANTS, ...parts.grants },
+  };
+}
+
+/** A Host that remembers what it was asked, and knows one consumer. */
+export class RecordingHost implements Host {
+  readonly pluginId = "6f2f6c2e-0000-4000-8000-00000000000a";
+  readonly calls: unknown[][] = [];
+  readonly consumer: Consumer = { id: "c-1", username: "ünal", custom_id: null };
+
+  log(level: string, message: string): void {
+    this.calls.push(["log", level, message]);
+  }
+  now(): number {
+    return Date.now();
+  }
+  uuid(): string {
+    return "00000000-0000-4000-8000-000000000000";
+  }
+  findCredential(type: string, key: string): Credential | null {
+    this.calls.push(["findCredential", type, key]);
+    return key === "right" ? { id: "k-1", consumer: this.consumer } : null;
+  }
+  async findConsumer(idOrName: string): Promise<Consumer | null> {
+    this.calls.push(["findConsumer", idOrName]);
+    return idOrName === this.consumer.id ? this.consumer : null;
+  }
+  takeFromWindows(windows: readonly Window[]): number[] {
+    this.calls.push(["takeFromWindows", windows]);
+    return windows.map((window) => window.limit - 1);
+  }
+  count(metric: string, _help: string, labels: object, by: number): void {
+    this.calls.push(["count", metric, labels, by]);
+  }
+  observe(metric: string, _help: string, _buckets: readonly number[], labels: object, value: number): void {
+    this.calls.push(["observe", metric, labels, value]);
+  }
+}
