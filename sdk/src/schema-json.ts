@@ -46,7 +46,7 @@ export function schemaToJson(schema: Field): Record<string, unknown> {
   const out: Record<string, unknown> = { type: schema.type };
   for (const [ours, theirs] of RULES) {
     const value = schema[ours];
-    if (value !== undefined && value !== false) out[theirs] = value;
+    if (value !== undefined && (value !== false || ours === "default")) out[theirs] = value;
   }
   if (schema.elements) out.elements = schemaToJson(schema.elements);
   if (schema.keys) out.keys = schemaToJson(schema.keys);

@@ -41,6 +41,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return gateway;
   } catch (error) {
     await gateway.stop("SIGKILL");
+    await gateway[Symbol.asyncDispose]();
     throw error;
   }
 }
