@@ -1,0 +1,85 @@
+/** What the demo serves: an echo upstream, two workspaces, and one plugin of each kind. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** An upstream that answers with what it received. Returns its port. */
+export async function startEcho(): Promise<{ port: number; close(): void }> {
+  const server = createServer((request, response) => {
+    let bytes = 0;
+    request.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    request.on("end", () => {
+      const { method, url, headers } = request;
+      const body = `${JSON.stringify({ method, url, headers, body_bytes: bytes }, null, 2)}\n`;
+      response.writeHead(200, { "content-type": "application/json" }).end(body);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+export const ACME = "acme.localhost";
+export const GLOBEX = "globex.localhost";
+
+/** The packages that each workspace has uploaded. */
+export const UPLOADS = [
+  { workspace: "acme", guest: "path-guard" },
+  { workspace: "globex", guest: "ts-hello" },
+] as const;
+
+/**
+ * Kong's declarative format: acme has a key-protected service (native plugins) with a WASM guard; globex greets
+ * by a TypeScript plugin. `loop` adds the plugin that never ends to acme's /loop.
+ */
+export function configuration(echoPort: number, options: { guests: boolean; loop: boolean }): object {
+  const service = (name: string, routes: object[], plugins: object[]) => ({
+    name,
+    url: `http://127.0.0.1:${echoPort}`,
+    routes,
+    plugins,
+  });
+  const guest = (name: string, config: object) => (options.guests ? [{ name, config }] : []);
+  const loop = options.loop ? [{ name: "infinite-loop@1.0.0" }] : [];
+  return {
+    _format_version: "3.0",
+    workspaces: [
+      {
+        name: "acme",
+        hosts: [ACME],
+        services: [
+          service(
+            "orders",
+            [
+              { name: "orders", hosts: [ACME], paths: ["/orders"] },
+              { name: "loop", hosts: [ACME], paths: ["/loop"], plugins: loop },
+            ],
+            [
+              { name: "key-auth" },
+              { name: "rate-limiting", config: { minute: 100_000, policy: "local" } },
+              ...guest("path-guard@1.0.0", { deny: ["/orders/internal"] }),
+            ],
+          ),
+        ],
+        consumers: [{ username: "ada", keyauth_credentials: [{ key: "ada-secret" }] }],
+      },
+      {
+        name: "globex",
+        hosts: [GLOBEX],
+        services: [
+          service(
+            "catalogue",
+            [{ name: "catalogue", hosts: [GLOBEX], paths: ["/"] }],
+            guest("ts-hello@1.0.0", { name: "Globex" }),
+          ),
+        ],
+      },
+    ],
+  };
+}
