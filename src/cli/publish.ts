@@ -1,6 +1,5 @@
 /** Sends a package to a gateway's Admin API and tells what came of it. */
 import { readFile } from "node:fs/promises";
-import { request } from "undici";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { digestOf, openPackage } from "../registry/package.ts";
 import { describeViolations, PackError } from "./pack.ts";
@@ -69,6 +68,8 @@ async function read(file: string): Promise<Uint8Array> {
 }
 
 async function send(url: URL, bytes: Uint8Array): Promise<{ status: number; body: Record<string, unknown> }> {
+  // Loaded only when it is used: `gatehouse start` shares this program.
+  const { request } = await import("undici");
   try {
     const { statusCode, headers, body } = await request(url, {
       method: "POST",

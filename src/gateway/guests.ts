@@ -2,9 +2,9 @@
 import type { Host } from "@gatehouse/sdk";
 import type { PluginEntity } from "../entities/entities.ts";
 import type { PluginInstance } from "../pipeline/snapshot.ts";
-import { WORKSPACE_LIMITS } from "../registry/manifest.ts";
 import { SandboxClient } from "../sandbox/client.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
+import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import type { ToThread } from "../sandbox/messages.ts";
 import type { InstalledPackage } from "./packages.ts";
 

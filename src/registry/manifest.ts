@@ -19,29 +19,13 @@ import {
 } from "@gatehouse/sdk";
 import { parseDocument } from "yaml";
 import type { GuestLimits } from "../sandbox/engine.ts";
+import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import { checkConfigSchema } from "./config-schema.ts";
 
 export const MANIFEST_FILE = "plugin.yaml";
 export const MAX_MANIFEST_BYTES = 64 * 1024;
 
 const MIB = 1 << 20;
-
-/**
- * The limits of a guest where nobody lowered them, which are also the most that a manifest may name: a
- * package can only ask for less.
- */
-export const WORKSPACE_LIMITS: Readonly<GuestLimits> = {
-  memoryBytes: 32 * MIB,
-  cpuMs: 25,
-  // About an instruction a unit: some ten milliseconds of a tight loop, 600 times an ordinary handler.
-  fuel: 20_000_000,
-  wallMs: 100,
-  // Below the 4 MiB of a frame that leaves a cordon, so that too much output is a violation and not a kill.
-  outputBytes: 3 * MIB,
-  headerCount: 100,
-  headerBytes: 32 * 1024,
-  hostCalls: 50,
-};
 
 /** Header names that `*` does not cover: whoever wants them has to name them. */
 const CREDENTIAL_REQUEST_HEADERS = ["authorization", "cookie", "proxy-authorization"];

@@ -2,8 +2,9 @@
 import { createHash } from "node:crypto";
 import type { Violation } from "@gatehouse/sdk";
 import type { GuestLimits } from "../sandbox/engine.ts";
+import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import { ArchiveError, unpack } from "./archive.ts";
-import { MANIFEST_FILE, type Manifest, parseManifest, WORKSPACE_LIMITS } from "./manifest.ts";
+import { MANIFEST_FILE, type Manifest, parseManifest } from "./manifest.ts";
 
 export interface OpenedPackage {
   readonly manifest: Manifest;

@@ -9,8 +9,8 @@ import {
   type Manifest,
   manifestToJson,
   parseManifest,
-  WORKSPACE_LIMITS,
 } from "../../src/registry/manifest.ts";
+import { WORKSPACE_LIMITS } from "../../src/sandbox/limits.ts";
 import { MANIFEST } from "./packages.ts";
 
 function accepted(value: unknown): Manifest {
