@@ -91,7 +91,7 @@ async function startGateway(site: Site, plugins: PluginEntity[]): Promise<Runnin
 /** Uploads the example guest and puts it at the end of the policy; its processes go to the guests' core. */
 async function addGuest(site: Site, gateway: Running & { ports: Ports }): Promise<void> {
   const archive = join(mkdtempSync(join(site.folder, "package-")), "guest.tgz");
-  execFileSync(process.execPath, [MAIN, "plugin", "pack", GUEST, "--out", archive], { stdio: "pipe" });
+  execFileSync(process.execPath, [MAIN, "plugin", "pack", GUEST, "--output", archive], { stdio: "pipe" });
   const admin = `http://127.0.0.1:${gateway.ports.admin}`;
   const uploaded = await fetch(`${admin}/plugin-packages`, {
     method: "POST",

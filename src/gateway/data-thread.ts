@@ -21,7 +21,7 @@ import { Resolver } from "../upstream/resolver.ts";
 import { CounterTable } from "./counter-table.ts";
 import { Guests } from "./guests.ts";
 import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
-import { NativeHost } from "./native-host.ts";
+import { logFrom, NativeHost } from "./native-host.ts";
 import type { InstalledPackage } from "./packages.ts";
 import { planeSettings } from "./plane-settings.ts";
 
@@ -36,6 +36,7 @@ const stats: ThreadStats = { requests: 0, accepted: 0, active: 0 };
 const connections = new Set<ServerConnection>();
 const servers: Server[] = [];
 let draining = false;
+const pluginLogFrom = logFrom(settings.logLevel);
 
 const resolver = new Resolver({
   servers: settings.dnsResolver.length > 0 ? settings.dnsResolver.map(address) : null,
@@ -118,6 +119,7 @@ function instantiate(
   const host = new NativeHost(plugin, {
     counters,
     metrics,
+    logFrom: pluginLogFrom,
     snapshot: () => plane.snapshot,
     log: (level, message, fields) => post({ kind: "log", level: level as "info", message, fields }),
   });

@@ -5,9 +5,19 @@ import type { ThreadMetrics } from "../observe/thread-metrics.ts";
 import type { Snapshot } from "../pipeline/snapshot.ts";
 import { type CounterTable, EXHAUSTED } from "./counter-table.ts";
 
+const LEVELS = ["debug", "info", "warn", "error"];
+
+/** Where the setting `log_level` stands among the levels that plugins log at. Kong's `notice` is our info. */
+export function logFrom(logLevel: string): number {
+  const at = LEVELS.indexOf(logLevel === "notice" ? "info" : logLevel);
+  return at < 0 ? LEVELS.length : at;
+}
+
 export interface HostParts {
   readonly counters: CounterTable;
   readonly metrics: ThreadMetrics;
+  /** Index in LEVELS from which on messages are logged. */
+  readonly logFrom: number;
   snapshot(): Snapshot;
   log(level: string, message: string, fields: Record<string, unknown>): void;
 }
@@ -29,6 +39,7 @@ export class NativeHost implements Host {
   }
 
   log(level: "debug" | "info" | "warn" | "error", message: string): void {
+    if (LEVELS.indexOf(level) < this.#parts.logFrom) return;
     this.#parts.log(level, message, { plugin: this.#plugin, plugin_id: this.pluginId });
   }
 

@@ -19,7 +19,7 @@ export default definePlugin({
     return {
       access(ctx) {
         ctx.request.headers.set("X-Hello", greeting);
-        host.log("info", `greeted on ${ctx.request.path}`);
+        host.log("debug", `greeted on ${ctx.request.path}`);
       },
       headerFilter(ctx) {
         ctx.response.headers.set("X-Hello", greeting);
