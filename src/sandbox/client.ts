@@ -267,8 +267,8 @@ export class SandboxClient {
 
   // ---- turns ----------------------------------------------------------------------------------------------
 
-  #onTurn(link: CordonLink, call: Call, turn: Turn): void {
-    if (turn.kind !== "waiting") this.#activity?.end(link.slot);
+  #onTurn(link: CordonLink, call: Call, turn: Turn, closed: boolean): void {
+    if (closed) this.#activity?.end(link.slot);
     const { guest } = call;
     charge(guest.row, turn.usage, turn.hostCalls.length);
     if (!call.ended) {
@@ -543,7 +543,7 @@ export class SandboxClient {
         this.#options.port.post({ type: "ready", cordon });
         this.#attach(ready);
       },
-      onTurn: (turned, call, turn) => this.#onTurn(turned, call, turn),
+      onTurn: (turned, call, turn, closed) => this.#onTurn(turned, call, turn, closed),
       onNonsense: (broken, message) => this.#condemn(broken, "violation", `the cordon sent ${message}`),
       onClose: (closed) => this.#detach(closed),
     });

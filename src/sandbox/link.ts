@@ -25,11 +25,12 @@ import type { Call, Guest } from "./guest.ts";
 import { FrameError, FrameSplitter, type Reader } from "./wire.ts";
 
 /** The first call of an instance loads it: compiling and `create()` have this long on top. */
-const LOADING_MS = 1000;
+const LOADING_MS = 400;
 
 export interface LinkEvents {
   onReady(link: CordonLink): void;
-  onTurn(link: CordonLink, call: Call, turn: Turn): void;
+  /** `closed` is true for the turn that ends a call. */
+  onTurn(link: CordonLink, call: Call, turn: Turn, closed: boolean): void;
   /** The cordon broke the protocol. It must be killed. */
   onNonsense(link: CordonLink, message: string): void;
   onClose(link: CordonLink): void;
@@ -199,7 +200,8 @@ export class CordonLink {
       this.headSince = --this.#batchLeft > 0 ? performance.now() : 0;
     } else this.headSince = this.order.length > 0 ? performance.now() : 0;
     call.began = true;
-    if (turn.kind !== "waiting") this.open.delete(id);
-    this.#events.onTurn(this, call, turn);
+    // An answer that crossed with the call's end yields a turn of its own, for a call that is closed already.
+    const closed = turn.kind !== "waiting" && this.open.delete(id);
+    this.#events.onTurn(this, call, turn, closed);
   }
 }

@@ -37,8 +37,26 @@ export function harden(): void {
   addEncoders();
   Object.defineProperty(Error, "prepareStackTrace", { value: undefined });
   Object.defineProperty(Error, "stackTraceLimit", { value: 10 });
-  // Function.prototype.constructor and its relatives compile no text here: the context forbids it.
+  forbidCodeFromText();
   freezeIntrinsics();
+}
+
+/** Only the artifact runs, which its digest names: no `eval`, no Function constructors. */
+function forbidCodeFromText(): void {
+  delete scope.eval;
+  const kinds = [() => {}, async () => {}, function* () {}, async function* () {}];
+  for (const kind of kinds) {
+    const prototype = Object.getPrototypeOf(kind);
+    const native = prototype.constructor;
+    const replacement = () => {
+      throw new EvalError("Code generation from strings disallowed for this context");
+    };
+    Object.defineProperty(replacement, "name", { value: native.name });
+    Object.defineProperty(replacement, "prototype", { value: prototype, writable: false });
+    Object.defineProperty(prototype, "constructor", { value: replacement });
+    if (native === Function)
+      Object.defineProperty(scope, "Function", { value: replacement, writable: true, configurable: true });
+  }
 }
 
 /** The memory of a resizable buffer is not counted against the isolate's limit: only fixed ones exist. */

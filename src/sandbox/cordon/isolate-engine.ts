@@ -18,7 +18,7 @@ type Ivm = typeof IsolatedVM;
 type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
 
 /** For evaluating a module and its `create()`; a call has `limits.cpuMs`. */
-const STARTUP_MS = 250;
+const STARTUP_MS = 200;
 /**
  * isolated-vm's timer runs on the wall's clock. On a machine that is busy a good guest can be interrupted
  * although it had hardly any of the processor; its turn is then run once more, in a new isolate, with more
