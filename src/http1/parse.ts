@@ -110,10 +110,10 @@ export function parseRequestHead(text: string, from: number, head: RequestHead, 
     return head.refuse("bad_request_line", "invalid request target");
   head.target = text.substring(targetStart, at);
   at++;
-  if (text.length < at + 10) {
-    if (!"HTTP/1.1\r\n".startsWith(text.substring(at)) && !"HTTP/1.0\r\n".startsWith(text.substring(at)))
-      return version(text.substring(at), head);
-    return tooLong(text, from, head, limits);
+  if (text.length < at + VERSION_END.length) {
+    // Completed as if it were sound, so that the verdict is the same however the bytes arrive.
+    const sound = text.substring(at) + VERSION_END.substring(text.length - at);
+    return ANY_VERSION.test(sound) ? tooLong(text, from, head, limits) : version(sound, head);
   }
   if (text.startsWith("HTTP/1.1\r\n", at)) head.minor = 1;
   else if (text.startsWith("HTTP/1.0\r\n", at)) head.minor = 0;
@@ -138,8 +138,11 @@ function isBlank(code: number): boolean {
   return code === SP || code === TAB;
 }
 
+const VERSION_END = "HTTP/1.1\r\n";
+const ANY_VERSION = /^HTTP\/\d\.\d\r\n/;
+
 function version(text: string, head: Head): -1 {
-  return /^HTTP\/\d\.\d\r\n/.test(text)
+  return ANY_VERSION.test(text)
     ? head.refuse("http_version", "only HTTP/1.0 and HTTP/1.1 are served here")
     : head.refuse("bad_request_line", "invalid HTTP version");
 }
@@ -349,14 +352,18 @@ function checkRequest(head: RequestHead): boolean {
   return true;
 }
 
-/** Splits `http://authority/path` (RFC 9112 section 3.2.2), whose authority replaces Host. */
+/**
+ * Splits `http://authority/path` (RFC 9112 section 3.2.2), whose authority replaces Host. OPTIONS of an authority
+ * alone asks about the server, which is `*` (section 3.2.4).
+ */
 function absoluteForm(head: RequestHead): boolean {
   const match = /^https?:\/\/([^/?]+)(.*)$/i.exec(head.target);
   const authority = match?.[1];
   if (match === null || authority === undefined || !isHost(authority)) return false;
   const rest = match[2] as string;
   head.authority = authority;
-  head.target = rest.startsWith("/") ? rest : `/${rest}`;
+  if (rest === "" && head.method === "OPTIONS") head.target = "*";
+  else head.target = rest.startsWith("/") ? rest : `/${rest}`;
   return true;
 }
 
@@ -368,16 +375,24 @@ export function isHost(value: string): boolean {
     if (close < 0) return false;
     if (!/^\[[0-9a-fA-F:.]+\]$/.test(value.substring(0, close + 1))) return false;
     const rest = value.substring(close + 1);
-    return rest === "" || /^:\d{0,5}$/.test(rest);
+    return rest === "" || (rest.charCodeAt(0) === COLON && isPort(rest, 1));
   }
   const colon = value.indexOf(":");
   if (colon >= 0) {
-    for (let i = colon + 1; i < value.length; i++) {
-      const code = value.charCodeAt(i);
-      if (code < 48 || code > 57) return false;
-    }
-    if (value.length - colon > 6) return false;
+    if (!isPort(value, colon + 1)) return false;
     host = value.substring(0, colon);
   }
-  return isAll(host, HOST);
+  return isAll(host, HOST) && (host.indexOf("%") < 0 || !/%(?![0-9a-fA-F]{2})/.test(host));
+}
+
+/** Whether the rest of `text` is a port, which may be empty (RFC 3986 section 3.2.3). */
+function isPort(text: string, from: number): boolean {
+  if (text.length - from > 5) return false;
+  let port = 0;
+  for (let i = from; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 48;
+    if (!(digit >= 0 && digit <= 9)) return false;
+    port = port * 10 + digit;
+  }
+  return port <= 65_535;
 }
