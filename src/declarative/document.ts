@@ -18,7 +18,6 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
-import { type Offsets, type PlainDocument, readPlainYaml } from "./plain-yaml.ts";
 
 export interface Place {
   /** Both count from 1. */
@@ -44,8 +43,8 @@ export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 export const MAX_DEPTH = 64;
 /** Values in a document, those that aliases repeat included. */
 export const MAX_VALUES = 10_000_000;
-/** Tokens of YAML that is read into a syntax tree. */
-export const MAX_LIBRARY_TOKENS = 5_000_000;
+/** Tokens of YAML: a syntax tree takes some 300 bytes for each. */
+export const MAX_TOKENS = 5_000_000;
 /** Syntax errors follow from one another: more of them help nobody. */
 const MAX_FAULTS = 20;
 
@@ -54,60 +53,6 @@ export function readDocument(text: string): ReadDocument {
     const limit = MAX_DOCUMENT_BYTES / 1024 / 1024;
     return fault(1, 1, `the document is larger than ${limit} MiB`);
   }
-  const plain = readPlain(text);
-  if (plain) return plain;
-  return readWithLibrary(text);
-}
-
-/** The fast way. Places are looked for only once something is wrong. */
-function readPlain(text: string): ReadDocument | undefined {
-  const read = readPlainYaml(text, null);
-  if (!read) return undefined;
-  let places: PlainPlaces | undefined;
-  return {
-    ok: true,
-    value: read.value,
-    locate(path, atKey) {
-      places ??= new PlainPlaces(text);
-      return places.locate(path, atKey);
-    },
-  };
-}
-
-class PlainPlaces {
-  readonly #lines = new LineCounter();
-  readonly #offsets = new Map<object, Offsets>();
-  readonly #root: PlainDocument;
-
-  constructor(text: string) {
-    this.#root = readPlainYaml(text, this.#offsets)!;
-    this.#lines.addNewLine(0);
-    for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1))
-      this.#lines.addNewLine(at + 1);
-  }
-
-  locate(path: readonly (string | number)[], atKey: boolean): Place {
-    let { value, offset } = this.#root;
-    for (const [i, step] of path.entries()) {
-      const parts = this.#offsets.get(value as object);
-      const last = i === path.length - 1;
-      if (Array.isArray(parts)) {
-        const at = typeof step === "number" ? parts[step] : undefined;
-        if (at === undefined) break;
-        offset = at;
-      } else {
-        const places = parts?.get(String(step));
-        if (!places) break;
-        offset = last && atKey ? places[0] : places[1];
-      }
-      value = (value as Record<string | number, unknown>)[step];
-    }
-    return placeAt(this.#lines, offset);
-  }
-}
-
-/** The thorough way: all of YAML, and a place for every fault of syntax. */
-export function readWithLibrary(text: string): ReadDocument {
   const lines = new LineCounter();
   const tooMany = tokenFault(text);
   if (tooMany) return tooMany;
@@ -140,16 +85,10 @@ export function readWithLibrary(text: string): ReadDocument {
 
 /** The library's syntax tree takes 300 bytes a token: what would not fit is refused before it is built. */
 function tokenFault(text: string): ReadDocument | undefined {
-  if (text.length <= MAX_LIBRARY_TOKENS) return undefined;
+  if (text.length <= MAX_TOKENS) return undefined;
   let count = 0;
   for (const _token of new Lexer().lex(text)) {
-    if (++count > MAX_LIBRARY_TOKENS)
-      return fault(
-        1,
-        1,
-        `too large to be read with its YAML features or faults (more than ${MAX_LIBRARY_TOKENS} tokens); ` +
-          "write it as JSON, or without anchors, tags, block scalars and text over several lines",
-      );
+    if (++count > MAX_TOKENS) return fault(1, 1, `too large: more than ${MAX_TOKENS} tokens of YAML`);
   }
   return undefined;
 }
