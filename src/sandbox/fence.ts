@@ -70,13 +70,14 @@ export function cordonCommand(room: Room, fence: Fence, engine: EngineKind, sock
     join(home, room.entries[engine]),
     String(sockets),
   ];
-  if (fence.inForce) return fenced(room, node);
+  if (fence.inForce) return behindFence(room, node);
   const setpriv = findTool("setpriv");
   if (setpriv === null) return { file: node[0] as string, args: node.slice(1), cwd: room.folder };
   return { file: setpriv, args: ["--pdeathsig=KILL", "--no-new-privs", ...node], cwd: room.folder };
 }
 
-function fenced(room: Room, command: readonly string[]): Command {
+/** The same fence around any command; its paths are seen from inside. */
+export function behindFence(room: Room, command: readonly string[]): Command {
   const args = [
     "--pdeathsig=KILL",
     "unshare",
@@ -124,7 +125,7 @@ export async function probeFence(room: Room, allow = true): Promise<Fence> {
     (tool) => findTool(tool) === null,
   );
   if (missing.length > 0) return down(`the tools ${missing.join(", ")} are missing (util-linux, coreutils)`);
-  const said = await runProbe(fenced(room, ["/room/node", "-e", PROBE]));
+  const said = await runProbe(behindFence(room, ["/room/node", "-e", PROBE]));
   return said === "held"
     ? { inForce: true, means: FENCE_MEANS, why: "a process was started behind it and could not get out" }
     : down(`a process behind the fence did not come up as expected: ${said}`);
