@@ -3,6 +3,7 @@
  * value. Hot: read and written several times for every request; guarded by bench/http1.ts.
  */
 import type { Headers } from "@gatehouse/sdk";
+import { isFieldValue, isToken } from "./syntax.ts";
 
 /** What the codec and the pipeline must know of a field by its name. */
 export const FIELD = {
@@ -75,6 +76,15 @@ export function fieldName(spelling: string): FieldName {
   return made;
 }
 
+/** What a plugin writes is held to the same rules as what a client sends: no value can begin another field. */
+function checkField(spelling: string, value: string): void {
+  if (!isToken(spelling)) throw new TypeError(`'${spelling}' is not a header name`);
+  if (!isFieldValue(value))
+    throw new TypeError(
+      `header ${spelling}: control characters, characters beyond latin1 or outer white space`,
+    );
+}
+
 export class HeaderList implements Headers {
   /** Names as received. The three arrays are as long as each other up to `length`; what is beyond is stale. */
   readonly spellings: string[] = [];
@@ -112,7 +122,9 @@ export class HeaderList implements Headers {
     return this.get(lower) !== undefined;
   }
 
+  /** @throws {TypeError} if name or value would not stay one field on the wire. */
   set(spelling: string, value: string): void {
+    checkField(spelling, value);
     const name = fieldName(spelling);
     for (let i = 0; i < this.length; i++) {
       if ((this.names[i] as FieldName).lower !== name.lower) continue;
@@ -124,7 +136,9 @@ export class HeaderList implements Headers {
     this.push(spelling, name, value);
   }
 
+  /** @throws {TypeError} as `set`. */
   add(spelling: string, value: string): void {
+    checkField(spelling, value);
     this.push(spelling, fieldName(spelling), value);
   }
 

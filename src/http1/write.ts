@@ -28,15 +28,14 @@ for (const kind of [
 
 /**
  * The fields of a message that travel on, as lines. Left out: fields of one hop, framing (the writer states its
- * own), what `options` lists (the Connection field's own names), and kinds marked in `also`.
+ * own), and kinds marked in `also`.
  */
-export function fieldLines(headers: HeaderList, options: readonly string[] | null, also: Uint8Array): string {
+export function fieldLines(headers: HeaderList, also: Uint8Array): string {
   const { names, spellings, values, length } = headers;
   let out = "";
   for (let i = 0; i < length; i++) {
-    const name = names[i] as FieldName;
-    if (DROPPED[name.kind] === 1 || also[name.kind] === 1) continue;
-    if (options?.includes(name.lower)) continue;
+    const { kind } = names[i] as FieldName;
+    if (DROPPED[kind] === 1 || also[kind] === 1) continue;
     out += `${spellings[i] as string}: ${values[i] as string}\r\n`;
   }
   return out;
@@ -72,12 +71,15 @@ export function writeChunk(socket: Socket, head: string, piece: Buffer): boolean
   return flows;
 }
 
-/** Fields that may not stand in a trailer section (RFC 9110 section 6.5.1): framing, routing, authentication. */
+/**
+ * Fields that may not stand in a trailer section (RFC 9110 section 6.5.1), beside those that the codec knows by
+ * kind: routing, authentication, control. A recipient that merges trailers into the head must not be misled.
+ */
 const NOT_IN_TRAILERS = new Set(
   (
-    "content-length transfer-encoding host connection keep-alive te trailer upgrade expect content-encoding " +
-    "content-type content-range cache-control max-forwards authorization proxy-authorization cookie set-cookie " +
-    "www-authenticate proxy-authenticate range if-match if-none-match if-modified-since if-unmodified-since if-range"
+    "content-encoding content-range cache-control max-forwards authorization proxy-authorization cookie " +
+    "set-cookie www-authenticate proxy-authenticate range if-match if-none-match if-modified-since " +
+    "if-unmodified-since if-range"
   ).split(" "),
 );
 
@@ -87,7 +89,8 @@ export function lastChunk(trailers: HeaderList | null): string {
   let lines = "";
   for (let i = 0; i < trailers.length; i++) {
     const name = trailers.names[i] as FieldName;
-    if (!NOT_IN_TRAILERS.has(name.lower)) lines += `${trailers.spellings[i]}: ${trailers.values[i]}\r\n`;
+    if (name.kind === FIELD.other && !NOT_IN_TRAILERS.has(name.lower))
+      lines += `${trailers.spellings[i]}: ${trailers.values[i]}\r\n`;
   }
   return `0\r\n${lines}\r\n`;
 }

@@ -28,14 +28,15 @@ export class ExchangeRequest implements PluginRequest {
   query: string;
   /** Whether the target ended in `?`: an empty query goes upstream as it came, one that a plugin emptied does not. */
   readonly hasQuery: boolean;
+  /** Method and query as the client sent them. */
+  readonly givenMethod: string;
+  readonly givenQuery: string;
   readonly clientIp: string;
   readonly clientPort: number;
   readonly headers: HeaderList;
   uriCaptures: Readonly<Record<string, string>> | null = null;
   /** Value of Host as the client sent it, or the authority of an absolute target. */
   readonly authority: string;
-  /** Names that the client's Connection field lists: they go no further. */
-  readonly connectionOptions: readonly string[] | null;
   readonly contentLength: number;
   readonly chunked: boolean;
   readonly isHead: boolean;
@@ -57,17 +58,20 @@ export class ExchangeRequest implements PluginRequest {
     this.hasQuery = question >= 0 && question === target.length - 1;
     this.path = question < 0 ? target : target.substring(0, question);
     this.query = question < 0 ? "" : target.substring(question + 1);
+    this.givenMethod = this.method;
+    this.givenQuery = this.query;
     this.normalPath = normalizePath(this.path);
     this.authority = head.authority ?? head.host ?? "";
     this.host = hostOf(this.authority);
     this.port = client.localPort;
     this.clientPort = client.remotePort;
     this.headers = head.headers;
+    // Fields that the client's Connection lists end here, before plugins add their own: nobody can strip those.
+    for (const option of head.connectionOptions ?? []) if (option !== "host") head.headers.remove(option);
     const forwarded = client.trusted ? exchange.plane.trust.read(head.headers) : null;
     this.forwarded = forwarded;
     this.clientIp = forwarded?.ip ?? client.remoteAddress;
     this.scheme = forwarded?.scheme ?? "http";
-    this.connectionOptions = head.connectionOptions;
     this.contentLength = head.contentLength;
     this.chunked = head.chunked;
     this.minor = head.minor;
@@ -101,7 +105,6 @@ export class ExchangeResponse implements PluginResponse {
   source: "service" | "exit" | "error" = "error";
   body: Uint8Array | null = null;
   bodyReplaced = false;
-  connectionOptions: readonly string[] | null = null;
   /** Length of the body as the upstream declared it; -1 if it did not. */
   contentLength = -1;
 

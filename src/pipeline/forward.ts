@@ -5,6 +5,7 @@
 import type { GatewayError } from "../errors.ts";
 import { GatewayError as Failure } from "../errors.ts";
 import { FIELD, type HeaderList } from "../http1/headers.ts";
+import { isAll, isToken, TARGET } from "../http1/syntax.ts";
 import { fieldLines, fieldOfKind, lastChunk, writeChunk, writeWithHead } from "../http1/write.ts";
 import { escapePath, upstreamPath } from "../router/path.ts";
 import type { Peer } from "../upstream/balancer.ts";
@@ -49,7 +50,7 @@ function connect(x: ProxyExchange, service: ServiceEntry, peer: Peer): void {
 export function sendRequest(x: ProxyExchange): void {
   const { request, upstream } = x;
   if (upstream === null) return;
-  upstream.begin(request.isHead);
+  upstream.begin(request.method === "HEAD");
   x.sent = true;
   x.upstreamStartedAt = performance.now();
   const head = requestHead(x);
@@ -96,8 +97,24 @@ function guard(x: ProxyExchange, flows: boolean): void {
   x.client.pauseBody();
 }
 
+/** What plugins wrote into the request line is held to what a client may send. */
+function checkLine({
+  method,
+  givenMethod,
+  query,
+  givenQuery,
+  upstreamPath: path,
+}: ProxyExchange["request"]): void {
+  const sound =
+    (method === givenMethod || isToken(method)) &&
+    (query === givenQuery || query === "" || isAll(query, TARGET)) &&
+    (path === null || path.startsWith("/"));
+  if (!sound) throw new Failure("plugin_failed", "a plugin set a method, path or query that cannot be sent");
+}
+
 function requestHead(x: ProxyExchange): string {
   const { request, plane, peer } = x;
+  checkLine(request);
   const entry = x.entry as NonNullable<typeof x.entry>;
   const service = entry.service as ServiceEntry;
   const path =
@@ -129,7 +146,7 @@ function requestHead(x: ProxyExchange): string {
   if (prefix !== null) head += `X-Forwarded-Prefix: ${prefix}\r\n`;
   head += `X-Real-IP: ${request.clientIp}\r\n`;
   if (headers.requestIdUpstream) head += `X-Kong-Request-Id: ${request.id}\r\n`;
-  head += fieldLines(request.headers, request.connectionOptions, OWN);
+  head += fieldLines(request.headers, OWN);
   if (headers.via) head += `Via: 1.1 ${plane.settings.product}\r\n`;
   const te = request.headers.get("te");
   if (te !== undefined && /(^|,)\s*trailers\s*($|,|;)/i.test(te)) head += "TE: trailers\r\n";

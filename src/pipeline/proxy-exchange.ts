@@ -11,6 +11,7 @@ import type { Peer } from "../upstream/balancer.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { Exchange } from "./exchange.ts";
 import { sendBody, sendBodyEnd, sendRequest, upstreamFailed } from "./forward.ts";
+import { attempt } from "./handle.ts";
 import {
   clientDrained,
   clientGone,
@@ -125,7 +126,7 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   // The upstream's side.
 
   onUpstreamConnected(): void {
-    sendRequest(this);
+    attempt(this, sendRequest);
   }
 
   onUpstreamInformation(head: ResponseHead): void {

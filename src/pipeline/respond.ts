@@ -2,13 +2,12 @@
  * The way back: what the upstream, a plugin or the gateway answers goes through the filters to the client.
  * Text of one tick is gathered and leaves in one write.
  */
-import type { Reply } from "@gatehouse/sdk";
+import { type ErrorForm, errorBody, errorForm, type Reply } from "@gatehouse/sdk";
 import type { GatewayError } from "../errors.ts";
 import { GatewayError as Failure } from "../errors.ts";
 import { FIELD, HeaderList } from "../http1/headers.ts";
 import type { ResponseHead } from "../http1/parse.ts";
 import { fieldLines, fieldOfKind, lastChunk, statusLine } from "../http1/write.ts";
-import { errorBody } from "./error-body.ts";
 import { asBuffer } from "./exchange.ts";
 import { asGatewayError, attempt } from "./handle.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
@@ -22,9 +21,7 @@ const GATHER_MAX = 16384;
 /** A 1xx answer is passed on (RFC 9110 section 15.2), unless the client speaks HTTP/1.0. */
 export function inform(x: ProxyExchange, head: ResponseHead): void {
   if (x.request.minor === 0 || x.headSent) return;
-  x.client.writeText(
-    `${statusLine(head.status, head.reason)}${fieldLines(head.headers, head.connectionOptions, NONE)}\r\n`,
-  );
+  x.client.writeText(`${statusLine(head.status, head.reason)}${fieldLines(head.headers, NONE)}\r\n`);
 }
 
 export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
@@ -33,12 +30,14 @@ export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
   response.status = head.status;
   response.reason = head.reason;
   response.source = "service";
-  response.connectionOptions = head.connectionOptions;
   response.contentLength = head.contentLength;
   // The lists change places: the connection may parse its next head while these fields are still in use.
   const fields = head.headers;
   head.headers = response.headers;
   response.headers = fields;
+  for (const option of head.connectionOptions ?? []) fields.remove(option);
+  // A plugin turned the request into HEAD: the length is that of a body that does not come.
+  if (x.request.method === "HEAD" && !x.request.isHead) response.contentLength = 0;
   if (x.chain.response.length > 0) x.collecting = true;
   else attempt(x, filterHead);
 }
@@ -203,7 +202,6 @@ export function reply(x: ProxyExchange, answer: Reply): void {
   response.source = "exit";
   response.status = answer.status;
   response.reason = "";
-  response.connectionOptions = null;
   response.headers.clear();
   for (const [name, value] of answer.headers) response.headers.add(name, value);
   response.body = typeof answer.body === "string" ? Buffer.from(answer.body) : asBuffer(answer.body);
@@ -225,19 +223,14 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
   const { status, message } = error.kind;
   // A filter that fails while an error is sent is not asked again.
   const again = response.source === "error" && response.status !== 0;
-  const { contentType, text } = errorBody(
-    message,
-    request.id,
-    request.headers.get("accept"),
-    x.plane.settings.errorDefaultType,
-  );
+  const accept = request.headers.get("accept");
+  const form = accept === undefined ? (x.plane.settings.errorDefaultType as ErrorForm) : errorForm(accept);
   response.source = "error";
   response.status = status;
   response.reason = status === 499 ? "Client Closed Request" : "";
-  response.connectionOptions = null;
   response.headers.clear();
-  response.headers.add("Content-Type", contentType);
-  response.body = Buffer.from(text);
+  response.headers.add("Content-Type", `${form}; charset=utf-8`);
+  response.body = Buffer.from(errorBody(form, message, request.id));
   if (again) answerWhole(x);
   else attempt(x, answerFiltered);
 }
@@ -285,10 +278,7 @@ function responseHead(x: ProxyExchange, framing: string): string {
   const { response, client, plane, request } = x;
   const { headers, product } = plane.settings;
   const proxied = response.source === "service";
-  let head =
-    statusLine(response.status, response.reason) +
-    fieldLines(response.headers, response.connectionOptions, NONE) +
-    framing;
+  let head = statusLine(response.status, response.reason) + fieldLines(response.headers, NONE) + framing;
   if (response.status === 426 && response.source === "error")
     head += "Upgrade: TLS/1.2, HTTP/1.1\r\nConnection: Upgrade\r\n";
   if (!client.keepAlive) head += "Connection: close\r\n";
