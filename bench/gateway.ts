@@ -10,7 +10,7 @@ import { JIT_WARM_SECONDS, type Running, type Site, type Variant } from "./varia
 
 const ROOT = dirname(import.meta.dirname);
 const MAIN = join(ROOT, "src", "main.ts");
-const GUEST = join(ROOT, "wasm-plugins", "ts-hello");
+const GUEST = join(ROOT, "bench", "guest");
 
 /** The policy of the bench; peers/nginx-lua/policy.lua is its twin, proof.ts checks that both do all of it. */
 const POLICY = [
@@ -112,7 +112,7 @@ async function addGuest(site: Site, gateway: Running & { ports: Ports }): Promis
   await changed.arrayBuffer();
 
   await until(gateway.process, async () => {
-    const probe = await fetch(`http://127.0.0.1:${gateway.port}/small`, {
+    const probe = await fetch(`http://127.0.0.1:${gateway.port}/proof`, {
       headers: { apikey: "bench-key-1", connection: "close" },
     });
     await probe.arrayBuffer();
@@ -122,8 +122,8 @@ async function addGuest(site: Site, gateway: Running & { ports: Ports }): Promis
   });
 }
 
-/** The response header by which the example guest shows that it ran. */
-export const GUEST_MARK = "x-hello";
+/** The header that the guest sets; the upstream shows it as a response header of `/proof`. */
+export const GUEST_MARK = "x-bench-guest";
 
 export const gatewayPlain: Variant = {
   name: "gateway",
