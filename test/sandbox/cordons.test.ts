@@ -14,6 +14,7 @@ import {
   bundleSource,
   type GuestParts,
   type LogLine,
+  PATIENT,
   place,
   RecordingHost,
   settings,
@@ -80,13 +81,11 @@ async function withThreads(
   }
 }
 
-const PATIENT = { limits: { wallMs: 2000, cpuMs: 500 } };
-
 test("two threads share one cordon of a workspace", () =>
   withThreads(2, async ([one, two], supervisor) => {
     assert.ok(one && two);
-    await one.guest(GOOD, { name: "good", ...PATIENT });
-    await two.guest(GOOD, { name: "good", ...PATIENT });
+    await one.guest(GOOD, { name: "good", limits: PATIENT });
+    await two.guest(GOOD, { name: "good", limits: PATIENT });
     await one.call("good", 1, 1);
     await two.call("good", 1, 1);
     const outcomes = await Promise.all([one.call("good", 2000, 16), two.call("good", 2000, 16)]);
@@ -103,7 +102,7 @@ test("a call that hangs in one thread costs the other thread's calls of the same
   withThreads(2, async ([one, two], _supervisor, log) => {
     assert.ok(one && two);
     await one.guest(STUCK, { name: "stuck" });
-    await two.guest(GOOD, { name: "good", ...PATIENT });
+    await two.guest(GOOD, { name: "good", limits: PATIENT });
     await two.call("good", 1, 1);
     const [hung, served] = await Promise.all([one.call("stuck", 2, 1), two.call("good", 3000, 8)]);
     assert.deepEqual(hung.failures, { deadline: 2 });
@@ -123,8 +122,8 @@ test("a workspace whose cordon dies again and again is suspended, and its neighb
     assert.ok(one && two);
     for (const thread of [one, two]) {
       await thread.guest(STUCK, { name: "stuck", workspace: "a" });
-      await thread.guest(GOOD, { name: "good-a", workspace: "a", ...PATIENT });
-      await thread.guest(GOOD, { name: "good-b", workspace: "b", ...PATIENT });
+      await thread.guest(GOOD, { name: "good-a", workspace: "a", limits: PATIENT });
+      await thread.guest(GOOD, { name: "good-b", workspace: "b", limits: PATIENT });
     }
     await two.call("good-b", 1, 1);
     let done = false;
@@ -154,7 +153,7 @@ test("under a storm of kill -9 every call gets an answer, and the last ones are 
   const sandbox = await startSandbox({ spares: ["isolate"] });
   try {
     const hooks = sandbox.client.hooks(
-      settings(await bundleSource(accessPlugin(GOOD)), { name: "good", ...PATIENT }),
+      settings(await bundleSource(accessPlugin(GOOD)), { name: "good", limits: PATIENT }),
       new RecordingHost(),
     );
     const call = async () => {

@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -17,7 +16,15 @@ import { FROM_CORDON, readyFrame, turnFrame } from "../../src/sandbox/frames.ts"
 import type { Room } from "../../src/sandbox/room.ts";
 import { frame } from "../../src/sandbox/wire.ts";
 import { MemoryContext } from "./context.ts";
-import { accessPlugin, bundleSource, place, RecordingHost, settings, startSandbox } from "./sandbox.ts";
+import {
+  accessPlugin,
+  bundleSource,
+  PATIENT,
+  place,
+  RecordingHost,
+  settings,
+  startSandbox,
+} from "./sandbox.ts";
 
 test("the fence is in force as root, and says honestly why it is not", async () => {
   const { room, fence } = await place();
@@ -164,7 +171,7 @@ test("a stranger that guesses a data thread's socket, but not a token, is not sp
       stranger.write("0".repeat(64) + readyFrame(), "latin1");
     }
     const hooks = sandbox.client.hooks(
-      settings(await bundleSource(accessPlugin(`return reply(201);`))),
+      settings(await bundleSource(accessPlugin(`return reply(201);`)), { limits: PATIENT }),
       new RecordingHost(),
     );
     const reply = (await hooks.access?.(new MemoryContext())) as Reply | undefined;

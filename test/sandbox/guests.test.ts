@@ -7,6 +7,7 @@ import {
   accessPlugin,
   bundleSource,
   type GuestParts,
+  PATIENT,
   RecordingHost,
   type Sandbox,
   settings,
@@ -20,7 +21,11 @@ before(async () => {
 after(() => sandbox.close());
 
 async function guest(body: string, parts: GuestParts = {}, host = new RecordingHost()) {
-  return sandbox.client.hooks(settings(await bundleSource(accessPlugin(body)), parts), host);
+  const artifact = await bundleSource(accessPlugin(body));
+  return sandbox.client.hooks(
+    settings(artifact, { ...parts, limits: { ...PATIENT, ...parts.limits } }),
+    host,
+  );
 }
 
 test("edits of an access hook reach the request, in order", async () => {
@@ -154,6 +159,7 @@ export default definePlugin({ name: "phases", version: "1.0.0", priority: 1, sch
   const hooks = sandbox.client.hooks(
     settings(await bundleSource(source), {
       config: { word: "wörd" },
+      limits: PATIENT,
       grants: { responseHeaders: ["*"], responseBodyBytes: 65536, log: true },
     }),
     host,
@@ -239,6 +245,16 @@ test("an artifact whose bytes are not those of its digest is not run", async () 
   const swapped = { ...good, digest: good.digest.replace(/.$/, (c) => (c === "0" ? "1" : "0")) };
   const hooks = sandbox.client.hooks(swapped, new RecordingHost());
   await assert.rejects(async () => hooks.access?.(new MemoryContext()), { failure: "load" });
+});
+
+test("UUIDs do not run out over many calls, nor repeat", async () => {
+  const hooks = await guest(`return reply(200, [host.uuid(), host.uuid(), host.uuid()]);`);
+  const seen = new Set<string>();
+  for (let i = 0; i < 200; i++) {
+    const reply = (await hooks.access?.(new MemoryContext())) as Reply;
+    for (const uuid of JSON.parse(Buffer.from(reply.body as Uint8Array).toString())) seen.add(uuid);
+  }
+  assert.equal(seen.size, 600);
 });
 
 test("a released guest is forgotten and comes back when it is used again", async () => {

@@ -31,6 +31,9 @@ export const LIMITS: GuestLimits = {
   hostCalls: 50,
 };
 
+/** For guests that behave: a busy machine must not fail them. */
+export const PATIENT = { wallMs: 10_000, cpuMs: 1000 };
+
 let prepared: Promise<{ room: Room; fence: Fence }> | null = null;
 
 /** Bundling and probing take half a second: once for each test file. */

@@ -60,7 +60,7 @@ function invoke(
   extra: string | null,
   uuids: string | undefined,
 ): string {
-  const record = new CallRecord(id, limits);
+  const record = new CallRecord(id, limits, host);
   open.set(id, record);
   try {
     const call = JSON.parse(text);

@@ -26,6 +26,7 @@ interface Settlement {
 export class CallRecord {
   readonly id: number;
   readonly limits: Limits;
+  readonly host: { wantsUuids(): boolean } | null;
   context: GuestContext | null = null;
   settled: { value: unknown } | null = null;
   failure: { error: unknown } | null = null;
@@ -36,8 +37,9 @@ export class CallRecord {
   readonly #waiting = new Map<number, Settlement>();
   #made = 0;
 
-  constructor(id: number, limits: Limits) {
+  constructor(id: number, limits: Limits, host: CallRecord["host"]) {
     this.id = id;
+    this.host = host;
     this.limits = limits;
   }
 
@@ -96,12 +98,13 @@ export interface EncodedVerdict {
   bodies: string;
 }
 
-/** `<length of the JSON>:<JSON><bodies>`; the JSON is `{k, h?, v?}` or `{k, h?, f, m}`. */
+/** `<length of the JSON>:<JSON><bodies>`; the JSON is `{k, h?, u?, v?}` or `{k, h?, u?, f, m}`, where `u` asks for UUIDs. */
 function encode(record: CallRecord, fields: Record<string, unknown>, bodies: string): string {
   if (record.untold.length > 0) {
     fields.h = record.untold;
     record.untold = [];
   }
+  if (record.host?.wantsUuids() === true) fields.u = 1;
   let text = JSON.stringify(fields);
   if (text.length + bodies.length > record.limits.outputBytes + OVERHEAD) {
     const message = `its answer has more than ${record.limits.outputBytes} bytes`;

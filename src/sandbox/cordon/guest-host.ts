@@ -8,6 +8,8 @@ import { clock } from "./harden.ts";
 
 const MAX_LOG_LINE = 1024;
 const MAX_NAME = 256;
+/** As many as isolate-engine.ts sends at a time. */
+const UUID_STOCK = 64;
 
 export class GuestHost implements Host {
   readonly pluginId: string;
@@ -22,6 +24,11 @@ export class GuestHost implements Host {
   enter(record: CallRecord, uuids: string | undefined): void {
     this.#current = record;
     if (uuids !== undefined) this.#uuids = uuids.split(" ");
+  }
+
+  /** Whether the cordon should send fresh UUIDs with the next call, so that it has a full stock. */
+  wantsUuids(): boolean {
+    return this.#uuids.length < UUID_STOCK;
   }
 
   #call(): CallRecord {

@@ -41,7 +41,7 @@ interface Realm {
   readonly resume: Fn;
   readonly collect: Fn;
   readonly abandon: Fn;
-  uuidsSent: boolean;
+  wantsUuids: boolean;
 }
 
 interface Instance {
@@ -241,7 +241,7 @@ class IsolateEngine implements Engine {
       return failure(kind, kind === "timeout" ? TIMED_OUT : messageOf(error), started, instance.memoryBytes);
     }
     if (instance.turns++ % HEAP_EVERY === 0) this.#measure(instance);
-    const read = readSaid(said, usageSince(started, instance.memoryBytes));
+    const read = readSaid(said, usageSince(started, instance.memoryBytes), realm);
     if (read.kind === "waiting") this.#open.set(call, open);
     else if (realm !== instance.resident) realm.context.release();
     return read;
@@ -261,8 +261,8 @@ class IsolateEngine implements Engine {
 
   /** UUIDs come from outside: a context has no source of randomness that could not be guessed. */
   #uuids(realm: Realm): string | undefined {
-    if (realm.uuidsSent && Math.random() > 1 / UUIDS_AHEAD) return undefined;
-    realm.uuidsSent = true;
+    if (!realm.wantsUuids) return undefined;
+    realm.wantsUuids = false;
     return Array.from({ length: UUIDS_AHEAD }, () => randomUUID()).join(" ");
   }
 
@@ -300,7 +300,7 @@ class IsolateEngine implements Engine {
         resume: member("resume"),
         collect: member("collect"),
         abandon: member("abandon"),
-        uuidsSent: false,
+        wantsUuids: true,
       };
       if (config.instance === "resident") instance.resident = realm;
       return realm;
@@ -343,6 +343,7 @@ function failure(kind: Failure, message: string, started: number, memoryBytes: n
 interface Said {
   k: number;
   h?: HostCall[];
+  u?: number;
   f?: Failure;
   m?: string;
   v?: EncodedVerdict;
@@ -356,7 +357,7 @@ interface EncodedVerdict extends Omit<Verdict, "request" | "response" | "chunk" 
   reply?: Omit<NonNullable<Verdict["reply"]>, "body"> & { body: number };
 }
 
-function readSaid(said: unknown, usage: Usage): Turn {
+function readSaid(said: unknown, usage: Usage, realm: Realm): Turn {
   const nonsense = (): Turn => ({
     kind: "failure",
     failure: "violation",
@@ -374,6 +375,7 @@ function readSaid(said: unknown, usage: Usage): Turn {
     return nonsense();
   }
   const hostCalls = parsed.h ?? [];
+  realm.wantsUuids = parsed.u === 1;
   if (parsed.k === 1) return { kind: "waiting", hostCalls, usage };
   if (parsed.k === 2) {
     const kind = FAILURES.find((name) => name === parsed.f) ?? "violation";

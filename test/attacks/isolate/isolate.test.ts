@@ -14,6 +14,7 @@ import {
   accessPlugin,
   bundleGuest,
   bundleSource,
+  PATIENT,
   RecordingHost,
   type Sandbox,
   settings,
@@ -32,7 +33,7 @@ describe("hostile isolate guests", () => {
     sandbox = await startSandbox({ spares: ["isolate"], maxRssBytes: MAX_RSS });
     goodArtifact = await bundleSource(accessPlugin(`ctx.request.headers.set("X-Good", "yes");`));
     neighbour = sandbox.client.hooks(
-      settings(goodArtifact, { workspace: "neighbour", name: "good", limits: { wallMs: 2000, cpuMs: 500 } }),
+      settings(goodArtifact, { workspace: "neighbour", name: "good", limits: PATIENT }),
       new RecordingHost(),
     );
     await neighbour.access?.(new MemoryContext());
@@ -74,7 +75,7 @@ describe("hostile isolate guests", () => {
       assert.equal(failures, attack.kinds.length === 0 ? 0 : 2);
 
       const fixed = sandbox.client.hooks(
-        settings(goodArtifact, { workspace, name: attack.file }),
+        settings(goodArtifact, { workspace, name: attack.file, limits: PATIENT }),
         new RecordingHost(),
       );
       const ctx = new MemoryContext();
