@@ -7,7 +7,7 @@
  * calls that had not begun go to its successor.
  *
  * Hot: one promise for each call, no timer for each call, one write for each tick. A single sweep every ten
- * milliseconds keeps the deadlines of all calls. `bench/guest.ts` watches it.
+ * milliseconds keeps the deadlines of all calls. the guest cases of `bench/cases.ts` watch it.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";

@@ -107,7 +107,7 @@ export function abandonFrame(call: number): string {
   return frame(call, TO_CORDON.abandon, "");
 }
 
-/** Hot: once for each hook call of a guest. `bench/guest.ts` watches it. */
+/** Hot: once for each hook call of a guest. the guest cases of `bench/cases.ts` watch it. */
 export function callFrame(call: number, instance: number, guest: GuestCall): string {
   const { request, response, chunk } = guest;
   let flags = 0;

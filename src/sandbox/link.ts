@@ -1,6 +1,6 @@
 /**
  * A data thread's end of its socket to one cordon: sends calls, matches turns, and knows at every moment
- * which call is running. Hot: `bench/guest.ts` watches it.
+ * which call is running. Hot: the guest cases of `bench/cases.ts` watch it.
  *
  * A cordon that breaks the format, answers for a call that is not its turn, or writes more than it may is
  * not spoken to again.

@@ -195,7 +195,8 @@ test("calls that find no cordon in time or no place in the queue fail as unavail
 });
 
 test("cordons die with the gateway, even stuck ones and behind the fence", async () => {
-  const child = spawn(process.execPath, [fileURLToPath(new URL("./orphan-maker.ts", import.meta.url))], {
+  const script = fileURLToPath(new URL("./orphan-maker.ts", import.meta.url));
+  const child = spawn(process.execPath, [script, JSON.stringify(await place())], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let said = "";

@@ -1,8 +1,11 @@
-/** A gateway's stand-in that is killed while one cordon is stuck and a spare waits. Prints all cordons' pids. */
+/**
+ * A gateway's stand-in that is killed while one cordon is stuck and a spare waits. Takes the room and the fence
+ * as JSON, prints all cordons' pids.
+ */
 import { MemoryContext } from "./context.ts";
 import { accessPlugin, bundleSource, RecordingHost, settings, startSandbox } from "./sandbox.ts";
 
-const sandbox = await startSandbox({ spares: ["isolate"] });
+const sandbox = await startSandbox({ ...JSON.parse(process.argv[2] ?? "{}"), spares: ["isolate"] });
 const good = settings(await bundleSource(accessPlugin(`return reply(200);`)));
 await sandbox.client.hooks(good, new RecordingHost()).access?.(new MemoryContext());
 const stuck = settings(await bundleSource(accessPlugin(`for (;;) Array(1e9).fill(0);`)), {

@@ -4,7 +4,7 @@
  * worker thread.
  */
 import { createHash } from "node:crypto";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -39,7 +39,9 @@ let prepared: Promise<{ room: Room; fence: Fence }> | null = null;
 /** Bundling and probing take half a second: once for each test file. */
 export function place(): Promise<{ room: Room; fence: Fence }> {
   prepared ??= (async () => {
-    const room = await prepareRoom(mkdtempSync(join(tmpdir(), "gatehouse-sandbox-")), ["isolate"]);
+    const prefix = mkdtempSync(join(tmpdir(), "gatehouse-sandbox-"));
+    process.once("exit", () => rmSync(prefix, { recursive: true, force: true }));
+    const room = await prepareRoom(prefix, ["isolate"]);
     return { room, fence: await probeFence(room) };
   })();
   return prepared;
@@ -72,7 +74,9 @@ export interface Sandbox {
 const artifacts = new Map<string, Uint8Array>();
 
 export async function startSandbox(options: Partial<SupervisorOptions> = {}): Promise<Sandbox> {
-  const { room, fence } = await place();
+  const { room, fence } = await (options.room && options.fence
+    ? { room: options.room, fence: options.fence }
+    : place());
   const log: LogLine[] = [];
   const failures: GuestFailure[] = [];
   const supervisor = new Supervisor({
