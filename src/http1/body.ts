@@ -217,6 +217,8 @@ export class BodyReader {
       this.#trailerText = text;
       return buffer.length;
     }
+    // A recipient that merges trailers into the head would frame the message anew (RFC 9110 section 6.5.1).
+    if (head.contentLength >= 0 || head.chunked) return this.#refuse("trailers: a field of framing", at);
     this.ended = true;
     sink.onBodyEnd(head.headers.length > 0 ? head.headers : null);
     return at + parsed - before;

@@ -248,7 +248,12 @@ export function parseFields(text: string, from: number, head: Head, maxHeaders: 
     const name = fieldName(spelling);
     const value = text.substring(valueStart, valueEnd);
     headers.push(spelling, name, value);
-    if (name.kind !== FIELD.other && !known(head, name.kind, value)) return -1;
+    if (name.kind !== FIELD.other) {
+      // Recipients differ in what they trim around a coding: llhttp does not take "chunked" and a tab for chunked.
+      if (name.kind === FIELD.transferEncoding && (valueEnd < at || text.charCodeAt(valueStart - 1) === TAB))
+        return head.refuse("bad_framing", "white space around a transfer coding");
+      if (!known(head, name.kind, value)) return -1;
+    }
     at += 2;
   }
 }

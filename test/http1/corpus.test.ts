@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { disagreement, same, show } from "./compare.ts";
 import { ACCEPTED_REQUESTS } from "./corpus/accepted-requests.ts";
-import { REFUSED_REQUESTS } from "./corpus/refused-requests.ts";
+import { REFUSED_FRAMING } from "./corpus/refused-framing.ts";
+import { REFUSED_HEADS } from "./corpus/refused-heads.ts";
 import { ACCEPTED_RESPONSES, REFUSED_RESPONSES } from "./corpus/responses.ts";
 import { cut, everyByte, type Reading, readRequests, readResponse } from "./harness.ts";
 import { nodeRequests, nodeResponses } from "./oracle.ts";
@@ -16,6 +17,8 @@ const NEXT = "GET /next HTTP/1.1\r\nHost: n\r\n\r\n";
 /** Two-piece splits tried for one message; short messages are split everywhere. */
 const MAX_SPLITS = 600;
 const THREE_PIECES = 40;
+
+const REFUSED_REQUESTS = [...REFUSED_HEADS, ...REFUSED_FRAMING];
 
 const latin1 = (text: string) => Buffer.from(text, "latin1");
 const bodies = (reading: Reading) => reading.messages.map((message) => message.body);

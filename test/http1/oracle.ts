@@ -11,8 +11,8 @@ import type { Fields, Message, Reading } from "./harness.ts";
 const SETTLED = 5;
 
 class Wire extends Duplex {
-  messages: Message[] = [];
-  partial: Message | null = null;
+  /** Messages in the order in which their heads came. */
+  readonly begun: { readonly message: Message; complete: boolean }[] = [];
   deaf = false;
   /** Code of Node's error; empty while there is none. */
   refused = "";
@@ -47,7 +47,8 @@ function collect(wire: Wire, incoming: IncomingMessage, line: string, keepAlive:
     trailers: [],
     keepAlive,
   };
-  wire.partial = message;
+  const entry = { message, complete: false };
+  wire.begun.push(entry);
   incoming.on("data", (piece: Buffer) => {
     message.body += piece.toString("latin1");
   });
@@ -57,8 +58,7 @@ function collect(wire: Wire, incoming: IncomingMessage, line: string, keepAlive:
     wire.deaf ||=
       message.fields.some(([name]) => DEAFENING.has(name.toLowerCase())) ||
       message.trailers.some(([name]) => DEAFENING_IN_TRAILERS.has(name.toLowerCase()));
-    wire.messages.push(message);
-    if (wire.partial === message) wire.partial = null;
+    entry.complete = true;
     done();
   });
   incoming.on("error", () => {}); // a message cut short stays `partial`
@@ -84,14 +84,8 @@ for (const event of ["request", "checkContinue", "checkExpectation"] as const)
   });
 server.on("connect", (request: IncomingMessage) => {
   const wire = request.socket as unknown as Wire;
-  wire.messages.push({
-    line: `${request.method} ${request.url}`,
-    minor: request.httpVersionMinor,
-    fields: pairs(request.rawHeaders),
-    body: "",
-    trailers: [],
-    keepAlive: false,
-  });
+  const message = bodiless(`${request.method} ${request.url}`, request);
+  wire.begun.push({ message, complete: true });
 });
 server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
   const wire = socket as unknown as Wire;
@@ -114,16 +108,19 @@ export interface NodeReading extends Reading {
   readonly deaf: boolean;
 }
 
+function bodiless(
+  line: string,
+  { httpVersionMinor: minor, rawHeaders }: Pick<IncomingMessage, "httpVersionMinor" | "rawHeaders">,
+): Message {
+  return { line, minor, fields: pairs(rawHeaders), body: "", trailers: [], keepAlive: false };
+}
+
 function reading(wire: Wire): NodeReading {
-  const end = wire.refused !== "" ? "refused" : wire.partial !== null ? "partial" : "open";
-  return {
-    messages: wire.messages,
-    end,
-    partial: wire.partial,
-    code: "",
-    reason: wire.refused,
-    deaf: wire.deaf,
-  };
+  const open = wire.begun.findIndex(({ complete }) => !complete);
+  const messages = (open < 0 ? wire.begun : wire.begun.slice(0, open)).map(({ message }) => message);
+  const partial = wire.begun[open]?.message ?? null;
+  const end = wire.refused !== "" ? "refused" : partial !== null ? "partial" : "open";
+  return { messages, end, partial, code: "", reason: wire.refused, deaf: wire.deaf };
 }
 
 /** What Node reads from each of these connections. */
@@ -154,14 +151,9 @@ export async function nodeResponses(answers: readonly { bytes: Buffer; method?: 
     });
     request.maxHeadersCount = 0;
     request.on("information", (info) => {
-      if (wire.messages.length > 50) return;
-      wire.messages.push({
-        line: `${info.statusCode} ${info.statusMessage}`,
-        minor: info.httpVersionMinor,
-        fields: pairs(info.rawHeaders),
-        body: "",
-        trailers: [],
-        keepAlive: false,
+      wire.begun.push({
+        message: bodiless(`${info.statusCode} ${info.statusMessage}`, info),
+        complete: true,
       });
     });
     request.on("response", (response) => {

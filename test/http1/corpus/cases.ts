@@ -57,3 +57,15 @@ export function response(fields: readonly string[], body = "", status = "200 OK"
 export function chunkedResponse(body: string): string {
   return response(["Transfer-Encoding: chunked"], body);
 }
+
+export type RefusedRow = readonly [
+  name: string,
+  rule: string,
+  code: ErrorCode,
+  bytes: string,
+  stricter?: string,
+];
+
+export function refusedRow([name, rule, code, bytes, stricter]: RefusedRow, after = 0): RefusedRequest {
+  return { name, rule, code, bytes, stricter, after };
+}

@@ -200,6 +200,12 @@ const REFUSED: Refused[] = [
     response(["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"], "0\r\n\r\n"),
     "a coding is applied once",
   ],
+  [
+    "coding with a tab after it",
+    "9112 6.1",
+    response(["Transfer-Encoding: chunked\t"], "0\r\n\r\n"),
+    "Node does not trim the tab and reads until the end",
+  ],
   ["gzip", "9112 6.1", response(["Transfer-Encoding: gzip"], "x"), "only chunked is supported"],
   [
     "gzip, chunked",
