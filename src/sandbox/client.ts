@@ -9,8 +9,8 @@
  * Hot: one promise for each call, no timer for each call, one write for each tick. A single sweep every ten
  * milliseconds keeps the deadlines of all calls. the guest cases of `bench/cases.ts` watch it.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { createServer, type Server, type Socket } from "node:net";
+import { createHash } from "node:crypto";
+import type { Socket } from "node:net";
 import {
   type Consumer,
   type Context,
@@ -27,7 +27,8 @@ import { type Call, Guest, GuestFailure, type GuestSettings } from "./guest.ts";
 import { consumerIn, executeHostCall } from "./host-calls.ts";
 import { charge, chargeFailure, Ledger, type LedgerRow } from "./ledger.ts";
 import { CordonLink } from "./link.ts";
-import { Activity, type Blame, type ClientPort, TOKEN_CHARACTERS, type ToThread } from "./messages.ts";
+import { Lobby } from "./lobby.ts";
+import { Activity, type Blame, type ClientPort, type ToThread } from "./messages.ts";
 import { applyVerdict, checkVerdict, Violation } from "./verdict.ts";
 
 export { GuestFailure, type GuestSettings } from "./guest.ts";
@@ -41,8 +42,6 @@ const MAX_ATTEMPTS = 3;
 const SWEEP_MS = 10;
 /** A call with host calls may take this many times `limits.wallMs`, its waits included. */
 const WAITING_FACTOR = 10;
-const MAX_STRANGERS = 64;
-const STRANGER_MS = 5000;
 
 export interface SandboxClientOptions {
   readonly port: ClientPort;
@@ -69,12 +68,9 @@ export class SandboxClient {
   readonly #links = new Map<number, CordonLink>();
   readonly #guests = new WeakMap<Hooks, Guest>();
   readonly #suspended = new Map<string, number>();
-  /** Tokens that the supervisor has announced, and connections whose token nobody has announced yet. */
-  readonly #expected = new Map<string, number>();
-  readonly #strangers = new Map<string, { socket: Socket; rest: Buffer; timer: NodeJS.Timeout }>();
   /** What a cordon was assigned to before its socket was here. */
   readonly #assigned = new Map<number, { slot: number; key: string }>();
-  readonly #server: Server;
+  readonly #lobby = new Lobby((cordon, socket, rest) => this.#admit(cordon, socket, rest));
   #activity: Activity | null = null;
   #openCalls = 0;
   #sweeper: NodeJS.Timeout | null = null;
@@ -82,32 +78,25 @@ export class SandboxClient {
 
   constructor(options: SandboxClientOptions) {
     this.#options = options;
-    this.#server = createServer((socket) => this.#greet(socket));
     options.port.onMessage((message) => this.#on(message));
   }
 
   /** Opens this thread's socket for cordons and tells the supervisor its name. */
   async listen(): Promise<void> {
-    const name = `gatehouse-${randomBytes(24).toString("hex")}`;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen({ path: `\0${name}` }, resolve);
-    });
-    this.#server.unref();
+    const name = await this.#lobby.listen();
     this.#options.port.post({ type: "listening", name });
   }
 
   /** Closes every socket. Open calls fail as `unavailable`. */
   close(): void {
     this.#closed = true;
-    this.#server.close();
+    this.#lobby.close();
     for (const lane of this.#lanes.values())
       for (const call of lane.queue.splice(0)) this.#fail(call, "unavailable", "the gateway shuts down");
     for (const link of this.#links.values()) {
       for (const call of [...link.open.values()]) this.#fail(call, "unavailable", "the gateway shuts down");
       link.close();
     }
-    for (const { socket } of this.#strangers.values()) socket.destroy();
     if (this.#sweeper !== null) clearInterval(this.#sweeper);
   }
 
@@ -457,12 +446,9 @@ export class SandboxClient {
       case "welcome":
         this.#activity = new Activity(message.activity);
         return;
-      case "expect": {
-        this.#expected.set(message.token, message.cordon);
-        const stranger = this.#strangers.get(message.token);
-        if (stranger !== undefined) this.#admit(message.token);
+      case "expect":
+        this.#lobby.expect(message.cordon, message.token);
         return;
-      }
       case "assigned": {
         const key = `${message.engine}\n${message.workspace}`;
         const lane = this.#lanes.get(key);
@@ -506,38 +492,7 @@ export class SandboxClient {
     return false;
   }
 
-  /** Whoever connects has five seconds to say its token; who says an unknown one is kept until it is known. */
-  #greet(socket: Socket): void {
-    socket.on("error", () => {});
-    if (this.#strangers.size >= MAX_STRANGERS) {
-      socket.destroy();
-      return;
-    }
-    const timer = setTimeout(() => socket.destroy(), STRANGER_MS);
-    let said = Buffer.alloc(0);
-    const listen = (part: Buffer) => {
-      said = Buffer.concat([said, part]);
-      if (said.length < TOKEN_CHARACTERS) return;
-      socket.off("data", listen);
-      socket.pause();
-      const token = said.toString("latin1", 0, TOKEN_CHARACTERS);
-      const rest = said.subarray(TOKEN_CHARACTERS);
-      socket.once("close", () => this.#strangers.delete(token));
-      this.#strangers.set(token, { socket, rest, timer });
-      if (this.#expected.has(token)) this.#admit(token);
-    };
-    socket.on("data", listen);
-    socket.once("close", () => clearTimeout(timer));
-  }
-
-  #admit(token: string): void {
-    const cordon = this.#expected.get(token);
-    const stranger = this.#strangers.get(token);
-    if (cordon === undefined || stranger === undefined) return;
-    this.#expected.delete(token);
-    this.#strangers.delete(token);
-    const { socket, rest } = stranger;
-    clearTimeout(stranger.timer);
+  #admit(cordon: number, socket: Socket, rest: Buffer): void {
     const link = new CordonLink(cordon, socket, {
       onReady: (ready) => {
         this.#options.port.post({ type: "ready", cordon });
@@ -584,7 +539,7 @@ export class SandboxClient {
     const link = this.#links.get(cordon);
     const key = link?.key ?? this.#assigned.get(cordon)?.key ?? null;
     this.#assigned.delete(cordon);
-    for (const [token, expected] of this.#expected) if (expected === cordon) this.#expected.delete(token);
+    this.#lobby.forget(cordon);
     if (link === undefined) {
       this.#reask(key);
       return;
