@@ -75,7 +75,8 @@ export class ExchangeRequest implements PluginRequest {
     this.contentLength = head.contentLength;
     this.chunked = head.chunked;
     this.minor = head.minor;
-    this.expectContinue = head.expectContinue;
+    // In HTTP/1.0 the expectation means nothing (RFC 9110 section 10.1.1).
+    this.expectContinue = head.expectContinue && head.minor === 1;
   }
 
   get startedAt(): number {

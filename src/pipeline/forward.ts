@@ -146,6 +146,8 @@ function requestHead(x: ProxyExchange): string {
   if (prefix !== null) head += `X-Forwarded-Prefix: ${prefix}\r\n`;
   head += `X-Real-IP: ${request.clientIp}\r\n`;
   if (headers.requestIdUpstream) head += `X-Kong-Request-Id: ${request.id}\r\n`;
+  // A body that is here already goes up without asking first.
+  if (request.body !== null || request.minor === 0) request.headers.remove("expect");
   head += fieldLines(request.headers, OWN);
   if (headers.via) head += `Via: 1.1 ${plane.settings.product}\r\n`;
   const te = request.headers.get("te");

@@ -33,6 +33,8 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   /** Peers that were tried, once one has failed. */
   tried: Peer[] | null = null;
   attempts = 0;
+  /** Whether a client that waits with its body was told to go on. */
+  invited = false;
   /** Text of the response that waits to be written with what follows in the same tick. */
   out = "";
   /** Whether the response's head was handed to the client's connection. */
@@ -84,7 +86,10 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
     if (this.#buffering !== null || this.finished)
       return Promise.reject(new GatewayError("internal", "the body is being read already"));
     this.#buffering = { pieces: [], resolve, reject };
-    if (this.request.expectContinue) this.client.writeText("HTTP/1.1 100 Continue\r\n\r\n");
+    if (this.request.expectContinue) {
+      this.invited = true;
+      this.client.writeText("HTTP/1.1 100 Continue\r\n\r\n");
+    }
     this.client.startBody();
     return promise;
   }

@@ -21,6 +21,7 @@ const GATHER_MAX = 16384;
 /** A 1xx answer is passed on (RFC 9110 section 15.2), unless the client speaks HTTP/1.0. */
 export function inform(x: ProxyExchange, head: ResponseHead): void {
   if (x.request.minor === 0 || x.headSent) return;
+  if (head.status === 100) x.invited = true;
   x.client.writeText(`${statusLine(head.status, head.reason)}${fieldLines(head.headers, NONE)}\r\n`);
 }
 
@@ -278,6 +279,9 @@ function responseHead(x: ProxyExchange, framing: string): string {
   const { response, client, plane, request } = x;
   const { headers, product } = plane.settings;
   const proxied = response.source === "service";
+  // A client that was not told to go on may send its body or the next request: nobody could tell which.
+  if (request.expectContinue && !x.invited && x.requestBytes === 0 && !client.body.ended)
+    client.keepAlive = false;
   let head = statusLine(response.status, response.reason) + fieldLines(response.headers, NONE) + framing;
   if (response.status === 426 && response.source === "error")
     head += "Upgrade: TLS/1.2, HTTP/1.1\r\nConnection: Upgrade\r\n";
