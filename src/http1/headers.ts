@@ -18,12 +18,14 @@ export const FIELD = {
   te: 7,
   upgrade: 8,
   via: 9,
-  /** X-Forwarded-*, X-Real-IP, X-Kong-Request-Id: the gateway writes its own. */
+  /** X-Forwarded-*, X-Real-IP: the gateway writes its own in requests. */
   forwarded: 10,
   date: 11,
   server: 12,
   contentType: 13,
   trailer: 14,
+  /** X-Kong-Request-Id and the latencies: the gateway writes its own in requests and responses. */
+  gateway: 15,
 } as const;
 export type FieldKind = (typeof FIELD)[keyof typeof FIELD];
 
@@ -51,7 +53,10 @@ const KINDS = new Map<string, FieldKind>([
   ["x-forwarded-path", FIELD.forwarded],
   ["x-forwarded-prefix", FIELD.forwarded],
   ["x-real-ip", FIELD.forwarded],
-  ["x-kong-request-id", FIELD.forwarded],
+  ["x-kong-request-id", FIELD.gateway],
+  ["x-kong-proxy-latency", FIELD.gateway],
+  ["x-kong-upstream-latency", FIELD.gateway],
+  ["x-kong-response-latency", FIELD.gateway],
   ["date", FIELD.date],
   ["server", FIELD.server],
   ["content-type", FIELD.contentType],

@@ -21,6 +21,7 @@ const IDEMPOTENT = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"])
 const OWN = new Uint8Array(16);
 OWN[FIELD.host] = 1;
 OWN[FIELD.forwarded] = 1;
+OWN[FIELD.gateway] = 1;
 
 export function forward(x: ProxyExchange): void {
   const service = x.entry?.service;

@@ -15,6 +15,9 @@ import { runBodyFilter, runHeaderFilter, runLog, runResponse } from "./run.ts";
 
 const EMPTY = Buffer.alloc(0);
 const NONE = new Uint8Array(16);
+/** Kinds that the gateway states itself in a response: a gateway behind this one may have sent its own. */
+const OWN = new Uint8Array(16);
+OWN[FIELD.gateway] = 1;
 /** Pieces up to this many bytes are gathered as text; larger ones are written as they are. */
 const GATHER_MAX = 16384;
 
@@ -282,7 +285,10 @@ function responseHead(x: ProxyExchange, framing: string): string {
   // A client that was not told to go on may send its body or the next request: nobody could tell which.
   if (request.expectContinue && !x.invited && x.requestBytes === 0 && !client.body.ended)
     client.keepAlive = false;
-  let head = statusLine(response.status, response.reason) + fieldLines(response.headers, NONE) + framing;
+  let head =
+    statusLine(response.status, response.reason) +
+    fieldLines(response.headers, headers.requestId ? OWN : NONE) +
+    framing;
   if (response.status === 426 && response.source === "error")
     head += "Upgrade: TLS/1.2, HTTP/1.1\r\nConnection: Upgrade\r\n";
   if (!client.keepAlive) head += "Connection: close\r\n";
