@@ -69,6 +69,9 @@ export class RequestHead extends Head {
 
   override reset(): void {
     super.reset();
+    // What is refused half read must not be taken for the request before it.
+    this.method = "";
+    this.target = "";
     this.authority = null;
     this.host = null;
     this.expectContinue = false;

@@ -72,7 +72,10 @@ function beginResponse(x: ProxyExchange): void {
   else if (request.minor === 1) {
     x.chunkedOut = true;
     framing = "Transfer-Encoding: chunked\r\n";
-  } else client.keepAlive = false; // HTTP/1.0: the end of the connection is the end of the body
+  } else {
+    x.endsAtClose = true; // HTTP/1.0
+    client.keepAlive = false;
+  }
   x.out = responseHead(x, framing);
   x.headSent = true;
   x.ready = true;
@@ -218,8 +221,10 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
   x.plane.onError(x, error);
   leaveUpstream(x);
   if (x.headSent) {
-    // Too late for a status. A response that is cut short must not look complete.
-    flush(x);
+    // Too late for a status. A response that is cut short must not look complete, and where the end of the
+    // connection is the end of the body, nothing but a reset tells.
+    if (x.endsAtClose) x.client.socket.resetAndDestroy();
+    else flush(x);
     finish(x, true);
     return;
   }

@@ -94,6 +94,8 @@ export class RawClient implements AsyncDisposable {
       return { ...start, body: await this.#bytes(Number(lengths[0])), trailers: [], framing: "length" };
     }
     await this.closed();
+    if (this.#error)
+      throw new Error("the connection was reset in the middle of a response", { cause: this.#error });
     const body = this.#buffer;
     this.#buffer = Buffer.alloc(0);
     return { ...start, body, trailers: [], framing: "close" };
