@@ -3,7 +3,7 @@
  * value. Hot: read and written several times for every request; guarded by bench/http1.ts.
  */
 import type { Headers } from "@gatehouse/sdk";
-import { isFieldValue, isToken } from "./syntax.ts";
+import { isToken } from "./syntax.ts";
 
 /** What the codec and the pipeline must know of a field by its name. */
 export const FIELD = {
@@ -32,6 +32,8 @@ export type FieldKind = (typeof FIELD)[keyof typeof FIELD];
 export interface FieldName {
   readonly lower: string;
   readonly kind: FieldKind;
+  /** Whether the spelling is a token at all; what the parser hands in always is. */
+  readonly sound: boolean;
 }
 
 const KINDS = new Map<string, FieldKind>([
@@ -75,19 +77,27 @@ export function fieldName(spelling: string): FieldName {
   const known = seen.get(spelling);
   if (known !== undefined) return known;
   const lower = spelling.toLowerCase();
-  const made: FieldName = { lower, kind: KINDS.get(lower) ?? FIELD.other };
+  const made: FieldName = { lower, kind: KINDS.get(lower) ?? FIELD.other, sound: isToken(spelling) };
   // A substring keeps the whole head alive; the cache keeps a copy of its own.
   if (seen.size < SEEN_MAX) seen.set(Buffer.from(spelling, "latin1").toString("latin1"), made);
   return made;
 }
 
+/**
+ * Everything that a field value may be, RFC 9110 section 5.5. A regular expression here, not the table of the
+ * parser: values that plugins write are strings of every inner form, which a loop over characters pays for.
+ */
+const SOUND_VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
+
 /** What a plugin writes is held to the same rules as what a client sends: no value can begin another field. */
-function checkField(spelling: string, value: string): void {
-  if (!isToken(spelling)) throw new TypeError(`'${spelling}' is not a header name`);
-  if (!isFieldValue(value))
+function soundName(spelling: string, value: string): FieldName {
+  const name = fieldName(spelling);
+  if (!name.sound) throw new TypeError(`'${spelling}' is not a header name`);
+  if (!SOUND_VALUE.test(value))
     throw new TypeError(
       `header ${spelling}: control characters, characters beyond latin1 or outer white space`,
     );
+  return name;
 }
 
 export class HeaderList implements Headers {
@@ -129,8 +139,7 @@ export class HeaderList implements Headers {
 
   /** @throws {TypeError} if name or value would not stay one field on the wire. */
   set(spelling: string, value: string): void {
-    checkField(spelling, value);
-    const name = fieldName(spelling);
+    const name = soundName(spelling, value);
     for (let i = 0; i < this.length; i++) {
       if ((this.names[i] as FieldName).lower !== name.lower) continue;
       this.spellings[i] = spelling;
@@ -143,8 +152,7 @@ export class HeaderList implements Headers {
 
   /** @throws {TypeError} as `set`. */
   add(spelling: string, value: string): void {
-    checkField(spelling, value);
-    this.push(spelling, fieldName(spelling), value);
+    this.push(spelling, soundName(spelling, value), value);
   }
 
   remove(spelling: string): void {

@@ -43,11 +43,3 @@ export function isAll(text: string, chars: Uint8Array): boolean {
 export function isToken(text: string): boolean {
   return isAll(text, TOKEN);
 }
-
-/** Whether `text` may stand as a field value as it is: no controls, no surrounding white space. */
-export function isFieldValue(text: string): boolean {
-  if (text.length === 0) return true;
-  const first = text.charCodeAt(0);
-  const last = text.charCodeAt(text.length - 1);
-  return first !== SP && first !== TAB && last !== SP && last !== TAB && isAll(text, VALUE);
-}
