@@ -6,10 +6,10 @@ import type { Consumer, Context, Headers, PluginRequest, PluginResponse } from "
 import type { CallRecord, EncodedVerdict } from "./guest-call.ts";
 import { bytesToLatin1, latin1ToBytes, utf8Latin1 } from "./harden.ts";
 
-/** GuestCall of engine.ts, as JSON: bodies come beside it. */
+/** GuestCall of engine.ts, as JSON: bodies come beside it, and what is not there is left out. */
 interface CallJson {
   phase: string;
-  last: boolean;
+  last?: boolean;
   workspace: string;
   requestId: string;
   request: {
@@ -18,22 +18,25 @@ interface CallJson {
     host: string;
     port: number;
     path: string;
-    upstreamPath: string | null;
+    upstreamPath?: string;
     query: string;
     clientIp: string;
     clientPort: number;
     startedAt: number;
-    uriCaptures: Record<string, string> | null;
+    uriCaptures?: Record<string, string>;
     headers: [string, string][];
   };
-  response: { status: number; source: "service" | "exit" | "error"; headers: [string, string][] } | null;
-  route: Context["route"];
-  service: Context["service"];
-  consumer: Consumer | null;
-  credential: { id: string } | null;
-  vars: Record<string, unknown>;
-  measures: Context["measures"];
+  response?: { status: number; source: "service" | "exit" | "error"; headers: [string, string][] };
+  route?: Context["route"];
+  service?: Context["service"];
+  consumer?: Consumer;
+  credential?: { id: string };
+  vars?: Record<string, unknown>;
+  measures?: Context["measures"];
 }
+
+const NO_BYTES = new Uint8Array(0);
+const NO_MEASURES = { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 };
 
 class GuestHeaders implements Headers {
   #entries: [string, string][];
@@ -139,7 +142,7 @@ class GuestRequest implements PluginRequest {
     return this.#call.request.path;
   }
   get upstreamPath(): string | null {
-    return this.changed.path ?? this.#call.request.upstreamPath;
+    return this.changed.path ?? this.#call.request.upstreamPath ?? null;
   }
   set upstreamPath(value: string | null) {
     if (value !== null) this.changed.path = byteText(value);
@@ -160,7 +163,7 @@ class GuestRequest implements PluginRequest {
     return this.#call.request.startedAt;
   }
   get uriCaptures(): Readonly<Record<string, string>> | null {
-    return this.#call.request.uriCaptures;
+    return this.#call.request.uriCaptures ?? null;
   }
   readBody(): Uint8Array | null {
     const text = this.newBody ?? this.#body;
@@ -226,14 +229,14 @@ export class GuestContext implements Context {
     this.phase = call.phase;
     this.request = new GuestRequest(record, call, body);
     this.response = new GuestResponse(record, call, call.phase === "response" ? extra : null);
-    this.chunk = call.phase === "body_filter" && extra !== null ? latin1ToBytes(extra) : new Uint8Array(0);
+    this.chunk = call.phase === "body_filter" && extra !== null ? latin1ToBytes(extra) : NO_BYTES;
     this.workspace = call.workspace;
-    this.route = call.route;
-    this.service = call.service;
-    this.measures = call.measures;
-    this.#consumer = call.consumer;
-    this.#credential = call.credential;
-    this.#vars = call.vars;
+    this.route = call.route ?? null;
+    this.service = call.service ?? null;
+    this.measures = call.measures ?? { ...NO_MEASURES };
+    this.#consumer = call.consumer ?? null;
+    this.#credential = call.credential ?? null;
+    this.#vars = call.vars ?? {};
   }
 
   get consumer(): Consumer | null {
