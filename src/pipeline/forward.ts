@@ -63,6 +63,8 @@ export function sendRequest(x: ProxyExchange): void {
     upstream.endRequest();
   } else {
     x.upstreamHead = head;
+    // A client that waits to be told waits for the upstream: until then the time is the upstream's.
+    if (request.expectContinue) upstream.deadline = performance.now() + readTimeoutMs(x);
     x.client.startBody();
     if (x.upstreamHead !== "" && x.upstream === upstream) {
       x.upstreamHead = "";
@@ -77,9 +79,14 @@ export function sendBody(x: ProxyExchange, piece: Buffer): void {
   if (upstream === null) return;
   const head = x.upstreamHead;
   x.upstreamHead = "";
+  if (x.request.expectContinue) upstream.deadline = Number.POSITIVE_INFINITY;
   const { socket } = upstream;
   if (x.request.chunked) guard(x, writeChunk(socket, head, piece));
   else guard(x, head === "" ? socket.write(piece) : writeWithHead(socket, head, piece));
+}
+
+function readTimeoutMs(x: ProxyExchange): number {
+  return x.entry?.service?.timeouts.readMs ?? 0;
 }
 
 export function sendBodyEnd(x: ProxyExchange, trailers: HeaderList | null): void {

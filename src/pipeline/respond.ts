@@ -24,7 +24,10 @@ const GATHER_MAX = 16384;
 /** A 1xx answer is passed on (RFC 9110 section 15.2), unless the client speaks HTTP/1.0. */
 export function inform(x: ProxyExchange, head: ResponseHead): void {
   if (x.request.minor === 0 || x.headSent) return;
-  if (head.status === 100) x.invited = true;
+  if (head.status === 100) {
+    x.invited = true;
+    if (x.upstream !== null && !x.client.body.ended) x.upstream.deadline = Number.POSITIVE_INFINITY;
+  }
   x.client.writeText(`${statusLine(head.status, head.reason)}${fieldLines(head.headers, NONE)}\r\n`);
 }
 

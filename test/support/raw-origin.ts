@@ -36,7 +36,7 @@ export class RawOrigin implements AsyncDisposable {
   accepted = 0;
 
   constructor(handler: RawHandler) {
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    this.#server = createServer({ noDelay: true }, (socket) => {
       this.accepted++;
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
