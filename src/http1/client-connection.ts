@@ -75,6 +75,7 @@ export class ClientConnection implements Guarded, BodySink {
   #closed = false;
   #keepAlive = true;
   #requestEnded = false;
+  #trailers: HeaderList | null = null;
 
   constructor(pool: ConnectionPool, deadlines: Deadlines, owner: UpstreamOwner, timeouts: UpstreamTimeouts) {
     this.pool = pool;
@@ -111,7 +112,8 @@ export class ClientConnection implements Guarded, BodySink {
     this.#awaitingHead = true;
     this.#answered = false;
     this.#requestEnded = false;
-    this.deadline = performance.now() + this.#timeouts.readMs;
+    // While the client still sends, it is not the upstream that is waited for.
+    this.deadline = Number.POSITIVE_INFINITY;
   }
 
   /** The whole request is written. */
@@ -157,10 +159,19 @@ export class ClientConnection implements Guarded, BodySink {
   }
 
   onBodyEnd(trailers: HeaderList | null): void {
+    this.#trailers = trailers;
+  }
+
+  /** The response is over. `surplus`: bytes follow that belong to no message. */
+  #end(surplus: boolean): void {
     const owner = this.#owner;
+    const trailers = this.#trailers;
+    this.#trailers = null;
+    if (owner === null) return; // abandoned while the last piece was handed over
+    if (surplus) this.#keepAlive = false;
     if (this.#requestEnded) this.#release();
     else this.abandon(); // an answer before the end of the request: the rest of it would be taken for the next
-    owner?.onUpstreamEnd(trailers);
+    owner.onUpstreamEnd(trailers);
   }
 
   #onConnect(): void {
@@ -182,25 +193,13 @@ export class ClientConnection implements Guarded, BodySink {
       if (this.#awaitingHead) {
         at = this.#readHead(chunk, at);
         if (at < 0) return;
-      } else if (this.#body.ended) {
-        return this.#surplus();
       } else {
         at = this.#body.read(chunk, at, this);
         if (this.#body.error !== null) return this.#fail("upstream_invalid", this.#body.error);
-        if (this.#body.ended) {
-          if (at < chunk.length) this.#surplus();
-          return;
-        }
+        if (this.#body.ended) return this.#end(at < chunk.length);
       }
     }
     this.#owner?.onUpstreamFlush();
-  }
-
-  /** Bytes after the end of a response belong to nothing: the connection is not used again. */
-  #surplus(): void {
-    this.pool.forget(this);
-    this.#keepAlive = false;
-    this.socket.destroy();
   }
 
   /** Returns the index after the head; -1 if there is nothing more to do with this chunk. */
@@ -210,6 +209,11 @@ export class ClientConnection implements Guarded, BodySink {
     const room = this.pool.limits.maxHeadBytes + 2 - before;
     const stop = Math.min(chunk.length, at + room);
     const text = this.#headText + chunk.toString("latin1", at, stop);
+    // A head that comes in drops is parsed anew only when a line has ended.
+    if (before > 0 && stop === chunk.length && text.indexOf("\n", before) < 0) {
+      this.#headText = text;
+      return -1;
+    }
     const end = parseResponseHead(text, 0, this.head, this.pool.limits);
     if (end === INCOMPLETE) {
       this.#headText = text;
@@ -239,8 +243,7 @@ export class ClientConnection implements Guarded, BodySink {
     const bodiless = this.#body.ended;
     owner.onUpstreamHead(head);
     if (bodiless && this.#owner === owner) {
-      if (next < chunk.length) this.#keepAlive = false; // bytes that belong to no message
-      this.onBodyEnd(null);
+      this.#end(next < chunk.length);
       return -1;
     }
     return this.#owner === null ? -1 : next;
@@ -248,12 +251,13 @@ export class ClientConnection implements Guarded, BodySink {
 
   #onDrain(): void {
     if (this.#owner === null) return;
-    this.deadline = performance.now() + this.#timeouts.readMs;
+    const { readMs } = this.#timeouts;
+    this.deadline = this.#requestEnded ? performance.now() + readMs : Number.POSITIVE_INFINITY;
     this.#owner.onUpstreamDrain();
   }
 
   #onEnd(): void {
-    if (this.#owner !== null && !this.#awaitingHead && this.#body.close(this)) return this.abandon();
+    if (this.#owner !== null && !this.#awaitingHead && this.#body.close(this)) return this.#end(false);
     this.#fail("upstream_closed", "the upstream closed the connection");
   }
 

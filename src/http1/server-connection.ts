@@ -95,7 +95,7 @@ export class ServerConnection implements Guarded, BodySink {
     socket.setNoDelay(true);
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("drain", () => this.#onDrain());
-    socket.on("end", () => this.#gone("client closed the connection"));
+    socket.on("end", () => this.#onEnd());
     socket.on("error", (error) => this.#gone(error.message));
     socket.on("close", () => this.#onClose());
   }
@@ -222,9 +222,14 @@ export class ServerConnection implements Guarded, BodySink {
   }
 
   #onDrain(): void {
-    this.deadline = Number.POSITIVE_INFINITY;
-    if (this.#owner !== null) this.#owner.onClientDrain();
-    else if (this.#phase === PHASE.head) this.#run();
+    if (this.#phase === PHASE.head) {
+      this.deadline = performance.now() + this.limits.idleTimeoutMs;
+      this.#run();
+    } else if (this.#phase === PHASE.exchange) {
+      const reading = this.#flowing && !this.body.ended;
+      this.deadline = reading ? performance.now() + this.limits.bodyTimeoutMs : Number.POSITIVE_INFINITY;
+      this.#owner?.onClientDrain();
+    }
   }
 
   #onData(chunk: Buffer): void {
@@ -248,7 +253,10 @@ export class ServerConnection implements Guarded, BodySink {
     this.#running = true;
     let burst = 0;
     while (this.#phase === PHASE.head && this.#rest !== null && !this.#closed) {
-      if (this.socket.writableNeedDrain) break;
+      if (this.socket.writableNeedDrain) {
+        this.#pause(); // who does not read its answers is not read, either
+        break;
+      }
       if (++burst > PIPELINE_BURST) {
         this.#pause();
         setImmediate(() => this.#run());
@@ -303,26 +311,25 @@ export class ServerConnection implements Guarded, BodySink {
     if (owner === null) return;
     this.deadline = performance.now() + this.limits.bodyTimeoutMs;
     const end = this.body.read(chunk, 0, owner);
+    if (this.#phase === PHASE.discard) return this.#afterDiscard(chunk, end); // answered while it was read
     if (this.body.error !== null) {
       this.keepAlive = false;
       owner.onClientGone("bad_chunk", this.body.error);
       return;
     }
-    if (this.body.ended) {
-      this.#flowing = false;
-      if (!this.socket.writableNeedDrain) this.deadline = Number.POSITIVE_INFINITY;
-      if (end < chunk.length) this.#keep(chunk.subarray(end));
-    }
-  }
-
-  /** Keeps bytes for the next request; the present one may have been finished while its body was read. */
-  #keep(bytes: Buffer): void {
-    this.#rest = bytes;
+    if (!this.body.ended || this.#phase === PHASE.closing) return;
+    this.#flowing = false;
+    if (end < chunk.length) this.#rest = chunk.subarray(end);
+    // The request may have been finished while its body was read: then the next one is due.
     if (this.#phase === PHASE.head) this.#run();
+    else if (!this.socket.writableNeedDrain) this.deadline = Number.POSITIVE_INFINITY;
   }
 
   #discard(chunk: Buffer): void {
-    const end = this.body.read(chunk, 0, this);
+    this.#afterDiscard(chunk, this.body.read(chunk, 0, this));
+  }
+
+  #afterDiscard(chunk: Buffer, end: number): void {
     if (this.body.error !== null || this.#discarded > DISCARD_MAX_BYTES) return this.#close();
     if (!this.body.ended) return;
     if (end < chunk.length) this.#rest = chunk.subarray(end);
@@ -344,6 +351,14 @@ export class ServerConnection implements Guarded, BodySink {
     this.#handler.onRefused(this, code, detail);
   }
 
+  /** The client has said its last. What was answered already still goes out; the socket ends after it. */
+  #onEnd(): void {
+    if (this.#owner !== null || this.socket.writableLength === 0)
+      return this.#gone("client closed the connection");
+    this.#phase = PHASE.closing;
+    this.deadline = performance.now() + this.limits.writeTimeoutMs;
+  }
+
   #gone(detail: string): void {
     const owner = this.#owner;
     this.#owner = null;
@@ -357,7 +372,8 @@ export class ServerConnection implements Guarded, BodySink {
     this.#phase = PHASE.closing;
     this.#rest = null;
     this.#headText = "";
-    this.deadline = performance.now() + LINGER_MS;
+    const lingerMs = this.socket.writableLength > 0 ? this.limits.writeTimeoutMs : LINGER_MS;
+    this.deadline = performance.now() + lingerMs;
     this.socket.end();
     this.#resume();
   }
