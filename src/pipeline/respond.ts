@@ -196,7 +196,7 @@ function respondCollected(x: ProxyExchange): void {
   const outcome = runResponse(x);
   const go = (answer: Reply | undefined) => {
     if (answer !== undefined) reply(x, answer);
-    else answerWhole(x);
+    else answerFiltered(x); // other plugins of the chain have their filters
   };
   if (!(outcome instanceof Promise)) return go(outcome);
   outcome.then(
