@@ -15,13 +15,15 @@ import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { requestHandler } from "../pipeline/handle.ts";
 import { type PluginInstance, Snapshot, type SnapshotParts } from "../pipeline/snapshot.ts";
+import { GuestFailure } from "../sandbox/client.ts";
 import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
 import { Pool } from "../upstream/pool.ts";
 import { Resolver } from "../upstream/resolver.ts";
 import { CounterTable } from "./counter-table.ts";
+import { FailureLog } from "./failure-log.ts";
 import { Guests } from "./guests.ts";
 import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
-import { logFrom, NativeHost } from "./native-host.ts";
+import { LEVELS, logFrom, NativeHost } from "./native-host.ts";
 import type { InstalledPackage } from "./packages.ts";
 import { planeSettings } from "./plane-settings.ts";
 
@@ -61,7 +63,11 @@ const pool = new Pool(
   },
   deadlines,
 );
-const guests = new Guests((message) => post({ kind: "sandbox", message }));
+const failures = new FailureLog((message, fields) => post({ kind: "log", level: "warn", message, fields }));
+const guests = new Guests(
+  (message) => post({ kind: "sandbox", message }),
+  (failure) => failures.add(failure),
+);
 const handler = requestHandler(plane, (connection) => {
   connections.delete(connection);
   stats.active = connections.size;
@@ -255,20 +261,19 @@ function flushAccess(): void {
   access = [];
 }
 
+/** What anybody can cause at will is for `debug`: failures of guests are in the log once already, bounded. */
 function onError(x: Exchange, error: GatewayError): void {
-  const level =
-    error.kind.source === "downstream" || error.code === "no_route"
-      ? "debug"
-      : error.kind.status === 500
-        ? "error"
-        : "warn";
+  const { source, status } = error.kind;
+  const common = source === "downstream" || error.code === "no_route" || error.cause instanceof GuestFailure;
+  const level = common ? "debug" : status === 500 ? "error" : "warn";
+  if (LEVELS.indexOf(level) < pluginLogFrom) return;
   post({
     kind: "log",
     level,
     message: error.message,
     fields: {
       code: error.code,
-      source: error.kind.source,
+      source,
       request_id: x.request.id,
       workspace: x.workspace,
       route: x.route === null ? null : (x.route.name ?? x.route.id),

@@ -2,7 +2,7 @@
 import type { Host } from "@gatehouse/sdk";
 import type { PluginEntity } from "../entities/entities.ts";
 import type { PluginInstance } from "../pipeline/snapshot.ts";
-import { SandboxClient } from "../sandbox/client.ts";
+import { type GuestFailure, SandboxClient } from "../sandbox/client.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import type { ToThread } from "../sandbox/messages.ts";
@@ -13,8 +13,8 @@ export class Guests {
   readonly #code = new Map<string, { bytes: Uint8Array; users: number }>();
   #listener: ((message: ToThread) => void) | null = null;
 
-  /** `post` carries messages to the supervisor. */
-  constructor(post: (message: unknown) => void) {
+  /** `post` carries messages to the supervisor; `onFailure` is told of every failure of a guest. */
+  constructor(post: (message: unknown) => void, onFailure: (failure: GuestFailure) => void) {
     this.#client = new SandboxClient({
       port: {
         post,
@@ -27,6 +27,7 @@ export class Guests {
         if (code === undefined) throw new Error(`no code for ${digest}`);
         return code.bytes;
       },
+      onFailure,
     });
   }
 

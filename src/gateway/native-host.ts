@@ -5,7 +5,7 @@ import type { ThreadMetrics } from "../observe/thread-metrics.ts";
 import type { Snapshot } from "../pipeline/snapshot.ts";
 import { type CounterTable, EXHAUSTED } from "./counter-table.ts";
 
-const LEVELS = ["debug", "info", "warn", "error"];
+export const LEVELS = ["debug", "info", "warn", "error"];
 
 /** Where the setting `log_level` stands among the levels that plugins log at. Kong's `notice` is our info. */
 export function logFrom(logLevel: string): number {

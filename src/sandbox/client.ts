@@ -124,7 +124,14 @@ export class SandboxClient {
       else
         hooks.bodyFilter = (ctx, data, last) => {
           if (grants.responseBodyBytes === 0)
-            return this.#failNow(guest, phase, "violation", "body_filter without response_body_bytes", data);
+            return this.#failNow(
+              guest,
+              ctx,
+              phase,
+              "violation",
+              "body_filter without response_body_bytes",
+              data,
+            );
           return this.#call(guest, ctx, phase, null, { data, last }) as Promise<Uint8Array | void>;
         };
     }
@@ -154,16 +161,23 @@ export class SandboxClient {
           return this.#call(guest, ctx, "access", shown, null) as HookResult;
         } catch (error) {
           if (!(error instanceof BodyTooLong)) throw error;
-          return this.#failNow(guest, "access", "violation", error.message, undefined);
+          return this.#failNow(guest, ctx, "access", "violation", error.message, undefined);
         }
       });
   }
 
   /** A call that fails without having been made. */
-  #failNow<T>(guest: Guest, phase: Phase, failure: Failure, message: string, skipped: T): MaybePromise<T> {
+  #failNow<T>(
+    guest: Guest,
+    ctx: Context,
+    phase: Phase,
+    failure: Failure,
+    message: string,
+    skipped: T,
+  ): MaybePromise<T> {
     guest.row.calls++;
     chargeFailure(guest.row, failure);
-    const error = new GuestFailure(failure, guest, phase, message);
+    const error = new GuestFailure(failure, guest, phase, ctx.request.id, message);
     this.#options.onFailure?.(error);
     if (guest.settings.fail === "open") return skipped;
     return Promise.reject(error);
@@ -178,10 +192,10 @@ export class SandboxClient {
   ): MaybePromise<unknown> {
     const { workspace, name } = guest.settings;
     if (this.#suspended.size > 0 && this.#isSuspended(workspace, name))
-      return this.#failNow(guest, phase, "suspended", "it keeps killing its cordon", chunk?.data);
+      return this.#failNow(guest, ctx, phase, "suspended", "it keeps killing its cordon", chunk?.data);
     const lane = this.#lane(guest);
     if (lane.queue.length >= MAX_QUEUED || this.#closed)
-      return this.#failNow(guest, phase, "unavailable", `${MAX_QUEUED} calls are waiting`, chunk?.data);
+      return this.#failNow(guest, ctx, phase, "unavailable", `${MAX_QUEUED} calls are waiting`, chunk?.data);
     guest.row.calls++;
     guest.openCalls++;
     if (this.#openCalls++ === 0) this.#startSweeping();
@@ -358,7 +372,7 @@ export class SandboxClient {
     this.#end(call);
     const { guest } = call;
     chargeFailure(guest.row, failure);
-    const error = new GuestFailure(failure, guest, call.phase, message);
+    const error = new GuestFailure(failure, guest, call.phase, call.ctx.request.id, message);
     this.#options.onFailure?.(error);
     if (guest.settings.fail === "open") call.resolve(call.chunk?.data);
     else call.reject(error);

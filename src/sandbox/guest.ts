@@ -46,13 +46,18 @@ export class GuestFailure extends Error {
   readonly workspace: string;
   readonly plugin: string;
   readonly phase: Phase;
+  readonly requestId: string;
+  /** What its manifest asks for: whether the request fails too. */
+  readonly fail: GuestSettings["fail"];
 
-  constructor(failure: Failure, guest: Guest, phase: Phase, message: string) {
+  constructor(failure: Failure, guest: Guest, phase: Phase, requestId: string, message: string) {
     super(`plugin ${guest.settings.name} in ${phase}: ${failure}: ${message}`);
     this.failure = failure;
     this.workspace = guest.settings.workspace;
     this.plugin = guest.settings.name;
     this.phase = phase;
+    this.requestId = requestId;
+    this.fail = guest.settings.fail;
   }
 }
 
