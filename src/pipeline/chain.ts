@@ -103,12 +103,15 @@ export class Chains {
 
   /** The chain of a route before a consumer is known. */
   chain(routeId: string | null, serviceId: string | null): Chain {
-    return new Chain(this.#select(routeId, serviceId, null), this.#globals, (base, consumerId, afterRank) => {
-      if (!this.#consumers.has(consumerId)) return base;
+    const reselect = (base: Chain, consumerId: string, afterRank: number): Chain => {
+      const known = this.#consumers.has(consumerId);
+      if (!known && base === plain) return base;
       const ran = base.entries.filter(({ rank }) => rank <= afterRank);
-      const later = this.#select(routeId, serviceId, consumerId).filter(({ rank }) => rank > afterRank);
-      return new Chain([...ran, ...later], this.#globals, () => base);
-    });
+      const chosen = this.#select(routeId, serviceId, known ? consumerId : null);
+      return new Chain([...ran, ...chosen.filter(({ rank }) => rank > afterRank)], this.#globals, reselect);
+    };
+    const plain = new Chain(this.#select(routeId, serviceId, null), this.#globals, reselect);
+    return plain;
   }
 
   /** For each plugin the entry of the most specific scope (reference: Kong's eight scopes). */

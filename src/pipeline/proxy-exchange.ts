@@ -40,6 +40,8 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   /** Whether the response's head was handed to the client's connection. */
   headSent = false;
   chunkedOut = false;
+  /** Whether the response goes out without a body, whatever the upstream sends. */
+  bodiless = false;
   /** Whether the end of the connection is the end of the response's body. */
   endsAtClose = false;
   /** Whether pieces of the response go straight through; false while a hook is waited for. */

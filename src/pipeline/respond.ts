@@ -67,6 +67,7 @@ function beginResponse(x: ProxyExchange): void {
   const bodiless = request.isHead || status === 204 || status === 304 || status < 200;
   const filtered = x.chain.bodyFilter.length > 0;
   let framing = "";
+  x.bodiless = bodiless;
   if (bodiless) {
     if (response.contentLength >= 0 && status !== 204 && !filtered)
       framing = `Content-Length: ${response.contentLength}\r\n`;
@@ -159,7 +160,7 @@ function endBody(x: ProxyExchange): void {
 /** Hands a piece to the client, gathered with what else this tick brings. Hot; guarded by bench/bench.ts. */
 function emit(x: ProxyExchange, piece: Buffer): void {
   const { length } = piece;
-  if (length === 0 || x.request.isHead) return;
+  if (length === 0 || x.bodiless) return;
   x.responseBytes += length;
   if (length <= GATHER_MAX && x.out.length <= GATHER_MAX) {
     if (x.chunkedOut) x.out += `${length.toString(16)}\r\n${piece.toString("latin1")}\r\n`;

@@ -74,7 +74,7 @@ export class RawClient implements AsyncDisposable {
   async read({ head = false }: { head?: boolean } = {}): Promise<RawResponse> {
     const [statusLine, ...lines] = await this.#head();
     const match = /^(HTTP\/1\.[01]) ([1-5]\d\d) ([\t\x20-\x7e\x80-\xff]*)$/.exec(statusLine as string);
-    if (!match) throw new Error(`not a status line: ${JSON.stringify(statusLine)}`);
+    if (!match) throw new Error(`not a status line: ${JSON.stringify(statusLine?.slice(0, 200))}`);
     const headers = lines.map(parseField);
     const status = Number(match[2]);
     const start = { version: match[1] as string, status, reason: match[3] as string, headers };
