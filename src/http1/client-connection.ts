@@ -57,6 +57,9 @@ export interface ConnectionPool {
   forget(connection: ClientConnection): void;
 }
 
+/** Answers 1xx to one request: each is passed on, so an upstream that never comes to the point is cut off. */
+const MAX_INFORMATIONS = 32;
+
 export class ClientConnection implements Guarded, BodySink {
   readonly socket: Socket;
   readonly head = new ResponseHead(new HeaderList());
@@ -70,6 +73,8 @@ export class ClientConnection implements Guarded, BodySink {
   #timeouts: UpstreamTimeouts;
   #headText = "";
   #awaitingHead = true;
+  /** 1xx answers to the present request. */
+  #informations = 0;
   #isHeadRequest = false;
   #answered = false;
   #closed = false;
@@ -110,6 +115,7 @@ export class ClientConnection implements Guarded, BodySink {
     this.requests++;
     this.#isHeadRequest = isHead;
     this.#awaitingHead = true;
+    this.#informations = 0;
     this.#answered = false;
     this.#requestEnded = false;
     // While the client still sends, it is not the upstream that is waited for.
@@ -229,6 +235,10 @@ export class ClientConnection implements Guarded, BodySink {
     if (head.status < 200) {
       if (head.status === 101) {
         this.#fail("upstream_invalid", "101 without having been asked to switch protocols");
+        return -1;
+      }
+      if (++this.#informations > MAX_INFORMATIONS) {
+        this.#fail("upstream_invalid", `more than ${MAX_INFORMATIONS} answers 1xx to one request`);
         return -1;
       }
       this.#owner?.onUpstreamInformation(head);

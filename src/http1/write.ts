@@ -83,13 +83,16 @@ const NOT_IN_TRAILERS = new Set(
   ).split(" "),
 );
 
+/** What the gateway itself says about the consumer: an upstream that merges trailers must not take it from a client. */
+const IDENTITY = /^x-(?:consumer|credential|anonymous)-/;
+
 /** The last chunk with its trailers. */
 export function lastChunk(trailers: HeaderList | null): string {
   if (trailers === null) return "0\r\n\r\n";
   let lines = "";
   for (let i = 0; i < trailers.length; i++) {
     const name = trailers.names[i] as FieldName;
-    if (name.kind === FIELD.other && !NOT_IN_TRAILERS.has(name.lower))
+    if (name.kind === FIELD.other && !NOT_IN_TRAILERS.has(name.lower) && !IDENTITY.test(name.lower))
       lines += `${trailers.spellings[i]}: ${trailers.values[i]}\r\n`;
   }
   return `0\r\n${lines}\r\n`;

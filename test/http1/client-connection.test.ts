@@ -242,6 +242,13 @@ describe("a connection to an upstream", () => {
     assert.deepEqual(there.pool.kept, []);
   });
 
+  it("cuts off an upstream that answers 1xx without end", async () => {
+    await using there = await upstream("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100) + OK);
+    const { asking } = await there.ask();
+    assert.equal(await asking.answered.promise, "upstream_invalid");
+    assert.equal(asking.informed.length, 32);
+  });
+
   it("passes trailers and 1xx answers on", async () => {
     await using there = await upstream(
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" +
