@@ -14,6 +14,8 @@ const SLOT_INTS = 6;
 const SLOTS = 10;
 const FIRST_SLOT = 4;
 const HEADER_INTS = 16;
+/** Slots hold 32 bits. A larger limit would wrap, perhaps to one that is in force at once and never gives way. */
+const MAX_LIMIT = 0x7fffffff;
 /** A lock is held for far less than this; longer means that its thread is gone. */
 const STEAL_AFTER_MS = 50;
 
@@ -57,10 +59,11 @@ export class CounterTable {
   }
 
   /**
-   * Takes one from the window of `key` that ends at `endsAt` (ms since the epoch).
+   * Takes one from the window of `key` that ends at `endsAt` (ms since the epoch). No limit is beyond 2^31 - 1.
    * @returns what remains, or EXHAUSTED.
    */
-  take(key: string, limit: number, endsAt: number, now: number): number {
+  take(key: string, wanted: number, endsAt: number, now: number): number {
+    const limit = Math.min(wanted, MAX_LIMIT);
     const ends = Math.ceil(endsAt / 1000) | 0;
     const bucket = this.#bucket(key, ends);
     const { low, high } = this.#words();
