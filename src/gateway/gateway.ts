@@ -56,6 +56,7 @@ export class Gateway {
   #unwatch: (() => void) | null = null;
   #ready = false;
   #draining = false;
+  #started: Promise<void> = Promise.resolve();
   /** Changes follow each other. */
   #lastChange: Promise<unknown> = Promise.resolve();
 
@@ -69,7 +70,12 @@ export class Gateway {
    * Starts everything. Resolves when traffic is served.
    * @throws {StartError} with everything that is wrong; nothing is left running.
    */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#started = this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
     const settings = this.#settings;
     await mkdir(settings.prefix, { recursive: true });
     this.#sandbox = await Sandbox.open(settings, this.#log);
@@ -94,11 +100,11 @@ export class Gateway {
     await this.#threads.deploy(deployment);
     this.#config = deployment.config;
     const ports: Record<string, number> = {};
-    const proxy = await this.#threads.listen(settings.proxyListen);
+    const proxy = await listening("proxy_listen", this.#threads.listen(settings.proxyListen));
     if (proxy[0] !== undefined) ports.proxy = proxy[0];
-    const admin = await this.#openAdmin();
+    const admin = await listening("admin_listen", this.#openAdmin());
     if (admin !== undefined) ports.admin = admin;
-    const status = await this.#openStatus();
+    const status = await listening("status_listen", this.#openStatus());
     if (status !== undefined) ports.status = status;
     await writeAtomically(join(settings.prefix, "ports.json"), `${JSON.stringify(ports)}\n`);
     const file = settings.declarativeConfig;
@@ -122,10 +128,12 @@ export class Gateway {
     if (this.#draining) return;
     this.#draining = true;
     this.#log.info({}, "draining");
+    // Told to stop while it starts, it stops what has started by then.
+    await this.#started.catch(() => {});
     this.#unwatch?.();
-    await this.#threads.drain(this.#settings.drainTimeoutMs);
+    await this.#threads?.drain(this.#settings.drainTimeoutMs);
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
-    await this.#sandbox.close();
+    await this.#sandbox?.close();
     await this.#accessLog?.close();
     this.#log.info({}, "stopped");
   }
@@ -294,6 +302,16 @@ function shared(bytes: Uint8Array): Uint8Array {
   const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
   copy.set(bytes);
   return copy;
+}
+
+/** Says which setting asked for an address that cannot be had. */
+async function listening<T>(setting: string, opened: Promise<T>): Promise<T> {
+  try {
+    return await opened;
+  } catch (error) {
+    const reason = (error as Error).message.replace(/^listen /, "");
+    throw new StartError(`${setting}: ${reason}; choose another address, or end what listens there`);
+  }
 }
 
 async function writeAtomically(path: string, text: string): Promise<void> {
