@@ -26,9 +26,11 @@ export function inform(x: ProxyExchange, head: ResponseHead): void {
   if (x.request.minor === 0 || x.headSent) return;
   if (head.status === 100) {
     x.invited = true;
+    // Told to go on, the client has the time that its body takes.
     if (x.upstream !== null && !x.client.body.ended) x.upstream.deadline = Number.POSITIVE_INFINITY;
   }
-  x.client.writeText(`${statusLine(head.status, head.reason)}${fieldLines(head.headers, NONE)}\r\n`);
+  const text = `${statusLine(head.status, head.reason)}${fieldLines(head.headers, NONE)}\r\n`;
+  if (!x.client.writeText(text)) x.upstream?.pause();
 }
 
 export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
@@ -181,7 +183,8 @@ export function flush(x: ProxyExchange): void {
 }
 
 export function clientDrained(x: ProxyExchange): void {
-  if (x.ready) x.upstream?.resume();
+  // Before the head, nothing but interim answers can have filled the way.
+  if (x.ready || x.response.status === 0) x.upstream?.resume();
 }
 
 function writeEnd(x: ProxyExchange): void {

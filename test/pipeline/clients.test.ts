@@ -109,27 +109,32 @@ describe("clients", () => {
     assert.equal((await logged("/left-reading")).status, 200);
   });
 
-  it("who does not read his response holds the upstream back, and is left after client_body_timeout_ms", async () => {
-    const asked = next("/not-reading");
-    await using client = await openRaw(gateway.ports.proxy);
-    client.write("GET /not-reading HTTP/1.1\r\nHost: a\r\n\r\n");
-    client.socket.pause();
-    const { socket } = await asked;
-    socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
-    const block = Buffer.alloc(1 << 20);
-    let sent = 0;
-    const pump = () => {
-      while (!socket.destroyed && socket.writableLength < 1 << 22 && sent < 1e9) {
-        sent += block.length;
-        socket.write(block);
-      }
-    };
-    socket.on("drain", pump);
-    pump();
-    await closeOf(socket);
-    assert.ok(sent < 1e8, `${sent} bytes were taken from the upstream`);
-    await assertServes();
-  });
+  for (const [title, head, piece] of [
+    ["his response", "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", "x".repeat(200)],
+    ["interim answers without end", "", `HTTP/1.1 103 Early Hints\r\nX-Filler: ${"x".repeat(160)}\r\n\r\n`],
+  ] as const) {
+    it(`who does not read ${title} holds the upstream back, and is left after client_body_timeout_ms`, async () => {
+      const asked = next("/not-reading");
+      await using client = await openRaw(gateway.ports.proxy);
+      client.write("GET /not-reading HTTP/1.1\r\nHost: a\r\n\r\n");
+      client.socket.pause();
+      const { socket } = await asked;
+      socket.write(head);
+      const block = Buffer.from(piece.repeat(5000));
+      let sent = 0;
+      const pump = () => {
+        while (!socket.destroyed && socket.writableLength < 1 << 22 && sent < 2e8) {
+          sent += block.length;
+          socket.write(block);
+        }
+      };
+      socket.on("drain", pump);
+      pump();
+      await closeOf(socket);
+      assert.ok(sent < 1e8, `${sent} bytes were taken from the upstream`);
+      await assertServes();
+    });
+  }
 
   it("a head that does not arrive in time is a 408", async () => {
     const [answer] = await exchangeRaw(gateway.ports.proxy, "GET / HTTP/1.1\r\nHost:");
