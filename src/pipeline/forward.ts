@@ -139,7 +139,7 @@ function requestHead(x: ProxyExchange): string {
   const host =
     given !== null && given !== request.authority && given !== client.head.host
       ? given
-      : entry.preserveHost
+      : entry.preserveHost && request.authority !== ""
         ? request.authority
         : (service.hostHeader ?? (peer as Peer).authority);
   const { forwarded } = request;

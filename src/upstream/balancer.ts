@@ -107,8 +107,10 @@ export class Balancer {
   }
 
   #use(resolved: (readonly string[])[]): void {
+    // What has not changed keeps its peers, and they their place in the order.
     const same =
-      resolved.length === this.#resolved.length && resolved.every((list, i) => list === this.#resolved[i]);
+      resolved.length === this.#resolved.length &&
+      resolved.every((list, i) => sameAddresses(list, this.#resolved[i] as readonly string[]));
     if (same && this.#peers.length > 0) return;
     const peers = resolved.flatMap((addresses, i) => {
       const target = this.#targets[i] as TargetSpec;
@@ -132,4 +134,8 @@ export class Balancer {
     this.#resolved = resolved;
     this.#peers = peers;
   }
+}
+
+function sameAddresses(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((address, i) => address === b[i]));
 }

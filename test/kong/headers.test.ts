@@ -157,6 +157,11 @@ describe("headers", () => {
       assert.equal(receivedHeader(await received(path, [["Host", "Shop.Example:8000"]]), "host"), host, path);
   });
 
+  it("a client without Host has none to preserve: the target's is sent", async () => {
+    await exchangeRaw(gateway.ports.proxy, "GET /preserving HTTP/1.0\r\n\r\n");
+    assert.equal(receivedHeader(origin.last, "host"), `127.0.0.1:${origin.port}`);
+  });
+
   it("the authority of an absolute target stands for Host", async () => {
     const request = "GET http://absolute.test:99/preserving HTTP/1.1\r\nHost: other.test\r\n\r\n";
     const [answer] = await exchangeRaw(gateway.ports.proxy, request);

@@ -76,6 +76,16 @@ describe("balancing and retries", () => {
     });
   }
 
+  it("names that are looked up again in between do not disturb the shares", async () => {
+    const counts: Record<string, number> = {};
+    for (let i = 0; i < 4; i++) {
+      const { body } = await send(`${gateway.url}/mixed`);
+      counts[body] = (counts[body] ?? 0) + 1;
+      await new Promise((resolve) => setTimeout(resolve, 550));
+    }
+    assert.deepEqual(counts, { a: 1, b: 3 });
+  });
+
   it("heavy targets do not get their share in one burst", async () => {
     const order: string[] = [];
     for (let i = 0; i < 10; i++) order.push((await send(`${gateway.url}/weighted`)).body);
