@@ -48,6 +48,8 @@ export class DataThreads {
   #listeners: readonly Listen[] = [];
   #stopping = false;
   #scrapes = 0;
+  /** Deployments and replacements follow each other: a new thread gets what is in force, whole. */
+  #lastChange: Promise<unknown> = Promise.resolve();
   /** Sums of threads that are gone. */
   readonly #past: ThreadStats = { requests: 0, accepted: 0, active: 0 };
 
@@ -87,7 +89,11 @@ export class DataThreads {
    * Puts a configuration in force on all threads, or on none.
    * @throws {Error} if a thread cannot prepare it; the old one goes on.
    */
-  async deploy(deployment: Deployment): Promise<void> {
+  deploy(deployment: Deployment): Promise<void> {
+    return this.#inTurn(() => this.#deploy(deployment));
+  }
+
+  async #deploy(deployment: Deployment): Promise<void> {
     const version = ++this.#version;
     const threads = [...this.#threads];
     const errors = await Promise.all(threads.map((thread) => this.#prepare(thread, version, deployment)));
@@ -199,16 +205,24 @@ export class DataThreads {
     thread.sandbox.close();
     if (this.#stopping) return;
     this.#options.log.error({ thread: thread.index }, "a data thread is gone; another takes its place");
-    this.#replace(thread.index).catch((error) =>
+    this.#inTurn(() => this.#replace(thread.index)).catch((error) =>
       this.#options.log.error({ err: error }, "a data thread could not be replaced"),
     );
   }
 
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.#lastChange.then(change);
+    this.#lastChange = turn.catch(() => {});
+    return turn;
+  }
+
   async #replace(index: number): Promise<void> {
+    if (this.#stopping) return;
     const thread = await this.#spawn(index);
     const version = this.#version;
     if (this.#deployment !== null) {
-      await this.#prepare(thread, version, this.#deployment);
+      const error = await this.#prepare(thread, version, this.#deployment);
+      if (error !== null) throw new Error(error);
       await this.#commit(thread, version);
     }
     if (this.#listeners.length > 0) await this.#open(thread, this.#listeners);
