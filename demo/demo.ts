@@ -18,6 +18,8 @@ import { printLoopResult, runLoop } from "./loop.ts";
 import { ACME, configuration, GLOBEX, startEcho, UPLOADS } from "./world.ts";
 
 const ROOT = join(import.meta.dirname, "..");
+/** Where `npm run demo:loop` finds the demo that is running; not for one that tries itself. */
+const NOTES = join(ROOT, ".demo.json");
 const check = process.argv.includes("--check");
 
 const echo = await startEcho();
@@ -52,7 +54,6 @@ async function main(): Promise<void> {
   }
   await postConfig(admin, { guests: true, loop: false });
   const world = { admin, proxy, echoPort: echo.port, prefix };
-  await writeFile(join(ROOT, ".demo.json"), JSON.stringify(world));
   const lines = [
     {
       what: "a native plugin: key-auth refuses this one (401); with `-H 'apikey: ada-secret'` it passes",
@@ -68,6 +69,7 @@ async function main(): Promise<void> {
     },
   ];
   if (check) return runCheck(lines, world);
+  await writeFile(NOTES, JSON.stringify(world));
   console.log("\nThe gateway serves. Try, in another terminal:\n");
   for (const { what, curl } of lines) console.log(`  # ${what}\n  ${curl}\n`);
   console.log(
@@ -184,6 +186,6 @@ async function stop(code: number): Promise<void> {
   }
   echo.close();
   await rm(prefix, { recursive: true, force: true });
-  await rm(join(ROOT, ".demo.json"), { force: true });
+  if (!check) await rm(NOTES, { force: true });
   process.exit(code);
 }
