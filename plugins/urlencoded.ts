@@ -11,8 +11,9 @@ export function fieldValues(text: string, name: string): string[] {
     let end = text.indexOf("&", start);
     if (end < 0) end = text.length;
     if (isNamed(text, start, end, name)) {
-      const equals = text.indexOf("=", start);
-      found.push(equals < 0 || equals >= end ? "" : decodeField(text.slice(equals + 1, end)));
+      const field = text.slice(start, end);
+      const equals = field.indexOf("=");
+      found.push(equals < 0 ? "" : decodeField(field.slice(equals + 1)));
     }
     start = end + 1;
   }
@@ -50,7 +51,10 @@ export function encodeField(text: string): string {
   return encodeURIComponent(text.toWellFormed());
 }
 
-/** Fields under edit. Names are decoded; `raw` is what will be written. */
+/**
+ * Fields under edit. Names are decoded; `raw` is what will be written. Clients choose how many there are, so
+ * every edit goes over them once.
+ */
 export class Fields {
   readonly #names: string[] = [];
   readonly #raw: string[] = [];
@@ -69,11 +73,7 @@ export class Fields {
   }
 
   remove(name: string): void {
-    for (let i = this.#names.length - 1; i >= 0; i--) {
-      if (this.#names[i] !== name) continue;
-      this.#names.splice(i, 1);
-      this.#raw.splice(i, 1);
-    }
+    this.#removeFrom(0, name);
   }
 
   /** Gives every value of `from` the name `to`, in place of the values that `to` had. */
@@ -96,17 +96,25 @@ export class Fields {
       this.append(name, value);
       return;
     }
-    for (let i = this.#names.length - 1; i > at; i--) {
-      if (this.#names[i] !== name) continue;
-      this.#names.splice(i, 1);
-      this.#raw.splice(i, 1);
-    }
+    this.#removeFrom(at + 1, name);
     this.#raw[at] = `${encodeField(name)}=${encodeField(value)}`;
   }
 
   append(name: string, value: string): void {
     this.#names.push(name);
     this.#raw.push(`${encodeField(name)}=${encodeField(value)}`);
+  }
+
+  #removeFrom(start: number, name: string): void {
+    let kept = start;
+    for (let i = start; i < this.#names.length; i++) {
+      if (this.#names[i] === name) continue;
+      this.#names[kept] = this.#names[i] as string;
+      this.#raw[kept] = this.#raw[i] as string;
+      kept++;
+    }
+    this.#names.length = kept;
+    this.#raw.length = kept;
   }
 
   toString(): string {

@@ -54,6 +54,41 @@ describe("urlencoded fields", () => {
     );
   });
 
+  it("renaming gives every value the new name, in place of the values that it had", () => {
+    const fields = new Fields("new=0&old=1&x=2&%6fld=%7e&old&new");
+    fields.rename("old", "new");
+    assert.equal(fields.toString(), "new=1&x=2&new=%7e&new");
+  });
+
+  it("setting leaves one value, where the first one was", () => {
+    const fields = new Fields("x&a=1&y&%61=2&a&z");
+    fields.set("a", "b c");
+    assert.equal(fields.toString(), "x&a=b%20c&y&z");
+    assert.ok(fields.has("a"));
+    fields.remove("a");
+    assert.equal(fields.toString(), "x&y&z");
+  });
+
+  // A million fields: work that grows with the square of their number would not end within a test run.
+  const MANY = 500_000;
+  const crowd = "a&b&".repeat(MANY);
+
+  it("a body of a million fields is edited as a short one is", () => {
+    const removed = new Fields(crowd);
+    removed.remove("a");
+    assert.equal(removed.toString(), "b&".repeat(MANY));
+    const set = new Fields(crowd);
+    set.set("a", "1");
+    assert.equal(set.toString(), `a=1&${"b&".repeat(MANY)}`);
+    const renamed = new Fields(crowd);
+    renamed.rename("a", "b");
+    assert.equal(renamed.toString(), "b&".repeat(MANY));
+  });
+
+  it("a million values without '=' are found as a few are", () => {
+    assert.equal(fieldValues("a&".repeat(2 * MANY), "a").length, 2 * MANY);
+  });
+
   it("an encoded name or value cannot end its field", () => {
     fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => !/[&=+#\s]/.test(encodeField(text))));
   });
