@@ -36,6 +36,8 @@ export interface RequestHandler {
 export interface RequestOwner extends BodySink {
   /** The client has left, or its body broke the protocol (`code`). */
   onClientGone(code: ErrorCode, detail: string): void;
+  /** What one read brought of the body is handed over: whatever was gathered may be written now. */
+  onBodyFlush(): void;
   /** The client takes more of the response again. */
   onClientDrain(): void;
 }
@@ -127,7 +129,7 @@ export class ServerConnection implements Guarded, BodySink {
 
   /** The owner cannot take more of the body for now. */
   pauseBody(): void {
-    if (this.body.ended) return;
+    if (this.body.ended || this.#phase !== PHASE.exchange) return;
     this.#flowing = false;
     this.deadline = Number.POSITIVE_INFINITY;
     this.#pause();
@@ -171,7 +173,9 @@ export class ServerConnection implements Guarded, BodySink {
     if (!this.body.ended && this.body.error === null) {
       this.#phase = PHASE.discard;
       this.#discarded = 0;
-      this.deadline = performance.now() + LINGER_MS;
+      // A slow reader that still takes its answer has the time for that.
+      const { writeTimeoutMs } = this.limits;
+      this.deadline = performance.now() + (this.socket.writableLength > 0 ? writeTimeoutMs : LINGER_MS);
       if (!this.keepAlive) return this.#close();
       const rest = this.#rest;
       this.#rest = null;
@@ -311,6 +315,7 @@ export class ServerConnection implements Guarded, BodySink {
     if (owner === null) return;
     this.deadline = performance.now() + this.limits.bodyTimeoutMs;
     const end = this.body.read(chunk, 0, owner);
+    if (this.#owner === owner && this.body.error === null) owner.onBodyFlush();
     if (this.#phase === PHASE.discard) return this.#afterDiscard(chunk, end); // answered while it was read
     if (this.body.error !== null) {
       this.keepAlive = false;

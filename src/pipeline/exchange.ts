@@ -135,6 +135,8 @@ export abstract class Exchange implements Context {
   consumerChanged = false;
   /** Whether a hook was waited for: the objects of this exchange may be held by somebody. */
   suspended = false;
+  /** Counts the ways that this exchange has taken: what was waited for on an earlier one comes too late. */
+  turn = 0;
   peer: Peer | null = null;
   upstreamStartedAt = -1;
   upstreamHeadAt = -1;

@@ -9,7 +9,8 @@ import { isAll, isToken, TARGET } from "../http1/syntax.ts";
 import { fieldLines, fieldOfKind, lastChunk, writeChunk, writeWithHead } from "../http1/write.ts";
 import { escapePath, upstreamPath } from "../router/path.ts";
 import type { Peer } from "../upstream/balancer.ts";
-import { asGatewayError, attempt } from "./handle.ts";
+import { asBuffer } from "./exchange.ts";
+import { attempt, whenDone } from "./handle.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
 import { fail } from "./respond.ts";
 import type { ServiceEntry } from "./snapshot.ts";
@@ -27,11 +28,7 @@ export function forward(x: ProxyExchange): void {
   const service = x.entry?.service;
   if (service === null || service === undefined) throw new Failure("no_service");
   const peer = service.balancer.pick(x.tried);
-  if (peer instanceof Promise)
-    peer.then(
-      (found) => attempt(x, () => connect(x, service, found)),
-      (error) => attempt(x, () => fail(x, asGatewayError(error))),
-    );
+  if (peer instanceof Promise) whenDone(x, peer, (found) => connect(x, service, found));
   else connect(x, service, peer);
 }
 
@@ -66,23 +63,38 @@ export function sendRequest(x: ProxyExchange): void {
     // A client that waits to be told waits for the upstream: until then the time is the upstream's.
     if (request.expectContinue) upstream.deadline = performance.now() + readTimeoutMs(x);
     x.client.startBody();
-    if (x.upstreamHead !== "" && x.upstream === upstream) {
-      x.upstreamHead = "";
-      guard(x, upstream.socket.write(head, "latin1"));
-    }
+    flushBody(x);
   }
 }
 
-/** A piece of the client's body goes up. */
+/** Pieces up to this many bytes are gathered; larger ones are written as they are. */
+const GATHER_MAX = 16384;
+
+/** A piece of the client's body goes up, small ones gathered until the end of the read that brought them. */
 export function sendBody(x: ProxyExchange, piece: Buffer): void {
   const { upstream } = x;
   if (upstream === null) return;
+  if (x.request.expectContinue) upstream.deadline = Number.POSITIVE_INFINITY;
+  const { chunked } = x.request;
+  const { length } = piece;
+  if (length <= GATHER_MAX && x.upstreamHead.length <= GATHER_MAX) {
+    const text = piece.toString("latin1");
+    x.upstreamHead += chunked ? `${length.toString(16)}\r\n${text}\r\n` : text;
+    return;
+  }
   const head = x.upstreamHead;
   x.upstreamHead = "";
-  if (x.request.expectContinue) upstream.deadline = Number.POSITIVE_INFINITY;
   const { socket } = upstream;
-  if (x.request.chunked) guard(x, writeChunk(socket, head, piece));
+  if (chunked) guard(x, writeChunk(socket, head, piece));
   else guard(x, head === "" ? socket.write(piece) : writeWithHead(socket, head, piece));
+}
+
+/** Writes what was gathered. */
+export function flushBody(x: ProxyExchange): void {
+  const { upstream, upstreamHead } = x;
+  if (upstream === null || upstreamHead === "") return;
+  x.upstreamHead = "";
+  guard(x, upstream.socket.write(upstreamHead, "latin1"));
 }
 
 function readTimeoutMs(x: ProxyExchange): number {
@@ -92,9 +104,8 @@ function readTimeoutMs(x: ProxyExchange): number {
 export function sendBodyEnd(x: ProxyExchange, trailers: HeaderList | null): void {
   const { upstream } = x;
   if (upstream === null) return;
-  const head = x.upstreamHead;
-  x.upstreamHead = "";
-  if (x.request.chunked) guard(x, upstream.socket.write(head + lastChunk(trailers), "latin1"));
+  if (x.request.chunked) x.upstreamHead += lastChunk(trailers);
+  flushBody(x);
   upstream.endRequest();
 }
 
@@ -184,8 +195,4 @@ export function upstreamFailed(x: ProxyExchange, error: GatewayError, fresh: boo
     return attempt(x, forward);
   }
   fail(x, error);
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -47,11 +47,23 @@ function advance(
 ): void {
   if (outcome === undefined) next(x);
   else if (!(outcome instanceof Promise)) reply(x, outcome);
-  else
-    outcome.then(
-      (answer) => attempt(x, answer === undefined ? next : () => reply(x, answer)),
-      (error) => attempt(x, () => fail(x, asGatewayError(error))),
-    );
+  else whenDone(x, outcome, (answer) => (answer === undefined ? next(x) : reply(x, answer)));
+}
+
+/**
+ * Goes on once something that the exchange waits for is done. If it has taken another way meanwhile (the
+ * client left, the upstream failed), that something comes too late and does nothing.
+ */
+export function whenDone<T>(x: ProxyExchange, waiting: Promise<T>, next: (value: T) => void): void {
+  const { turn } = x;
+  waiting.then(
+    (value) => {
+      if (x.turn === turn) attempt(x, () => next(value));
+    },
+    (error) => {
+      if (x.turn === turn) attempt(x, () => fail(x, asGatewayError(error)));
+    },
+  );
 }
 
 /** Takes a step unless the request is over; what it throws becomes an answer. */

@@ -10,8 +10,9 @@ import type { RequestOwner, ServerConnection } from "../http1/server-connection.
 import type { Peer } from "../upstream/balancer.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { Exchange } from "./exchange.ts";
-import { sendBody, sendBodyEnd, sendRequest, upstreamFailed } from "./forward.ts";
+import { flushBody, sendBody, sendBodyEnd, sendRequest, upstreamFailed } from "./forward.ts";
 import { attempt } from "./handle.ts";
+import { HeldBody } from "./held-body.ts";
 import {
   clientDrained,
   clientGone,
@@ -26,7 +27,7 @@ import type { RouteMatch } from "./snapshot.ts";
 
 export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwner {
   upstream: ClientConnection | null = null;
-  /** Head of the upstream request that waits to be joined to the first piece of the body. */
+  /** Text of the upstream request that waits to be written with what follows in the same read. */
   upstreamHead = "";
   /** Whether a part of the request was written to the present upstream connection. */
   sent = false;
@@ -48,14 +49,13 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   ready = false;
   /** Whether the response is collected for the `response` phase. */
   collecting = false;
-  collectedBytes = 0;
-  /** Pieces of the response that wait, in order. */
-  pieces: Buffer[] = [];
+  /** What of the response's body waits. */
+  readonly held = new HeldBody();
   responseEnded = false;
   trailers: HeaderList | null = null;
   finished = false;
   #buffering: {
-    pieces: Buffer[];
+    held: HeldBody;
     resolve(body: Uint8Array): void;
     reject(error: GatewayError): void;
   } | null = null;
@@ -89,7 +89,7 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | null>();
     if (this.#buffering !== null || this.finished)
       return Promise.reject(new GatewayError("internal", "the body is being read already"));
-    this.#buffering = { pieces: [], resolve, reject };
+    this.#buffering = { held: new HeldBody(), resolve, reject };
     if (this.request.expectContinue) {
       this.invited = true;
       this.client.writeText("HTTP/1.1 100 Continue\r\n\r\n");
@@ -101,6 +101,7 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   // The client's side.
 
   onBody(piece: Buffer): void {
+    if (this.finished) return;
     this.requestBytes += piece.length;
     const { maxBodyBytes, bodyBufferMaxBytes } = this.plane.settings;
     const max = this.#buffering === null ? maxBodyBytes : bodyBufferMaxBytes;
@@ -111,14 +112,19 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
       return this.#buffering === null ? fail(this, error) : this.#buffering.reject(error);
     }
     if (this.#buffering === null) sendBody(this, piece);
-    else this.#buffering.pieces.push(piece);
+    else this.#buffering.held.add(piece);
+  }
+
+  onBodyFlush(): void {
+    flushBody(this);
   }
 
   onBodyEnd(trailers: HeaderList | null): void {
+    if (this.finished) return;
     if (this.#buffering === null) return sendBodyEnd(this, trailers);
-    const { pieces, resolve } = this.#buffering;
+    const { held, resolve } = this.#buffering;
     this.#buffering = null;
-    this.request.body = pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
+    this.request.body = held.take();
     resolve(this.request.body);
   }
 

@@ -9,7 +9,7 @@ import { FIELD, HeaderList } from "../http1/headers.ts";
 import type { ResponseHead } from "../http1/parse.ts";
 import { fieldLines, fieldOfKind, lastChunk, statusLine } from "../http1/write.ts";
 import { asBuffer } from "./exchange.ts";
-import { asGatewayError, attempt } from "./handle.ts";
+import { attempt, whenDone } from "./handle.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
 import { runBodyFilter, runHeaderFilter, runLog, runResponse } from "./run.ts";
 
@@ -56,10 +56,7 @@ function filterHead(x: ProxyExchange): void {
   const waiting = x.chain.headerFilter.length === 0 ? undefined : runHeaderFilter(x);
   if (waiting === undefined) return beginResponse(x);
   x.upstream?.pause();
-  waiting.then(
-    () => attempt(x, beginResponse),
-    (error) => attempt(x, () => fail(x, asGatewayError(error))),
-  );
+  whenDone(x, waiting, () => beginResponse(x));
 }
 
 /** Writes the head of a streamed response; what came meanwhile follows. */
@@ -86,7 +83,7 @@ function beginResponse(x: ProxyExchange): void {
   x.headSent = true;
   x.ready = true;
   x.upstream?.resume();
-  drainPieces(x);
+  pump(x);
 }
 
 /** A piece of the upstream's body. */
@@ -96,11 +93,10 @@ export function receiveBody(x: ProxyExchange, piece: Buffer): void {
     else attempt(x, () => filterPiece(x, piece));
     return;
   }
-  x.pieces.push(piece);
-  x.collectedBytes += piece.length;
+  x.held.add(piece);
   if (!x.collecting) return;
   const max = x.plane.settings.bodyBufferMaxBytes;
-  if (x.collectedBytes > max)
+  if (x.held.length > max)
     fail(x, new Failure("response_too_large", `response over ${max} bytes, and a plugin wants it whole`));
 }
 
@@ -110,15 +106,16 @@ export function receiveEnd(x: ProxyExchange, trailers: HeaderList | null): void 
   x.responseEnded = true;
   x.trailers = trailers;
   if (x.collecting) return attempt(x, respondCollected);
-  if (x.ready) attempt(x, endBody);
+  if (x.ready) attempt(x, pump);
 }
 
-/** What waited while a hook ran goes through, then the end if it has come. */
-function drainPieces(x: ProxyExchange): void {
-  while (x.ready && x.pieces.length > 0) {
-    const piece = x.pieces.shift() as Buffer;
-    if (x.chain.bodyFilter.length === 0) emit(x, piece);
-    else filterPiece(x, piece);
+/** What waited goes through, then the end if it has come. A client that takes nothing stops it. */
+function pump(x: ProxyExchange): void {
+  if (x.ready && x.held.length > 0) {
+    if (x.client.blocked) return;
+    const held = x.held.take();
+    if (x.chain.bodyFilter.length === 0) emit(x, held);
+    else filterPiece(x, held);
   }
   if (x.ready && x.responseEnded) endBody(x);
   else if (x.suspended) flush(x); // after a wait there is no read whose end would bring the flush
@@ -129,34 +126,24 @@ function filterPiece(x: ProxyExchange, piece: Buffer): void {
   if (!(made instanceof Promise)) return emit(x, made);
   x.ready = false;
   x.upstream?.pause();
-  made.then(
-    (out) =>
-      attempt(x, () => {
-        emit(x, out);
-        x.ready = true;
-        if (!x.client.blocked) x.upstream?.resume();
-        drainPieces(x);
-      }),
-    (error) => attempt(x, () => fail(x, asGatewayError(error))),
-  );
+  whenDone(x, made, (out) => {
+    emit(x, out);
+    x.ready = true;
+    if (!x.client.blocked) x.upstream?.resume();
+    pump(x);
+  });
 }
 
 function endBody(x: ProxyExchange): void {
   x.ready = false;
   if (x.chain.bodyFilter.length === 0) return writeEnd(x);
-  const tail = runBodyFilter(x, EMPTY, true);
-  if (!(tail instanceof Promise)) {
+  const finishWith = (tail: Buffer) => {
     emit(x, tail);
-    return writeEnd(x);
-  }
-  tail.then(
-    (out) =>
-      attempt(x, () => {
-        emit(x, out);
-        writeEnd(x);
-      }),
-    (error) => attempt(x, () => fail(x, asGatewayError(error))),
-  );
+    writeEnd(x);
+  };
+  const tail = runBodyFilter(x, EMPTY, true);
+  if (tail instanceof Promise) whenDone(x, tail, finishWith);
+  else finishWith(tail);
 }
 
 /** Hands a piece to the client, gathered with what else this tick brings. Hot; guarded by bench/bench.ts. */
@@ -183,8 +170,9 @@ export function flush(x: ProxyExchange): void {
 }
 
 export function clientDrained(x: ProxyExchange): void {
+  if (x.ready) attempt(x, pump);
   // Before the head, nothing but interim answers can have filled the way.
-  if (x.ready || x.response.status === 0) x.upstream?.resume();
+  if ((x.ready || x.response.status === 0) && !x.client.blocked) x.upstream?.resume();
 }
 
 function writeEnd(x: ProxyExchange): void {
@@ -195,18 +183,14 @@ function writeEnd(x: ProxyExchange): void {
 
 /** The `response` phase: the whole response is there. */
 function respondCollected(x: ProxyExchange): void {
-  x.response.body = x.pieces.length === 1 ? (x.pieces[0] as Buffer) : Buffer.concat(x.pieces);
-  x.pieces = [];
+  x.response.body = x.held.take();
   const outcome = runResponse(x);
   const go = (answer: Reply | undefined) => {
     if (answer !== undefined) reply(x, answer);
     else answerFiltered(x); // other plugins of the chain have their filters
   };
-  if (!(outcome instanceof Promise)) return go(outcome);
-  outcome.then(
-    (answer) => attempt(x, () => go(answer)),
-    (error) => attempt(x, () => fail(x, asGatewayError(error))),
-  );
+  if (outcome instanceof Promise) whenDone(x, outcome, go);
+  else go(outcome);
 }
 
 /** A plugin answers. */
@@ -254,20 +238,22 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
 /** Runs header and body filters over an answer that is there whole, then sends it. */
 function answerFiltered(x: ProxyExchange): void {
   const { chain } = x;
-  if (chain.headerFilter.length === 0 && chain.bodyFilter.length === 0) return answerWhole(x);
   const waiting = chain.headerFilter.length === 0 ? undefined : runHeaderFilter(x);
-  const onError = (error: unknown) => attempt(x, () => fail(x, asGatewayError(error)));
-  if (waiting === undefined && chain.bodyFilter.length === 0) return answerWhole(x);
-  const filterBody = async () => {
-    if (chain.bodyFilter.length === 0) return;
-    const body = x.response.body as Buffer;
-    const first = body.length > 0 ? await runBodyFilter(x, body, false) : EMPTY;
-    x.response.body = Buffer.concat([first, await runBodyFilter(x, EMPTY, true)]);
-  };
-  x.suspended = true;
-  Promise.resolve(waiting)
-    .then(filterBody)
-    .then(() => attempt(x, answerWhole), onError);
+  if (chain.bodyFilter.length > 0) {
+    x.suspended = true;
+    whenDone(
+      x,
+      Promise.resolve(waiting).then(() => filterWhole(x)),
+      () => answerWhole(x),
+    );
+  } else if (waiting !== undefined) whenDone(x, waiting, () => answerWhole(x));
+  else answerWhole(x);
+}
+
+async function filterWhole(x: ProxyExchange): Promise<void> {
+  const body = x.response.body as Buffer;
+  const first = body.length > 0 ? await runBodyFilter(x, body, false) : EMPTY;
+  x.response.body = Buffer.concat([first, await runBodyFilter(x, EMPTY, true)]);
 }
 
 /** Sends head and body at once. */
@@ -349,7 +335,9 @@ export function clientGone(x: ProxyExchange, error: GatewayError): void {
 function leaveUpstream(x: ProxyExchange): void {
   const { upstream } = x;
   x.upstream = null;
-  x.pieces = [];
+  x.turn++;
+  x.ready = false;
+  x.held.take();
   x.collecting = false;
   upstream?.abandon();
 }

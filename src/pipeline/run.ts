@@ -148,9 +148,17 @@ export function runLog(x: Exchange, chain: Chain, onError: (error: GatewayError)
   }
 }
 
+/** Waits for a hook. The rest of its phase does not run if the exchange has taken another way meanwhile. */
 function waitFor<T>(x: Exchange, result: Promise<T>, entry: HookEntry, phase: Phase): Promise<T> {
   x.suspended = true;
-  return result.catch((error) => Promise.reject(hookError(error, entry, phase)));
+  const { turn } = x;
+  return result.then(
+    (value) => {
+      if (x.turn !== turn) throw new GatewayError("internal", "the exchange went another way");
+      return value;
+    },
+    (error) => Promise.reject(hookError(error, entry, phase)),
+  );
 }
 
 function asBuffer(value: unknown): Buffer {

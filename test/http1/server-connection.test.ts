@@ -154,6 +154,7 @@ describe("a body that is not wanted", () => {
         },
         onBodyEnd() {},
         onClientGone() {},
+        onBodyFlush() {},
         onClientDrain() {},
       });
       connection.startBody();

@@ -92,5 +92,6 @@ export class WholeBody implements RequestOwner {
     this.#gone(code);
   }
 
+  onBodyFlush(): void {}
   onClientDrain(): void {}
 }

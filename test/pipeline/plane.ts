@@ -1,0 +1,113 @@
+/** The pipeline of one data thread between real sockets, with plugins that a test writes. */
+import { createServer, type Server } from "node:net";
+import type { Consumer, Hooks } from "@gatehouse/sdk";
+import { loadDeclarative } from "../../src/declarative/declarative.ts";
+import { createCatalogue } from "../../src/gateway/catalogue.ts";
+import { planeSettings } from "../../src/gateway/plane-settings.ts";
+import { Deadlines } from "../../src/http1/deadlines.ts";
+import { ServerConnection } from "../../src/http1/server-connection.ts";
+import { Trust } from "../../src/pipeline/client-address.ts";
+import { type DataPlane, RequestIds } from "../../src/pipeline/data-plane.ts";
+import { requestHandler } from "../../src/pipeline/handle.ts";
+import { Snapshot } from "../../src/pipeline/snapshot.ts";
+import { loadSettings } from "../../src/settings.ts";
+import { Balancer } from "../../src/upstream/balancer.ts";
+import { Pool } from "../../src/upstream/pool.ts";
+import { Resolver } from "../../src/upstream/resolver.ts";
+
+/** Hooks by route; a route may have several plugins, here in the order of their priorities. */
+export type Plugins = Readonly<Record<string, readonly Hooks[]>>;
+
+export class Plane {
+  readonly errors: string[] = [];
+  readonly statuses: number[] = [];
+  readonly server: Server;
+  #plane!: DataPlane;
+
+  constructor(origin: { readonly url: string }, plugins: Plugins, flags: Record<string, string> = {}) {
+    const { settings } = loadSettings({ flags, env: {} });
+    if (settings === undefined) throw new Error("the default settings are refused");
+    const deadlines = new Deadlines();
+    const routes = Object.keys(plugins).map((name) => ({
+      name,
+      paths: [`/${name}`],
+      strip_path: false,
+      // Stand-ins in a real configuration; the snapshot is told which hooks are behind them.
+      plugins: (plugins[name] as readonly Hooks[]).map((_, i) => ({
+        name: STAND_INS[i],
+        config: CONFIGS[i],
+      })),
+    }));
+    const document = { _format_version: "3.0", services: [{ name: "s", url: origin.url, routes }] };
+    const consumers = [{ username: "alice", plugins: [{ name: STAND_INS[2], config: CONFIGS[2] }] }];
+    const loaded = loadDeclarative(JSON.stringify({ ...document, consumers }), {
+      plugins: createCatalogue(null as never),
+    });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.errors));
+    const { config } = loaded;
+    const planeParts = planeSettings(settings);
+    const pool = new Pool(
+      { limits: planeParts.limits, size: 64, maxRequests: 1000, idleTimeoutMs: 1000 },
+      deadlines,
+    );
+    const resolver = new Resolver({ servers: null, hostsFile: "/etc/hosts" });
+    const nameOf = new Map(config.routes.map(({ id, name }) => [id, name as string]));
+    const snapshot = Snapshot.compile(
+      config,
+      {
+        codeOf: () => "",
+        instantiate: (plugin) => {
+          const at = STAND_INS.indexOf(plugin.name);
+          const hooks =
+            plugin.consumer !== null ? FOR_ALICE : plugins[nameOf.get(plugin.route?.id ?? "") ?? ""]?.[at];
+          return { priority: 1000 - at, hooks: hooks ?? {}, dispose() {} };
+        },
+        balancer: (service) => ({
+          balancer: new Balancer(
+            [{ host: service.host, port: service.port, weight: 1 }],
+            resolver,
+            80,
+            (address, { port }) => pool.origin({ address, port, tls: null }),
+          ),
+          hostHeader: null,
+        }),
+      },
+      Snapshot.empty,
+    );
+    this.#plane = {
+      snapshot,
+      settings: planeParts,
+      deadlines,
+      requestIds: new RequestIds(),
+      trust: new Trust(settings),
+      onFinished: (x) => this.statuses.push(x.response.status),
+      onError: (_x, error) => this.errors.push(error.message),
+    };
+    const handler = requestHandler(this.#plane, () => {});
+    this.server = createServer({ noDelay: true }, (socket) => {
+      new ServerConnection(socket, handler, deadlines, planeParts.limits);
+    });
+    this.close = async () => {
+      this.server.close();
+      pool.close();
+    };
+  }
+
+  readonly close: () => Promise<void>;
+
+  get port(): number {
+    return (this.server.address() as { port: number }).port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+}
+
+const STAND_INS: readonly string[] = ["correlation-id", "cors", "prometheus"];
+const CONFIGS: readonly object[] = [{}, {}, {}];
+export const ALICE: Consumer = { id: "", username: "alice", custom_id: null };
+const FOR_ALICE: Hooks = {
+  access: (ctx) => void ctx.request.headers.set("X-For", "alice"),
+  headerFilter: (ctx) => ctx.response.headers.set("X-For", "alice"),
+};
