@@ -20,8 +20,8 @@ const schema = record(
     status_code: integer({
       required: true,
       default: 503,
-      between: [100, 599],
-      description: "Status to send.",
+      between: [200, 599],
+      description: "Status to send. No 1xx: those announce an answer and are none themselves.",
     }),
     message: string({ description: 'Sent as {"message": ...}; the default depends on the status.' }),
     content_type: string({

@@ -4,7 +4,7 @@
  * it and an operator can find it.
  */
 import type { PluginRequest } from "./plugin.ts";
-import type { Reply } from "./reply.ts";
+import { checkReplyStatus, type Reply } from "./reply.ts";
 
 const FORMS = ["application/json", "text/html", "text/plain", "application/xml"] as const;
 export type ErrorForm = (typeof FORMS)[number];
@@ -12,6 +12,7 @@ export type ErrorForm = (typeof FORMS)[number];
 /**
  * A reply `status` that tells `message`. Unlike `reply(status, { message })` its form follows the request.
  * Of the request only the id and the Accept and Content-Type headers are read.
+ * @throws {RangeError} if `status` is not between 200 and 599.
  */
 export function errorReply(
   request: Pick<PluginRequest, "id" | "headers">,
@@ -19,6 +20,7 @@ export function errorReply(
   message: string,
   headers: Readonly<Record<string, string>> = {},
 ): Reply {
+  checkReplyStatus(status);
   const pairs = Object.entries(headers) as [string, string][];
   if (request.headers.get("content-type")?.startsWith("application/grpc")) {
     const fields = [

@@ -43,7 +43,9 @@ const REFUSED: readonly [plugin: string, config: unknown, message: string][] = [
   ["rate-limiting", { minute: 1, policy: "redis" }, "policy: expected one of: local"],
   ["rate-limiting", { minute: 1, limit_by: "header" }, "header_name: required field missing"],
   ["rate-limiting", { minute: 1, limit_by: "path" }, "path: required field missing"],
-  ["request-termination", { status_code: 99 }, "status_code: value should be between 100 and 599"],
+  ["request-termination", { status_code: 99 }, "status_code: value should be between 200 and 599"],
+  ["request-termination", { status_code: 103 }, "status_code: value should be between 200 and 599"],
+  ["rate-limiting", { minute: 1, error_code: 101 }, "error_code: value should be between 200 and 599"],
   [
     "request-termination",
     { message: "m", body: "b" },

@@ -365,8 +365,8 @@ function anyText(value: unknown): string {
 }
 
 function statusCode(value: unknown): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 100 || value > 599)
-    throw new RangeError("a status must be an integer between 100 and 599");
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 200 || value > 599)
+    throw new RangeError("a status must be an integer between 200 and 599");
   return value;
 }
 
