@@ -75,17 +75,41 @@ const json = JSON as unknown as {
 /** Whether a number in the text may not survive a double; cheap, and linear in the text. */
 const LONG_NUMBER = /[0-9.]{16}|[0-9][eE]/;
 
-/** The members of a JSON object; null for text that is not one (or not UTF-8): such a body stays untouched. */
+/** Levels of nesting that are read. The same bound as Kong's, and far from where reading exhausts the stack. */
+const MAX_DEPTH = 1000;
+
+/**
+ * The members of a JSON object; null for what is none, or is not UTF-8, or is nested deeper than 1000 levels.
+ * What becomes of such a body is the caller's decision: members may stand in it that others would find.
+ */
 export function jsonMembers(bytes: Uint8Array): JsonMembers | null {
   let value: unknown;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    if (isDeep(text)) return null;
     value = LONG_NUMBER.test(text) ? json.parse(text, keepDigits) : json.parse(text);
   } catch {
     return null;
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
   return new JsonMembers(Object.entries(value));
+}
+
+/** Whether arrays and objects in JSON text lie in each other more than `MAX_DEPTH` deep. One pass, no recursion. */
+function isDeep(text: string): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (inString) {
+      if (code === 0x5c) i++;
+      else if (code === 0x22) inString = false;
+    } else if (code === 0x22) inString = true;
+    else if (code === 0x5b || code === 0x7b) {
+      if (++depth > MAX_DEPTH) return true;
+    } else if (code === 0x5d || code === 0x7d) depth--;
+  }
+  return false;
 }
 
 function keepDigits(_key: string, value: unknown, context: { source?: string }): unknown {

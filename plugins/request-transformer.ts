@@ -2,6 +2,11 @@
  * request-transformer: changes the path, method, headers, query and body of a request before it goes upstream,
  * in that order except that the body comes before the query, as Kong does it. Values may be templates (see
  * templates.ts), which see the request as it is when their turn comes.
+ *
+ * A body labelled JSON in which nothing can be edited (no JSON object, no UTF-8, compressed, nested deeper than
+ * 1000 levels) is refused with 400 if members are to be removed, renamed or replaced. Kong passes it on, and
+ * an upstream that reads more leniently would find the very member that was to be removed. Where members are
+ * only added or appended it goes on as it came, and so do bodies of other types.
  */
 import {
   type Context,
@@ -140,11 +145,11 @@ export default definePlugin({
         const bytes = request.readBody();
         if (bytes instanceof Promise) {
           return bytes.then((read) => {
-            transformBody(body, type, bodyless, read, ctx);
+            if (!transformBody(body, type, bodyless, read, ctx)) return refuseUnreadable(ctx);
             afterBody(ctx);
           });
         }
-        transformBody(body, type, bodyless, bytes, ctx);
+        if (!transformBody(body, type, bodyless, bytes, ctx)) return refuseUnreadable(ctx);
         afterBody(ctx);
       },
     };
@@ -156,30 +161,42 @@ function refuseMultipart(ctx: Context): Reply {
   return errorReply(ctx.request, 415, "Multipart bodies cannot be transformed yet");
 }
 
+function refuseUnreadable(ctx: Context): Reply {
+  return errorReply(ctx.request, 400, "The body is not a JSON object that can be read");
+}
+
+/** Whether there are edits that must not be passed by. */
+function isDemanding({ remove, rename, replace }: Edits<Template>): boolean {
+  return remove.length + rename.length + replace.length > 0;
+}
+
+/** False if the body cannot be edited and must not pass unedited. */
 function transformBody(
   edits: Edits<Template> | undefined,
   type: "json" | "urlencoded",
   bodyless: boolean,
   bytes: Uint8Array | null,
   ctx: Context,
-): void {
+): boolean {
   const { request } = ctx;
   if (type === "json") {
     const members = jsonMembers(bytes === null || bytes.length === 0 ? EMPTY_OBJECT : bytes);
-    if (members === null || edits === undefined) return;
+    if (edits === undefined) return true;
+    if (members === null) return !isDemanding(edits);
     applyEdits(edits, members, render, ctx);
     request.setBody(members.toBytes());
-    return;
+    return true;
   }
   const fields = new Fields(bytes === null ? "" : bytesToLatin1(bytes));
   if (edits !== undefined) applyEdits(edits, fields, render, ctx);
   const text = fields.toString();
   if (!bodyless) {
     request.setBody(latin1ToBytes(text));
-    return;
+    return true;
   }
   if (text !== "") request.query = request.query === "" ? text : `${request.query}&${text}`;
   request.setBody(new Uint8Array(0));
+  return true;
 }
 
 const EMPTY_OBJECT = new Uint8Array([0x7b, 0x7d]);

@@ -207,6 +207,22 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** Edits that a body cannot pass by, and bodies labelled JSON in which nothing can be edited. */
+const DEMANDS: Readonly<Record<string, object>> = {
+  remove: { remove: { body: ["is_admin"] } },
+  rename: { rename: { body: ["is_admin:asked"] } },
+  replace: { replace: { body: ["is_admin:no"] } },
+};
+const DEEP = "[".repeat(100_000) + "]".repeat(100_000);
+const UNREADABLE: Readonly<Record<string, string | Buffer>> = {
+  "that is cut off": '{"is_admin":true',
+  "with a comment": '{"is_admin":true}//',
+  "that is a list": '[{"is_admin":true}]',
+  "that is no UTF-8": Buffer.from('{"is_admin":true,"a":"\xff"}', "latin1"),
+  "that is nested very deeply": `{"is_admin":true,"a":${DEEP}}`,
+  "that is nested very deeply beside a long number": `{"is_admin":true,"id":12345678901234567890,"a":${DEEP}}`,
+};
+
 for (const placement of PLACEMENTS) {
   describe(`request-transformer, ${placement.title}`, () => {
     let origin: Origin;
@@ -217,6 +233,8 @@ for (const placement of PLACEMENTS) {
       const name = "request-transformer";
       const routes: Record<string, PluginEntry[]> = {
         multipart: [{ name, config: { remove: { body: ["is_admin"] } } }],
+        unread: [{ name, config: { add: { body: ["a:1"] } } }],
+        ...Object.fromEntries(Object.entries(DEMANDS).map(([kind, config]) => [kind, [{ name, config }]])),
         climb: [{ name, config: { replace: { uri: "/public/$(query_params.file)" } } }],
         captures: [{ name, config: { replace: { uri: "/items/$(uri_captures['id'])/$(uri_captures[1])" } } }],
         shared: [
@@ -268,6 +286,31 @@ for (const placement of PLACEMENTS) {
         assert.equal(origin.requests.length, before);
       });
     }
+
+    for (const [title, body] of Object.entries(UNREADABLE)) {
+      it(`a JSON body ${title} is refused where a member has to be removed, renamed or replaced`, async () => {
+        const before = origin.requests.length;
+        for (const kind of Object.keys(DEMANDS)) {
+          const answer = await ask(`/${kind}`, { method: "POST", headers: JSON_TYPE, body });
+          assert.equal(answer.status, 400, kind);
+          const { message } = answer.json() as { message: string };
+          assert.equal(message, "The body is not a JSON object that can be read");
+        }
+        assert.equal(origin.requests.length, before, "nothing goes upstream");
+      });
+
+      it(`a JSON body ${title} goes on as it came where members are only added`, async () => {
+        assert.equal((await ask("/unread", { method: "POST", headers: JSON_TYPE, body })).status, 200);
+        assert.equal(origin.last.bodyLength, Buffer.byteLength(body));
+      });
+    }
+
+    it("a JSON body that is nested deeply, but not too deeply, is edited", async () => {
+      const deep = "[".repeat(900) + "]".repeat(900);
+      const body = `{"is_admin":true,"text":"[[\\"{","id":12345678901234567890,"a":${deep}}`;
+      const answer = await ask("/remove", { method: "POST", headers: JSON_TYPE, body });
+      assert.equal((answer.json() as Received).body, body.replace('"is_admin":true,', ""));
+    });
 
     it("a multipart body that should be edited is refused, not passed on unedited", async () => {
       const headers = { "content-type": "multipart/form-data; boundary=b" };
