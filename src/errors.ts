@@ -12,6 +12,11 @@ interface ErrorKind {
   readonly message: string;
   /** Whether trying another target may help. */
   readonly retry?: boolean;
+  /**
+   * Errors that Kong answers itself are JSON unless Accept says otherwise; those that nginx answers for it go by
+   * `error_default_type`.
+   */
+  readonly json?: boolean;
 }
 
 export const ERRORS = {
@@ -31,15 +36,20 @@ export const ERRORS = {
   request_timeout: { status: 408, source: "downstream", message: "Request timeout" },
   body_too_large: { status: 413, source: "downstream", message: "Payload too large" },
   client_closed: { status: 499, source: "downstream", message: "Client closed request" },
-  https_required: { status: 426, source: "downstream", message: "Please use HTTPS protocol" },
+  https_required: { status: 426, source: "downstream", message: "Please use HTTPS protocol", json: true },
 
   // The configuration has no answer.
-  no_route: { status: 404, source: "internal", message: "no Route matched with those values" },
-  no_service: { status: 503, source: "internal", message: "no Service found with those values" },
+  no_route: { status: 404, source: "internal", message: "no Route matched with those values", json: true },
+  no_service: { status: 503, source: "internal", message: "no Service found with those values", json: true },
 
   // The upstream.
-  no_peer: { status: 503, source: "upstream", message: "failure to get a peer from the ring-balancer" },
-  name_resolution: { status: 503, source: "upstream", message: "name resolution failed" },
+  no_peer: {
+    status: 503,
+    source: "upstream",
+    message: "failure to get a peer from the ring-balancer",
+    json: true,
+  },
+  name_resolution: { status: 503, source: "upstream", message: "name resolution failed", json: true },
   upstream_connect: {
     status: 502,
     source: "upstream",
@@ -70,8 +80,13 @@ export const ERRORS = {
   },
 
   // Plugins and ourselves.
-  plugin_failed: { status: 500, source: "plugin", message: "An unexpected error occurred" },
-  plugin_unavailable: { status: 503, source: "plugin", message: "A plugin of this route is unavailable" },
+  plugin_failed: { status: 500, source: "plugin", message: "An unexpected error occurred", json: true },
+  plugin_unavailable: {
+    status: 503,
+    source: "plugin",
+    message: "A plugin of this route is unavailable",
+    json: true,
+  },
   internal: { status: 500, source: "internal", message: "An unexpected error occurred" },
 } as const satisfies Record<string, ErrorKind>;
 

@@ -24,7 +24,7 @@ import { Registry, type StoredPackage } from "../registry/registry.ts";
 import type { Settings } from "../settings.ts";
 import { VERSION } from "../version.ts";
 import { createCatalogue, nativePlugins } from "./catalogue.ts";
-import { watchFile } from "./config-file.ts";
+import { fileStamp, watchFile } from "./config-file.ts";
 import { counterTableSpec } from "./counter-table.ts";
 import type { Deployment } from "./messages.ts";
 import type { InstalledPackage } from "./packages.ts";
@@ -84,6 +84,8 @@ export class Gateway {
       forge: (input) => this.#sandbox.forge(input),
       log: (level, message, details) => this.#log[level](details ?? {}, message),
     });
+    const file = settings.declarativeConfig;
+    const stamp = file === null ? "" : await fileStamp(file);
     const deployment = await this.#initial();
     this.#threads = new DataThreads({
       settings,
@@ -107,8 +109,7 @@ export class Gateway {
     const status = await listening("status_listen", this.#openStatus());
     if (status !== undefined) ports.status = status;
     await writeAtomically(join(settings.prefix, "ports.json"), `${JSON.stringify(ports)}\n`);
-    const file = settings.declarativeConfig;
-    if (file !== null) this.#unwatch = watchFile(file, () => this.#reload(file));
+    if (file !== null) this.#unwatch = watchFile(file, stamp, () => this.#reload(file));
     this.#ready = true;
     this.#log.info(
       {

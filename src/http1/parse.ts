@@ -17,6 +17,9 @@ export interface HeadLimits {
   readonly maxUrlBytes: number;
 }
 
+/** Each option names a field that is looked for among all others. */
+const MAX_CONNECTION_OPTIONS = 32;
+
 /** The head has not ended yet. */
 export const INCOMPLETE = 0;
 
@@ -317,14 +320,15 @@ function connection(head: Head, value: string): boolean {
     const option = part.trim().toLowerCase();
     if (option === "") continue;
     if (!isAll(option, TOKEN)) return head.refuse("bad_header", "invalid Connection option") > 0;
-    pushOption(head, option);
+    if (!pushOption(head, option)) return false;
   }
   return true;
 }
 
-function pushOption(head: Head, option: string): true {
+function pushOption(head: Head, option: string): boolean {
   if (head.connectionOptions === null) head.connectionOptions = [option];
-  else head.connectionOptions.push(option);
+  else if (head.connectionOptions.length < MAX_CONNECTION_OPTIONS) head.connectionOptions.push(option);
+  else return head.refuse("bad_header", `more than ${MAX_CONNECTION_OPTIONS} Connection options`) > 0;
   return true;
 }
 

@@ -101,7 +101,9 @@ export class ExchangeRequest implements PluginRequest {
 
 export class ExchangeResponse implements PluginResponse {
   status = 0;
+  /** The upstream's own phrase, and the status that it is for: a plugin may set another one. */
   reason = "";
+  reasonStatus = 0;
   headers = new HeaderList();
   source: "service" | "exit" | "error" = "error";
   body: Uint8Array | null = null;

@@ -9,7 +9,7 @@
  * an error becomes an answer; whatever happens, `log` runs. The way up is here and in forward.ts, the way back
  * in respond.ts, and hooks are called in run.ts alone.
  */
-import type { Reply } from "@gatehouse/sdk";
+import { reply as makeReply, type Reply } from "@gatehouse/sdk";
 import { GatewayError } from "../errors.ts";
 import type { RequestHandler, ServerConnection } from "../http1/server-connection.ts";
 import type { DataPlane } from "./data-plane.ts";
@@ -35,8 +35,18 @@ function match(x: ProxyExchange): void {
   const found = x.snapshot.match(x);
   if (found === null) throw new GatewayError("no_route");
   x.take(found);
+  const { httpsStatus } = found.data;
+  if (httpsStatus !== 0 && x.request.scheme !== "https") return toHttps(x, httpsStatus);
   if (x.chain.access.length === 0) return forward(x);
   advance(x, runAccess(x), forward);
+}
+
+/** The route is for https alone: Kong's 426, or the redirect that the route asks for. */
+function toHttps(x: ProxyExchange, status: number): void {
+  if (status === 426) throw new GatewayError("https_required");
+  const { host, path, query, hasQuery } = x.request;
+  const target = query !== "" || hasQuery ? `${path}?${query}` : path;
+  reply(x, makeReply(status, null, { Location: `https://${host}${target}` }));
 }
 
 /** Goes on with the next step, now or when the phase is done; an answer ends the way up. */

@@ -81,7 +81,6 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
     this.matchedPath = found.matchedPath;
     this.request.uriCaptures = found.captures;
     this.chain = data.chain;
-    if (data.httpsOnly && this.request.scheme !== "https") throw new GatewayError("https_required");
   }
 
   /** Reads the whole body for a plugin, up to the cap. */

@@ -38,6 +38,7 @@ export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
   const { response } = x;
   response.status = head.status;
   response.reason = head.reason;
+  response.reasonStatus = head.status;
   response.source = "service";
   response.contentLength = head.contentLength;
   // The lists change places: the connection may parse its next head while these fields are still in use.
@@ -223,16 +224,24 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
   const { status, message } = error.kind;
   // A filter that fails while an error is sent is not asked again.
   const again = response.source === "error" && response.status !== 0;
-  const accept = request.headers.get("accept");
-  const form = accept === undefined ? (x.plane.settings.errorDefaultType as ErrorForm) : errorForm(accept);
+  const form = formOf(x, error);
   response.source = "error";
   response.status = status;
-  response.reason = status === 499 ? "Client Closed Request" : "";
+  response.reason = "";
   response.headers.clear();
   response.headers.add("Content-Type", `${form}; charset=utf-8`);
   response.body = Buffer.from(errorBody(form, message, request.id));
   if (again) answerWhole(x);
   else attempt(x, answerFiltered);
+}
+
+/** What the client accepts, else the kind of error's own form (Kong's two kinds of error pages). */
+function formOf({ request, plane }: ProxyExchange, { kind }: GatewayError): ErrorForm {
+  const accept = request.headers.get("accept");
+  if (accept !== undefined) return errorForm(accept);
+  if ((kind as { json?: boolean }).json === true) return "application/json";
+  const type = request.headers.get("content-type");
+  return type === undefined ? (plane.settings.errorDefaultType as ErrorForm) : errorForm(type);
 }
 
 /** Runs header and body filters over an answer that is there whole, then sends it. */
@@ -284,7 +293,7 @@ function responseHead(x: ProxyExchange, framing: string): string {
   if (request.expectContinue && !x.invited && x.requestBytes === 0 && !client.body.ended)
     client.keepAlive = false;
   let head =
-    statusLine(response.status, response.reason) +
+    statusLine(response.status, response.status === response.reasonStatus ? response.reason : "") +
     fieldLines(response.headers, headers.requestId ? OWN : NONE) +
     framing;
   if (response.status === 426 && response.source === "error")

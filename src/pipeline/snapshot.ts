@@ -34,8 +34,8 @@ export interface RouteEntry {
   readonly service: ServiceEntry | null;
   readonly stripPath: boolean;
   readonly preserveHost: boolean;
-  /** The route serves https alone, and this request came without. */
-  readonly httpsOnly: boolean;
+  /** Status that tells a client on plain http to use https; 0 if the route serves http. */
+  readonly httpsStatus: number;
   readonly chain: Chain;
 }
 
@@ -220,7 +220,7 @@ function buildRouter(
         service: service === null ? null : serviceEntry(service),
         stripPath: route.strip_path,
         preserveHost: route.preserve_host,
-        httpsOnly: !route.protocols.includes("http"),
+        httpsStatus: route.protocols.includes("http") ? 0 : route.https_redirect_status_code,
         // Made at the first request: most of many routes are quiet.
         get chain() {
           chain ??= chainsOf(route).chain(id, service?.id ?? null);

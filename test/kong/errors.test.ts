@@ -171,6 +171,20 @@ describe("errors", () => {
     assert.match(answer.body, new RegExp(`^${INVALID}\nrequest_id: [0-9a-f]{32}\n$`));
   });
 
+  it("without Accept the gateway's own errors are JSON, as Kong's response.error makes them", async () => {
+    const answer = await send(`${gateway.url}/nowhere`);
+    assert.equal(answer.header("content-type"), "application/json; charset=utf-8");
+  });
+
+  it("without Accept an upstream's failure goes by the request's Content-Type", async () => {
+    const answer = await send(`${gateway.url}/refused/`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: "{}",
+    });
+    assert.equal(answer.header("content-type"), "application/json; charset=utf-8");
+  });
+
   it("the request id in the body is the one in the header", async () => {
     const answer = await send(`${gateway.url}/nowhere`, { headers: { Accept: "application/json" } });
     assert.equal((answer.json() as { request_id: string }).request_id, answer.header("x-kong-request-id"));

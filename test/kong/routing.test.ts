@@ -71,6 +71,11 @@ describe("routing", () => {
               route("headers", { paths: ["/h"], headers: { "x-version": ["2", "beta"] } }),
               route("header-regex", { paths: ["/h"], headers: { "x-agent": ["~*^curl/"] } }),
               route("https", { paths: ["/https"], protocols: ["https"] }),
+              route("redirected", {
+                paths: ["/redirected"],
+                protocols: ["https"],
+                https_redirect_status_code: 308,
+              }),
             ],
           },
           { name: "off", url: origin.url, enabled: false, routes: [route("off", { paths: ["/off"] })] },
@@ -108,6 +113,15 @@ describe("routing", () => {
     assert.equal(fields.get("Connection"), "Upgrade");
     assert.equal(fields.get("Upgrade"), "TLS/1.2, HTTP/1.1");
     assert.match(String(answer?.body), /^Please use HTTPS protocol\n/);
+  });
+
+  it("a route for https alone redirects where https_redirect_status_code says so", async () => {
+    const [answer] = await exchangeRaw(
+      gateway.ports.proxy,
+      "GET /redirected/a%20b?c=d HTTP/1.1\r\nHost: Shop.example:8000\r\n\r\n",
+    );
+    assert.equal(answer?.status, 308);
+    assert.equal(new Map(answer?.headers).get("Location"), "https://shop.example/redirected/a%20b?c=d");
   });
 
   it("a route without a service and without a plugin that answers is a 503", async () => {

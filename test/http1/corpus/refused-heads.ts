@@ -287,6 +287,13 @@ const FIELDS: RefusedRow[] = [
   ],
   ["Connection option with a space", "9110 7.6.1", "bad_header", field("Connection: a b"), "not a token"],
   ["Connection option with a separator", "9110 7.6.1", "bad_header", field("Connection: a;b"), "not a token"],
+  [
+    "Connection with more options than anybody means",
+    "9110 7.6.1",
+    "bad_header",
+    field(`Connection: ${Array.from({ length: 33 }, (_, i) => `a${i}`).join(", ")}`),
+    "each names a field to look for",
+  ],
   ["Connection option in quotes", "9110 7.6.1", "bad_header", field('Connection: "close"'), "not a token"],
 ];
 
