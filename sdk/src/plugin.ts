@@ -127,8 +127,9 @@ export interface Context {
 export interface Window {
   /** Identifies the counter within the plugin and workspace. */
   readonly key: string;
+  /** A whole number from 1 on. */
   readonly limit: number;
-  /** When the window ends, ms since the epoch: the counter starts anew after it. */
+  /** When the window ends, ms since the epoch, at most 366 days ahead: the counter starts anew after it. */
   readonly endsAt: number;
 }
 

@@ -2,9 +2,19 @@
  * Counters of fixed windows that all data threads share, exact without a store: a hash table in a
  * SharedArrayBuffer. It never grows. Each bucket is guarded by a spin lock held for a few dozen nanoseconds.
  *
- * When a bucket is full, what gives way is, in this order: a window that has ended; the coldest window that is
- * below its limit. A window whose limit is reached is never given up, so a flood of new keys cannot lift a
- * limit in force; if a bucket holds nothing else, the new key is let through uncounted and `overflows` grows.
+ * Every window belongs to a workspace, and workspaces share a bucket fairly: none can fill the table with
+ * windows that never give way, and so switch off what others count. When a bucket is full, what gives way to a
+ * new key is, in this order:
+ *
+ * 1. a window that has ended;
+ * 2. if another workspace holds at least two windows more than the key's own: of the workspace that holds
+ *    most, the coldest below its limit, or else its coldest limit in force;
+ * 3. the coldest window of the key's own workspace that is below its limit;
+ * 4. if the key's workspace holds none and nobody holds two: the coldest that is below its limit.
+ *
+ * Within a workspace a window whose limit is reached is never given up, so a flood of new keys cannot lift a
+ * limit in force. If nothing may give way, the new key is let through uncounted and `overflows` grows: this is
+ * a workspace that has used up its own part, or one of more than ten that meet in a bucket.
  *
  * Keys are hashed with a secret key of the process (HalfSipHash-2-4, 64 bits), so nobody can aim at a bucket.
  */
@@ -25,6 +35,7 @@ const HASH_HIGH = 1;
 const ENDS_AT = 2;
 const COUNT = 3;
 const LIMIT = 4;
+const OWNER = 5;
 
 /** What `take` answers when the window is exhausted. */
 export const EXHAUSTED = -1;
@@ -53,22 +64,30 @@ export class CounterTable {
     this.#key = key;
   }
 
-  /** Keys that were let through uncounted because their bucket held nothing but limits in force. */
+  /** Keys that were let through uncounted because nothing in their bucket could give way to them. */
   get overflows(): number {
     return Atomics.load(this.#ints, 0);
   }
 
+  /** The tag under which windows of a workspace are held: two that share one by chance (2^-32) share a part. */
+  owner(workspaceId: string): number {
+    halfSipHash(workspaceId, 0, this.#key, this.#hash);
+    return (this.#hash[0] as number) | 0;
+  }
+
   /**
-   * Takes one from the window of `key` that ends at `endsAt` (ms since the epoch). No limit is beyond 2^31 - 1.
+   * Takes one from the window of `key` that ends at `endsAt` (ms since the epoch), on account of the workspace
+   * with the tag `owner`. No limit is beyond 2^31 - 1. What gives way to a new window stands at the top of
+   * this file.
    * @returns what remains, or EXHAUSTED.
    */
-  take(key: string, wanted: number, endsAt: number, now: number): number {
+  take(key: string, wanted: number, endsAt: number, now: number, owner = 0): number {
     const limit = Math.min(wanted, MAX_LIMIT);
     const ends = Math.ceil(endsAt / 1000) | 0;
     const bucket = this.#bucket(key, ends);
     const { low, high } = this.#words();
     this.#lock(bucket);
-    const slot = this.#slot(bucket, low, high, ends, Math.floor(now / 1000));
+    const slot = this.#slot(bucket, low, high, ends, Math.floor(now / 1000), owner);
     const ints = this.#ints;
     let remaining = limit - 1;
     if (slot < 0) Atomics.add(ints, 0, 1);
@@ -113,30 +132,62 @@ export class CounterTable {
   }
 
   /** The slot of a window, made if it is not there; -1 if nothing may give way. */
-  #slot(bucket: number, low: number, high: number, ends: number, nowSeconds: number): number {
+  #slot(bucket: number, low: number, high: number, ends: number, nowSeconds: number, owner: number): number {
     const found = this.#find(bucket, low, high, ends);
     if (found >= 0) return found;
     const ints = this.#ints;
     let victim = -1;
-    let coldest = 0x7fffffff;
-    for (let i = 0; i < SLOTS; i++) {
+    for (let i = 0; i < SLOTS && victim < 0; i++) {
       const slot = bucket + FIRST_SLOT + i * SLOT_INTS;
-      if ((ints[slot + ENDS_AT] as number) <= nowSeconds) {
-        victim = slot;
-        break;
-      }
-      const count = ints[slot + COUNT] as number;
-      if (count < (ints[slot + LIMIT] as number) && count < coldest) {
-        coldest = count;
-        victim = slot;
-      }
+      if ((ints[slot + ENDS_AT] as number) <= nowSeconds) victim = slot;
     }
+    if (victim < 0) victim = this.#running(bucket, owner);
     if (victim < 0) return -1;
     ints[victim + HASH_LOW] = low;
     ints[victim + HASH_HIGH] = high;
     ints[victim + ENDS_AT] = ends;
     ints[victim + COUNT] = 0;
+    ints[victim + OWNER] = owner;
     return victim;
+  }
+
+  /** Which of a bucket's windows, all of them running, gives way to a new one of `owner`; -1 for none. */
+  #running(bucket: number, owner: number): number {
+    const ints = this.#ints;
+    const mine = this.#held(bucket, owner);
+    let most = 0;
+    let greediest = 0;
+    for (let i = 0; i < SLOTS; i++) {
+      const other = ints[bucket + FIRST_SLOT + i * SLOT_INTS + OWNER] as number;
+      if (other === owner) continue;
+      const held = this.#held(bucket, other);
+      if (held <= most) continue;
+      most = held;
+      greediest = other;
+    }
+    // With a difference of one, the two would take the same window from each other again and again.
+    const unfair = most >= mine + 2;
+    const anybody = mine === 0 && !unfair;
+    const from = unfair ? greediest : owner;
+    let below = -1;
+    let inForce = -1;
+    for (let i = 0; i < SLOTS; i++) {
+      const slot = bucket + FIRST_SLOT + i * SLOT_INTS;
+      if (!anybody && ints[slot + OWNER] !== from) continue;
+      const count = ints[slot + COUNT] as number;
+      if (count < (ints[slot + LIMIT] as number)) {
+        if (below < 0 || count < (ints[below + COUNT] as number)) below = slot;
+      } else if (inForce < 0 || count < (ints[inForce + COUNT] as number)) inForce = slot;
+    }
+    return below < 0 && unfair ? inForce : below;
+  }
+
+  /** How many windows of a bucket a workspace holds. */
+  #held(bucket: number, owner: number): number {
+    let held = 0;
+    for (let i = 0; i < SLOTS; i++)
+      if (this.#ints[bucket + FIRST_SLOT + i * SLOT_INTS + OWNER] === owner) held++;
+    return held;
   }
 
   #lock(bucket: number): void {

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { Consumer, Credential, Host, Window } from "@gatehouse/sdk";
 import type { ThreadMetrics } from "../observe/thread-metrics.ts";
 import type { Snapshot } from "../pipeline/snapshot.ts";
+import { windowFault } from "../sandbox/host-calls.ts";
 import { type CounterTable, EXHAUSTED } from "./counter-table.ts";
 
 export const LEVELS = ["debug", "info", "warn", "error"];
@@ -28,6 +29,7 @@ export class NativeHost implements Host {
   readonly #plugin: string;
   readonly #parts: HostParts;
   readonly #scope: string;
+  readonly #owner: number;
 
   constructor(plugin: { id: string; name: string; ws_id: string }, parts: HostParts) {
     this.pluginId = plugin.id;
@@ -36,6 +38,7 @@ export class NativeHost implements Host {
     this.#parts = parts;
     // A counter is named within its plugin and workspace: nobody can count on another's.
     this.#scope = `${plugin.ws_id}|${plugin.name}|`;
+    this.#owner = parts.counters.owner(plugin.ws_id);
   }
 
   log(level: "debug" | "info" | "warn" | "error", message: string): void {
@@ -62,10 +65,14 @@ export class NativeHost implements Host {
   takeFromWindows(windows: readonly Window[]): number[] {
     const { counters } = this.#parts;
     const now = Date.now();
+    for (const window of windows) {
+      const fault = windowFault(window, now);
+      if (fault !== null) throw new RangeError(`${this.#plugin}: ${fault}`);
+    }
     const remaining: number[] = [];
     for (let i = 0; i < windows.length; i++) {
       const { key, limit, endsAt } = windows[i] as Window;
-      const left = counters.take(this.#scope + key, limit, endsAt, now);
+      const left = counters.take(this.#scope + key, limit, endsAt, now, this.#owner);
       remaining.push(left);
       if (left !== EXHAUSTED) continue;
       // One is exhausted: nothing is taken from the others, which show what they would have had.
@@ -76,7 +83,7 @@ export class NativeHost implements Host {
       }
       for (let j = i + 1; j < windows.length; j++) {
         const later = windows[j] as Window;
-        const would = counters.take(this.#scope + later.key, later.limit, later.endsAt, now);
+        const would = counters.take(this.#scope + later.key, later.limit, later.endsAt, now, this.#owner);
         if (would !== EXHAUSTED) counters.giveBack(this.#scope + later.key, later.endsAt);
         remaining.push(would === EXHAUSTED ? EXHAUSTED : would + 1);
       }

@@ -12,6 +12,10 @@ const METRIC = /^[a-zA-Z_][a-zA-Z0-9_]{0,127}$/;
 const MAX_LABELS = 32;
 const MAX_WINDOWS = 16;
 const MAX_KEY = 4096;
+/** The longest window is a leap year; a day more for clocks that differ. */
+const MAX_WINDOW_MS = 367 * 86_400_000;
+/** A guest's clock stands still during a call, so a window may end before it is counted. */
+const MAX_ENDED_MS = 60_000;
 
 /** Returns what the guest waits for. Throws a Violation for a call that is not granted or malformed. */
 export function executeHostCall(call: HostCall, grants: GuestGrants, host: Host): MaybePromise<unknown> {
@@ -103,11 +107,23 @@ function labels(value: unknown): Record<string, string> {
 
 function window(value: unknown): Window {
   const { key, limit, endsAt } = (value ?? {}) as Record<string, unknown>;
-  const least = number(limit, "takeFromWindows");
-  if (!Number.isInteger(least) || least < 0) throw new Violation("a window whose limit is no count");
-  return {
+  const made = {
     key: text(key, 1024, "takeFromWindows"),
-    limit: least,
+    limit: number(limit, "takeFromWindows"),
     endsAt: number(endsAt, "takeFromWindows"),
   };
+  const fault = windowFault(made, Date.now());
+  if (fault !== null) throw new Violation(fault);
+  return made;
+}
+
+/**
+ * What is wrong with a window that nobody would count by, or null. A limit of none is in force at once, and a
+ * window without a near end holds its place in the counters for ever: both would only be made to fill them.
+ */
+export function windowFault({ limit, endsAt }: Window, now: number): string | null {
+  if (!Number.isInteger(limit) || limit < 1) return "a window whose limit is no count from 1 on";
+  if (!(endsAt > now - MAX_ENDED_MS && endsAt <= now + MAX_WINDOW_MS))
+    return "a window that ends neither in the next 366 days nor just now";
+  return null;
 }
