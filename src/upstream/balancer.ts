@@ -30,6 +30,8 @@ interface Candidate extends Peer {
 
 /** How often names are looked at again. The resolver itself keeps to their TTL. */
 const REFRESH_MS = 500;
+/** Addresses of one name that are used. A DNS answer can hold thousands; each would cost memory and connections. */
+const MAX_ADDRESSES = 64;
 
 export class Balancer {
   readonly #targets: readonly TargetSpec[];
@@ -117,7 +119,7 @@ export class Balancer {
       const name =
         target.host.includes(":") && !target.host.startsWith("[") ? `[${target.host}]` : target.host;
       const authority = target.port === this.#defaultPort ? name : `${name}:${target.port}`;
-      return addresses.map((address) => ({
+      return bounded(addresses).map((address) => ({
         origin: this.#origin(address, target),
         authority,
         weight: target.weight,
@@ -134,6 +136,11 @@ export class Balancer {
     this.#resolved = resolved;
     this.#peers = peers;
   }
+}
+
+/** The first in order of text where there are too many: name servers rotate their answers, and these stay. */
+function bounded(addresses: readonly string[]): readonly string[] {
+  return addresses.length <= MAX_ADDRESSES ? addresses : [...addresses].sort().slice(0, MAX_ADDRESSES);
 }
 
 function sameAddresses(a: readonly string[], b: readonly string[]): boolean {

@@ -1,6 +1,10 @@
 /**
  * Connections to upstreams that wait for their next request, by place. One pool for each data thread; the most
  * recently used connection serves first, so that surplus ones grow old and go.
+ *
+ * A name may resolve to other addresses for ever, so an origin is known here only as long as somebody holds it:
+ * a balancer that can pick it, or a connection that lives (the sweep over deadlines holds those). A balancer
+ * that is dropped with its snapshot, or sees new addresses, has nothing to give back: letting go is enough.
  */
 import {
   ClientConnection,
@@ -72,7 +76,14 @@ export class Origin implements ConnectionPool {
 }
 
 export class Pool {
-  readonly #origins = new Map<string, Origin>();
+  readonly #origins = new Map<string, WeakRef<Origin>>();
+  readonly #unused = new FinalizationRegistry<string>((key) => {
+    // A new origin may have taken the place of the one that is gone.
+    if (this.#origins.get(key)?.deref() === undefined) this.#origins.delete(key);
+  });
+  /** Numbers of sets of authorities, to tell them apart by: their text is long. */
+  readonly #caIds = new WeakMap<readonly string[], number>();
+  #nextCaId = 1;
   readonly #settings: PoolSettings;
   readonly #deadlines: Deadlines;
 
@@ -81,18 +92,38 @@ export class Pool {
     this.#deadlines = deadlines;
   }
 
-  /** The origin for a place; the same one for equal places. */
+  /** How many places are known. What nobody uses any more goes with the next garbage collection. */
+  get size(): number {
+    return this.#origins.size;
+  }
+
+  /** The origin for a place; the same one for equal places. Sets of authorities are equal if they are one. */
   origin(place: Place): Origin {
-    const key = JSON.stringify(place);
-    let origin = this.#origins.get(key);
-    if (origin === undefined) {
-      origin = new Origin(place, this.#settings, this.#deadlines);
-      this.#origins.set(key, origin);
-    }
+    const key = this.#key(place);
+    const known = this.#origins.get(key)?.deref();
+    if (known !== undefined) return known;
+    const origin = new Origin(place, this.#settings, this.#deadlines);
+    this.#origins.set(key, new WeakRef(origin));
+    this.#unused.register(origin, key);
     return origin;
   }
 
   close(): void {
-    for (const origin of this.#origins.values()) origin.closeIdle();
+    for (const origin of this.#origins.values()) origin.deref()?.closeIdle();
+  }
+
+  #key({ address, port, tls }: Place): string {
+    if (tls === null) return JSON.stringify([address, port]);
+    return JSON.stringify([address, port, tls.servername, tls.verify, this.#caId(tls.ca)]);
+  }
+
+  #caId(ca: readonly string[] | null): number {
+    if (ca === null) return 0;
+    let id = this.#caIds.get(ca);
+    if (id === undefined) {
+      id = this.#nextCaId++;
+      this.#caIds.set(ca, id);
+    }
+    return id;
   }
 }
