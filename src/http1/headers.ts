@@ -66,21 +66,30 @@ const KINDS = new Map<string, FieldKind>([
 ]);
 
 /**
- * Spellings seen so far. Bounded, because clients choose them: when it is full, further spellings are looked
- * up the slow way.
+ * Spellings seen so far. Bounded in number and length, because clients choose them: long spellings, and all
+ * further ones when it is full, are looked up the slow way.
  */
 const seen = new Map<string, FieldName>();
 const SEEN_MAX = 4096;
+const SEEN_MAX_LENGTH = 64;
 
 /** What is known of a field by its name in any spelling. */
 export function fieldName(spelling: string): FieldName {
   const known = seen.get(spelling);
   if (known !== undefined) return known;
-  const lower = spelling.toLowerCase();
-  const made: FieldName = { lower, kind: KINDS.get(lower) ?? FIELD.other, sound: isToken(spelling) };
-  // A substring keeps the whole head alive; the cache keeps a copy of its own.
-  if (seen.size < SEEN_MAX) seen.set(Buffer.from(spelling, "latin1").toString("latin1"), made);
+  // A copy as bytes is the same name for tokens only; others come from plugins, and are refused.
+  if (seen.size >= SEEN_MAX || spelling.length > SEEN_MAX_LENGTH || !isToken(spelling))
+    return describe(spelling);
+  // A substring keeps the whole head alive, and so may its lower case: the cache keeps a copy of its own.
+  const copy = Buffer.from(spelling, "latin1").toString("latin1");
+  const made = describe(copy);
+  seen.set(copy, made);
   return made;
+}
+
+function describe(spelling: string): FieldName {
+  const lower = spelling.toLowerCase();
+  return { lower, kind: KINDS.get(lower) ?? FIELD.other, sound: isToken(spelling) };
 }
 
 /**
