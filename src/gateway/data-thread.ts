@@ -124,7 +124,7 @@ function instantiate(
 ): PluginInstance {
   const host = new NativeHost(plugin, {
     counters,
-    metrics,
+    metrics: installed === undefined ? metrics : metrics.guest(workspace, installed.manifest.name),
     logFrom: pluginLogFrom,
     snapshot: () => plane.snapshot,
     log: (level, message, fields) => post({ kind: "log", level: level as "info", message, fields }),

@@ -1,7 +1,7 @@
 /** What plugins may ask of the gateway, answered in the data thread (the SDK's `Host`). */
 import { randomUUID } from "node:crypto";
 import type { Consumer, Credential, Host, Window } from "@gatehouse/sdk";
-import type { ThreadMetrics } from "../observe/thread-metrics.ts";
+import type { MetricSink } from "../observe/thread-metrics.ts";
 import type { Snapshot } from "../pipeline/snapshot.ts";
 import { windowFault } from "../sandbox/host-calls.ts";
 import { type CounterTable, EXHAUSTED } from "./counter-table.ts";
@@ -16,7 +16,7 @@ export function logFrom(logLevel: string): number {
 
 export interface HostParts {
   readonly counters: CounterTable;
-  readonly metrics: ThreadMetrics;
+  readonly metrics: MetricSink;
   /** Index in LEVELS from which on messages are logged. */
   readonly logFrom: number;
   snapshot(): Snapshot;

@@ -1,94 +1,124 @@
 /**
- * Metrics of one data thread, kept by prom-client and handed to the main thread when somebody scrapes. Plugins
- * name their metrics and labels: both are bounded, because a label may come from a request.
+ * Metrics of one data thread, kept by prom-client and handed to the main thread when somebody scrapes.
+ *
+ * Built-ins and the operator's plugins name their metrics freely. Guests are not believed: their metrics begin
+ * with `gatehouse_guest_`, the gateway adds whose they are, and each workspace has a store and a quota of its
+ * own, so that none can take another's names, series or labels.
  */
-import { Counter, Histogram, type MetricObjectWithValues, type MetricValue, Registry } from "prom-client";
+import type { Host } from "@gatehouse/sdk";
+import { Counter, type MetricObjectWithValues, type MetricValue } from "prom-client";
+import { type Labels, type MetricBounds, MetricStore } from "./metric-store.ts";
 
 export type MetricsJson = MetricObjectWithValues<MetricValue<string>>[];
 
-const MAX_METRICS = 200;
-/** Distinct label sets of one metric; further ones are counted in `gatehouse_metric_overflow_total`. */
-const MAX_SERIES = 10_000;
-const NAME = /^[a-zA-Z_][a-zA-Z0-9_]{0,199}$/;
+/** Where a plugin counts and measures. */
+export type MetricSink = Pick<Host, "count" | "observe">;
 
-interface Known<M> {
-  readonly metric: M;
-  readonly labels: string;
-  readonly series: Set<string>;
-}
+const OWN: MetricBounds = {
+  metrics: 200,
+  seriesOfMetric: 10_000,
+  lines: Number.POSITIVE_INFINITY,
+  labelCharacters: Number.POSITIVE_INFINITY,
+};
+/** Of all guests of one workspace on one thread. */
+const WORKSPACE: MetricBounds = {
+  metrics: 100,
+  seriesOfMetric: 10_000,
+  lines: 10_000,
+  labelCharacters: 1 << 20,
+};
 
-export class ThreadMetrics {
-  readonly registry = new Registry();
-  readonly #counters = new Map<string, Known<Counter>>();
-  readonly #histograms = new Map<string, Known<Histogram>>();
-  #overflow: Counter | null = null;
+export class ThreadMetrics implements MetricSink {
+  readonly #own = new MetricStore(OWN, () => this.#dropped(""));
+  /** By workspace; kept as long as the thread, as counters must be. */
+  readonly #guests = new Map<string, MetricStore>();
+  #overflow: Counter<"workspace"> | null = null;
 
-  count(name: string, help: string, labels: Readonly<Record<string, string>>, by: number): void {
-    if (!(by >= 0)) return;
-    const names = Object.keys(labels);
-    const known = this.#known(this.#counters, name, names, () => {
-      return new Counter({ name, help, labelNames: names, registers: [this.registry] });
-    });
-    if (known !== null && this.#admits(known, labels)) known.metric.inc(labels, by);
+  count(name: string, help: string, labels: Labels, by: number): void {
+    this.#own.count(name, help, labels, by);
   }
 
-  observe(
-    name: string,
-    help: string,
-    buckets: readonly number[],
-    labels: Readonly<Record<string, string>>,
-    value: number,
-  ): void {
-    const names = Object.keys(labels);
-    const known = this.#known(this.#histograms, name, names, () => {
-      return new Histogram({
-        name,
-        help,
-        buckets: [...buckets],
-        labelNames: names,
-        registers: [this.registry],
-      });
-    });
-    if (known !== null && this.#admits(known, labels)) known.metric.observe(labels, value);
+  observe(name: string, help: string, buckets: readonly number[], labels: Labels, value: number): void {
+    this.#own.observe(name, help, buckets, labels, value);
+  }
+
+  /** Where a guest counts: `greetings` shows as `gatehouse_guest_greetings_total{workspace, plugin, ...}`. */
+  guest(workspace: string, plugin: string): MetricSink {
+    let store = this.#guests.get(workspace);
+    if (store === undefined) {
+      store = new MetricStore(WORKSPACE, () => this.#dropped(workspace));
+      this.#guests.set(workspace, store);
+    }
+    return new GuestSink(store, workspace, plugin, () => this.#dropped(workspace));
   }
 
   async json(): Promise<MetricsJson> {
-    return (await this.registry.getMetricsAsJSON()) as MetricsJson;
+    const stores = [this.#own, ...this.#guests.values()];
+    const parts = await Promise.all(stores.map(({ registry }) => registry.getMetricsAsJSON()));
+    return parts.flat() as MetricsJson;
   }
 
-  #known<M>(
-    all: Map<string, Known<M>>,
-    name: string,
-    labels: readonly string[],
-    make: () => M,
-  ): Known<M> | null {
-    const known = all.get(name);
-    const signature = labels.join(",");
-    if (known !== undefined) return known.labels === signature ? known : this.#reject();
-    const total = this.#counters.size + this.#histograms.size;
-    if (total >= MAX_METRICS || !NAME.test(name) || !labels.every((label) => NAME.test(label)))
-      return this.#reject();
-    if (this.registry.getSingleMetric(name) !== undefined) return this.#reject();
-    const made = { metric: make(), labels: signature, series: new Set<string>() };
-    all.set(name, made);
-    return made;
-  }
-
-  #admits(known: Known<unknown>, labels: Readonly<Record<string, string>>): boolean {
-    const key = Object.values(labels).join("\u0000");
-    if (known.series.has(key)) return true;
-    if (known.series.size >= MAX_SERIES) return this.#reject() !== null;
-    known.series.add(key);
-    return true;
-  }
-
-  #reject(): null {
+  #dropped(workspace: string): void {
     this.#overflow ??= new Counter({
       name: "gatehouse_metric_overflow_total",
-      help: "Samples dropped because a metric has too many series, or its name or labels are not acceptable.",
-      registers: [this.registry],
+      help: "Samples of plugins dropped because there are too many series, or a name or label is not acceptable.",
+      labelNames: ["workspace"],
+      registers: [this.#own.registry],
     });
-    this.#overflow.inc();
-    return null;
+    this.#overflow.inc({ workspace });
+  }
+}
+
+const PREFIX = "gatehouse_guest_";
+/** A guest's own words would show at other workspaces' metrics of that name. */
+const HELP = "What guests count or measure; the labels workspace and plugin say whose it is.";
+const RESERVED = /^(?:le$|quantile$|__)/;
+
+class GuestSink implements MetricSink {
+  readonly #store: MetricStore;
+  readonly #workspace: string;
+  readonly #plugin: string;
+  readonly #onDropped: () => void;
+
+  constructor(store: MetricStore, workspace: string, plugin: string, onDropped: () => void) {
+    this.#store = store;
+    this.#workspace = workspace;
+    this.#plugin = plugin;
+    this.#onDropped = onDropped;
+  }
+
+  /** Counters end in `_total` and histograms do not, so that no workspace can turn another's name into the other kind. */
+  count(name: string, _help: string, labels: Labels, by: number): void {
+    const own = this.#labels(labels);
+    const total = name.endsWith("_total") ? name : `${name}_total`;
+    if (own === null) this.#onDropped();
+    else this.#store.count(PREFIX + total, HELP, own, by);
+  }
+
+  observe(name: string, _help: string, buckets: readonly number[], labels: Labels, value: number): void {
+    const own = this.#labels(labels);
+    if (own === null || name.endsWith("_total")) this.#onDropped();
+    else
+      this.#store.observe(
+        PREFIX + name,
+        HELP,
+        [...new Set(buckets)].sort((a, b) => a - b),
+        own,
+        value,
+      );
+  }
+
+  /** In one order, with the gateway's word for whose they are; null if they cannot be used. */
+  #labels(labels: Labels): Labels | null {
+    const given = { ...labels, workspace: this.#workspace, plugin: this.#plugin };
+    const own: Record<string, string> = {};
+    for (const name of Object.keys(given).sort()) {
+      const value = given[name as keyof typeof given];
+      // The main thread sums samples by their labels, written one after the other, and NUL separates them here:
+      // a value that reads like a label could pass for another workspace's.
+      if (RESERVED.test(name) || value.includes("\0") || value.includes(",workspace:")) return null;
+      own[name] = value;
+    }
+    return own;
   }
 }

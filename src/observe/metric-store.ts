@@ -1,0 +1,105 @@
+/**
+ * Counters and histograms that plugins name, within bounds: a label may come from a request, so the number of
+ * metrics, of series and of label characters that are kept is limited. What is beyond is dropped and reported.
+ */
+import { Counter, Histogram, Registry } from "prom-client";
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface MetricBounds {
+  readonly metrics: number;
+  /** Label sets of one metric. */
+  readonly seriesOfMetric: number;
+  /** Lines of all metrics: a counter's label set is one, a histogram's one for each bucket and three more. */
+  readonly lines: number;
+  /** Characters of names and values of all labels. */
+  readonly labelCharacters: number;
+}
+
+const NAME = /^[a-zA-Z_][a-zA-Z0-9_]{0,199}$/;
+
+interface Known<M> {
+  readonly metric: M;
+  readonly labels: string;
+  readonly series: Set<string>;
+  readonly linesEach: number;
+}
+
+export class MetricStore {
+  readonly registry = new Registry();
+  readonly #bounds: MetricBounds;
+  readonly #onDropped: () => void;
+  readonly #counters = new Map<string, Known<Counter>>();
+  readonly #histograms = new Map<string, Known<Histogram>>();
+  #lines = 0;
+  #labelCharacters = 0;
+
+  constructor(bounds: MetricBounds, onDropped: () => void) {
+    this.#bounds = bounds;
+    this.#onDropped = onDropped;
+  }
+
+  count(name: string, help: string, labels: Labels, by: number): void {
+    if (!(by >= 0)) return;
+    const names = Object.keys(labels);
+    const known = this.#known(this.#counters, name, names, 1, () => {
+      return new Counter({ name, help, labelNames: names, registers: [this.registry] });
+    });
+    if (known !== null && this.#admits(known, labels)) known.metric.inc(labels, by);
+  }
+
+  observe(name: string, help: string, buckets: readonly number[], labels: Labels, value: number): void {
+    const names = Object.keys(labels);
+    const known = this.#known(this.#histograms, name, names, buckets.length + 3, () => {
+      return new Histogram({
+        name,
+        help,
+        buckets: [...buckets],
+        labelNames: names,
+        registers: [this.registry],
+      });
+    });
+    if (known !== null && this.#admits(known, labels)) known.metric.observe(labels, value);
+  }
+
+  #known<M>(
+    all: Map<string, Known<M>>,
+    name: string,
+    labels: readonly string[],
+    linesEach: number,
+    make: () => M,
+  ): Known<M> | null {
+    const known = all.get(name);
+    const signature = labels.join(",");
+    if (known !== undefined) return known.labels === signature ? known : this.#drop();
+    const total = this.#counters.size + this.#histograms.size;
+    if (total >= this.#bounds.metrics || !NAME.test(name) || !labels.every((label) => NAME.test(label)))
+      return this.#drop();
+    if (this.registry.getSingleMetric(name) !== undefined) return this.#drop();
+    const made = { metric: make(), labels: signature, series: new Set<string>(), linesEach };
+    all.set(name, made);
+    return made;
+  }
+
+  #admits(known: Known<unknown>, labels: Labels): boolean {
+    const key = Object.values(labels).join("\u0000");
+    if (known.series.has(key)) return true;
+    const { seriesOfMetric, lines, labelCharacters } = this.#bounds;
+    const characters = known.labels.length + key.length;
+    if (
+      known.series.size >= seriesOfMetric ||
+      this.#lines + known.linesEach > lines ||
+      this.#labelCharacters + characters > labelCharacters
+    )
+      return this.#drop() !== null;
+    this.#lines += known.linesEach;
+    this.#labelCharacters += characters;
+    known.series.add(key);
+    return true;
+  }
+
+  #drop(): null {
+    this.#onDropped();
+    return null;
+  }
+}
