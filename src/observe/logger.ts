@@ -66,39 +66,28 @@ export function createAccessLog(settings: Settings): AccessLog | null {
   };
 }
 
+/** Names of an access record's values, in their order. */
+const FIELDS: { readonly [K in keyof AccessRecord]: string } = [
+  "time",
+  "client_ip",
+  "method",
+  "path",
+  "status",
+  "request_bytes",
+  "response_bytes",
+  "total_ms",
+  "upstream_ms",
+  "request_id",
+  "workspace",
+  "route",
+  "service",
+  "consumer",
+  "source",
+];
+
 function fields(record: AccessRecord): Record<string, unknown> {
-  const [
-    time,
-    client_ip,
-    method,
-    path,
-    status,
-    request_bytes,
-    response_bytes,
-    total_ms,
-    upstream_ms,
-    request_id,
-    workspace,
-    route,
-    service,
-    consumer,
-    source,
-  ] = record;
-  return {
-    time: new Date(time).toISOString(),
-    client_ip,
-    method,
-    path,
-    status,
-    request_bytes,
-    response_bytes,
-    total_ms,
-    upstream_ms,
-    request_id,
-    workspace,
-    route,
-    service,
-    consumer,
-    source,
-  };
+  const out: Record<string, unknown> = {};
+  for (const [i, name] of FIELDS.entries()) out[name] = record[i];
+  out.time = new Date(record[0]).toISOString();
+  return out;
 }

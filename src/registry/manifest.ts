@@ -19,6 +19,7 @@ import {
 } from "@gatehouse/sdk";
 import { parseDocument } from "yaml";
 import type { GuestLimits } from "../sandbox/engine.ts";
+import type { GuestGrants } from "../sandbox/grants.ts";
 import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import { checkConfigSchema } from "./config-schema.ts";
 
@@ -223,15 +224,7 @@ function manifestSchema(ceilings: Readonly<GuestLimits>) {
 type Checked = ConfigOf<ReturnType<typeof manifestSchema>>;
 
 /** What a package asks for. Names are lower-case; a list that holds "*" stands for all it may stand for. */
-export interface Grants {
-  readonly requestHeaders: readonly string[];
-  readonly responseHeaders: readonly string[];
-  readonly requestBodyBytes: number;
-  readonly responseBodyBytes: number;
-  readonly consumer: boolean;
-  readonly log: boolean;
-  readonly metrics: boolean;
-  readonly kvBytes: number;
+export interface Grants extends GuestGrants {
   readonly httpHosts: readonly string[];
   readonly secrets: readonly string[];
 }
