@@ -4,26 +4,19 @@ import { loadSettings } from "../settings.ts";
 
 export interface StartOptions {
   readonly config?: string | undefined;
+  /** Path of a settings file. */
   readonly settings?: string | undefined;
-  /** `name=value` */
-  readonly set?: readonly string[] | undefined;
+  /** Settings given on the command line, by name. */
+  readonly flags?: Readonly<Record<string, string | undefined>>;
 }
 
 /** Exit codes: 1 cannot start, 2 the settings are wrong. */
-export async function start(options: StartOptions): Promise<void> {
+export async function startGateway(options: StartOptions): Promise<void> {
   if (process.platform !== "linux") {
     console.error(`gatehouse runs on Linux (it needs SO_REUSEPORT and /proc); this is ${process.platform}`);
     process.exit(2);
   }
-  const flags: Record<string, string> = {};
-  for (const pair of options.set ?? []) {
-    const equals = pair.indexOf("=");
-    if (equals < 1) {
-      console.error(`--set ${pair}: write it as name=value`);
-      process.exit(2);
-    }
-    flags[pair.slice(0, equals)] = pair.slice(equals + 1);
-  }
+  const flags = { ...options.flags };
   if (options.config !== undefined) flags.declarative_config = options.config;
   const { settings, errors } = loadSettings({ flags, file: options.settings, env: process.env });
   if (errors !== undefined) {
@@ -44,6 +37,7 @@ export async function start(options: StartOptions): Promise<void> {
     await gateway.start();
   } catch (error) {
     console.error(error instanceof StartError ? error.message : error);
+    await gateway.flushLog();
     process.exit(1);
   }
 }

@@ -22,6 +22,7 @@ import { Resolver } from "../upstream/resolver.ts";
 import { CounterTable } from "./counter-table.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Guests } from "./guests.ts";
+import { LogBudget } from "./log-budget.ts";
 import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
 import { LEVELS, logFrom, NativeHost } from "./native-host.ts";
 import type { InstalledPackage } from "./packages.ts";
@@ -127,7 +128,10 @@ function instantiate(
     metrics: installed === undefined ? metrics : metrics.guest(workspace, installed.manifest.name),
     logFrom: pluginLogFrom,
     snapshot: () => plane.snapshot,
-    log: (level, message, fields) => post({ kind: "log", level: level as "info", message, fields }),
+    log: (level, message, fields) => {
+      if (pluginLines.admits(workspace, { workspace }))
+        post({ kind: "log", level: level as "info", message, fields: { ...fields, workspace } });
+    },
   });
   if (installed !== undefined) return guests.instantiate(plugin, workspace, installed, host);
   const definition = BUILT_INS.find(({ name }) => name === plugin.name);
@@ -223,6 +227,8 @@ function finishDraining(): void {
 
 const ACCESS_BATCH = 256;
 const ACCESS_DELAY_MS = 50;
+/** How often lines that were suppressed are told of. */
+const LOG_INTERVAL_MS = 10_000;
 let access: AccessRecord[] = [];
 let accessTimer: NodeJS.Timeout | null = null;
 const logsAccess = settings.proxyAccessLog !== null;
@@ -238,8 +244,8 @@ function onFinished(x: Exchange): void {
     request.method,
     request.path,
     response.status,
-    x.requestBytes,
-    x.responseBytes,
+    measures.requestBytes,
+    measures.responseBytes,
     measures.totalMs,
     measures.upstreamMs,
     request.id,
@@ -261,24 +267,33 @@ function flushAccess(): void {
   access = [];
 }
 
+/** Lines that plugins of one workspace log. */
+const pluginLines = new LogBudget(
+  { perSecond: 100, burst: 200, intervalMs: LOG_INTERVAL_MS },
+  (suppressed, fields) => suppress("lines of plugins", suppressed, fields),
+);
+/** Lines about one error on one route. */
+const errorLines = new LogBudget(
+  { perSecond: 10, burst: 50, intervalMs: LOG_INTERVAL_MS },
+  (suppressed, fields) => suppress("lines about this error", suppressed, fields),
+);
+
+function suppress(what: string, suppressed: number, fields: Readonly<Record<string, unknown>>): void {
+  const message = `${suppressed} more ${what} suppressed`;
+  post({ kind: "log", level: "warn", message, fields: { ...fields, suppressed } });
+}
+
 /** What anybody can cause at will is for `debug`: failures of guests are in the log once already, bounded. */
 function onError(x: Exchange, error: GatewayError): void {
   const { source, status } = error.kind;
   const common = source === "downstream" || error.code === "no_route" || error.cause instanceof GuestFailure;
   const level = common ? "debug" : status === 500 ? "error" : "warn";
   if (LEVELS.indexOf(level) < pluginLogFrom) return;
-  post({
-    kind: "log",
-    level,
-    message: error.message,
-    fields: {
-      code: error.code,
-      source,
-      request_id: x.request.id,
-      workspace: x.workspace,
-      route: x.route === null ? null : (x.route.name ?? x.route.id),
-    },
-  });
+  const { workspace } = x;
+  const route = x.route === null ? null : (x.route.name ?? x.route.id);
+  const fields = { code: error.code, source, workspace, route };
+  if (!errorLines.admits(`${error.code} ${x.route?.id}`, fields)) return;
+  post({ kind: "log", level, message: error.message, fields: { ...fields, request_id: x.request.id } });
 }
 
 port.on("message", (message: ToThread) => {

@@ -18,6 +18,7 @@ import {
   loadDeclarative,
 } from "../declarative/declarative.ts";
 import type { GatewayConfig } from "../entities/entities.ts";
+import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
 import { renderMetrics } from "../observe/metrics.ts";
 import { Registry, type StoredPackage } from "../registry/registry.ts";
@@ -33,6 +34,8 @@ import { DataThreads } from "./threads.ts";
 
 /** Rate-limiting windows that can be counted at once; 26 bytes each. */
 const COUNTER_WINDOWS = 262_144;
+/** How long the end waits for whoever reads the log. */
+const LAST_LINES_MS = 2000;
 
 /** A gateway cannot start or go on; the message is for the operator and complete. */
 export class StartError extends Error {
@@ -41,6 +44,7 @@ export class StartError extends Error {
 
 export class Gateway {
   readonly #settings: Settings;
+  readonly #stdout = new LineWriter(1);
   readonly #log: Logger;
   readonly #accessLog: AccessLog | null;
   readonly #nodeId = randomBytes(16)
@@ -62,8 +66,8 @@ export class Gateway {
 
   constructor(settings: Settings) {
     this.#settings = settings;
-    this.#log = createLogger(settings);
-    this.#accessLog = createAccessLog(settings);
+    this.#log = createLogger(settings, this.#stdout);
+    this.#accessLog = createAccessLog(settings, this.#stdout);
   }
 
   /**
@@ -137,6 +141,12 @@ export class Gateway {
     await this.#sandbox?.close();
     await this.#accessLog?.close();
     this.#log.info({}, "stopped");
+    await this.flushLog();
+  }
+
+  /** Resolves when the last lines of the log are with whoever reads it, or after a moment. */
+  async flushLog(): Promise<void> {
+    await this.#stdout.flush(LAST_LINES_MS);
   }
 
   async #initial(): Promise<Deployment> {

@@ -1,12 +1,13 @@
 /**
  * Logs: JSON lines by pino, written by the main thread alone. The gateway's own log goes to stdout; the access
- * log to its file (or stdout), a record for each request.
+ * log to its file (or stdout), a record for each request. Neither waits for whoever reads them.
  */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import pino, { type Logger } from "pino";
 import type { AccessRecord } from "../gateway/messages.ts";
 import type { Settings } from "../settings.ts";
+import type { LineWriter } from "./line-writer.ts";
 
 /** Kong's levels in pino's: `notice` is pino's info, what Kong calls info is finer. */
 const LEVELS: Record<string, string> = {
@@ -20,7 +21,7 @@ const LEVELS: Record<string, string> = {
   emerg: "fatal",
 };
 
-export function createLogger(settings: Settings): Logger {
+export function createLogger(settings: Settings, stdout: LineWriter): Logger {
   return pino(
     {
       level: LEVELS[settings.logLevel] ?? "info",
@@ -28,7 +29,7 @@ export function createLogger(settings: Settings): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    pino.destination({ fd: 1, sync: true }),
+    stdout,
   );
 }
 
@@ -39,19 +40,22 @@ export interface AccessLog {
 }
 
 /** Null if requests are not logged. */
-export function createAccessLog(settings: Settings): AccessLog | null {
+export function createAccessLog(settings: Settings, stdout: LineWriter): AccessLog | null {
   const path = settings.proxyAccessLog;
   if (path === null) return null;
-  if (path !== "/dev/stdout") mkdirSync(dirname(path), { recursive: true });
-  const destination = pino.destination(
-    path === "/dev/stdout" ? { fd: 1, sync: true } : { dest: path, sync: false, minLength: 4096 },
-  );
+  if (path === "/dev/stdout")
+    return {
+      write: (records) => stdout.write(records.map(line).join("")),
+      close: async () => {},
+    };
+  mkdirSync(dirname(path), { recursive: true });
+  const destination = pino.destination({ dest: path, sync: false, minLength: 4096 });
   // What is buffered is written within a second even if nothing follows.
   const timer = setInterval(() => destination.flush(), 1000);
   timer.unref();
   return {
     write(records) {
-      for (const record of records) destination.write(`${JSON.stringify(fields(record))}\n`);
+      for (const record of records) destination.write(line(record));
     },
     close() {
       clearInterval(timer);
@@ -66,8 +70,12 @@ export function createAccessLog(settings: Settings): AccessLog | null {
   };
 }
 
+function line(record: AccessRecord): string {
+  return `${JSON.stringify(fields(record))}\n`;
+}
+
 /** Names of an access record's values, in their order. */
-const FIELDS: { readonly [K in keyof AccessRecord]: string } = [
+const FIELDS: readonly string[] = [
   "time",
   "client_ip",
   "method",
