@@ -29,7 +29,7 @@ import { charge, chargeFailure, Ledger, type LedgerRow } from "./ledger.ts";
 import { CordonLink } from "./link.ts";
 import { Lobby } from "./lobby.ts";
 import { Activity, type Blame, type ClientPort, type ToThread } from "./messages.ts";
-import { applyVerdict, checkVerdict, Violation } from "./verdict.ts";
+import { applyVerdict, checkVerdict, reserveVars, Violation } from "./verdict.ts";
 
 export { GuestFailure, type GuestSettings } from "./guest.ts";
 
@@ -334,6 +334,7 @@ export class SandboxClient {
   #verdict(call: Call, verdict: Verdict): void {
     const { guest, ctx, phase } = call;
     checkVerdict(verdict, phase, guest, guest.config.limits);
+    reserveVars(verdict.vars, ctx);
     const { authenticated } = verdict;
     if (authenticated === undefined) {
       const reply = applyVerdict(verdict, ctx);

@@ -38,6 +38,10 @@ const BY_NAME_ONLY =
   /^(?:authorization|cookie|proxy-authorization|set-cookie|host|forwarded|x-forwarded-.*|x-real-ip)$/;
 const IDENTITY = /^x-(?:consumer|credential|anonymous-consumer)(?:-|$)/;
 
+/** Of the vars that all guests of one request have set: they cross with each of its calls. */
+const MAX_VARS = 64;
+const MAX_VARS_BYTES = 64 * 1024;
+
 const MAY_EDIT_REQUEST = new Set<Phase>(["rewrite", "access"]);
 const MAY_EDIT_RESPONSE_HEADERS = new Set<Phase>(["rewrite", "access", "response", "header_filter"]);
 const MAY_SET_STATUS = new Set<Phase>(["response", "header_filter"]);
@@ -151,6 +155,26 @@ function checkPath(path: string): void {
 function checkStatus(status: number): void {
   if (!Number.isInteger(status) || status < 200 || status > 599)
     throw new Violation(`the status ${status}, between 200 and 599 is allowed`);
+}
+
+/** Bytes of the vars that guests have set, by name, for each request's vars. */
+const guestVars = new WeakMap<object, Map<string, number>>();
+
+/** Makes room for a verdict's vars. Throws a Violation if guests would have set more along a request than they may. */
+export function reserveVars(vars: Verdict["vars"], ctx: Context): void {
+  if (vars === undefined) return;
+  const sizes = new Map(guestVars.get(ctx.vars));
+  for (const [name, value] of Object.entries(vars)) {
+    if (value === null) sizes.delete(name);
+    else sizes.set(name, name.length + Buffer.byteLength(JSON.stringify(value) ?? ""));
+  }
+  let bytes = 0;
+  for (const size of sizes.values()) bytes += size;
+  if (sizes.size > MAX_VARS)
+    throw new Violation(`${sizes.size} shared vars, at most ${MAX_VARS} may be set along a request`);
+  if (bytes > MAX_VARS_BYTES)
+    throw new Violation(`shared vars of ${bytes} bytes, at most ${MAX_VARS_BYTES} along a request`);
+  guestVars.set(ctx.vars, sizes);
 }
 
 /** Does what a checked verdict says, except for `authenticated`. Returns the reply, if there is one. */
