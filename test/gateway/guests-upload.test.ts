@@ -1,7 +1,6 @@
 /** Plugins uploaded while the gateway runs: they take effect on every data thread, and nobody is dropped. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { promisify } from "node:util";
@@ -191,21 +190,18 @@ test("a package in use cannot be deleted; one that is no longer used can", async
 
 test("published packages outlive the gateway: a new one on the same prefix starts with them", async () => {
   await using origin = await startOrigin();
-  const first = await startGateway({ config: routes(origin, { greeted: [] }) });
+  // Its prefix is there until the end of the test.
+  await using first = await startGateway({ config: routes(origin, { greeted: [] }) });
+  await publish(first, await packExample("ts-hello"));
+  await publish(first, await packExample("path-guard"));
+  await first.stop();
+  const config = routes(origin, { greeted: [hello], guarded: [guard] });
   const settings = { ...TWO_THREADS, prefix: first.prefix };
-  try {
-    await publish(first, await packExample("ts-hello"));
-    await publish(first, await packExample("path-guard"));
-    await first.stop();
-    const config = routes(origin, { greeted: [hello], guarded: [guard] });
-    await using second = await startGateway({ config, settings });
-    for (const answer of await onEveryThread(`${second.url}/greeted`))
-      assert.equal(answer.header("x-hello"), "Hello, Ada");
-    assert.equal((await send(`${second.url}/guarded/internal`)).status, 403);
-    assert.equal((await upload(second, await packExample("ts-hello"))).status, 200, "the same bytes again");
-  } finally {
-    await rm(first.prefix, { recursive: true, force: true });
-  }
+  await using second = await startGateway({ config, settings });
+  for (const answer of await onEveryThread(`${second.url}/greeted`))
+    assert.equal(answer.header("x-hello"), "Hello, Ada");
+  assert.equal((await send(`${second.url}/guarded/internal`)).status, 403);
+  assert.equal((await upload(second, await packExample("ts-hello"))).status, 200, "the same bytes again");
 });
 
 test("a workspace uploads for itself, and cannot use or see another's package", async () => {
