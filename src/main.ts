@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line: reads what was asked for and hands over to the piece that does it. */
 import { Command } from "commander";
+import { SETTINGS } from "./settings/table.ts";
 import { VERSION } from "./version.ts";
 
 const program = new Command("gatehouse")
@@ -8,16 +9,17 @@ const program = new Command("gatehouse")
   .version(VERSION, "-V, --version")
   .showHelpAfterError("(gatehouse --help lists the commands)");
 
-program
+const start = program
   .command("start")
   .description("start the gateway in the foreground")
   .option("-c, --config <file>", "declarative configuration (Kong's format 3.0)")
   .option("-s, --settings <file>", "settings, YAML")
-  .option("--set <name=value...>", "one setting, over file and environment")
-  .action(async (options: { config?: string; settings?: string; set?: string[] }) => {
-    const { start } = await import("./cli/start.ts");
-    await start(options);
+  .action(async ({ config, settings, ...flags }: Record<string, string | undefined>) => {
+    const { startGateway } = await import("./cli/start.ts");
+    await startGateway({ config, settings, flags });
   });
+for (const [name, { field }] of Object.entries(SETTINGS))
+  start.option(`--${name.replaceAll("_", "-")} <value>`, field.description);
 
 const { registerPluginCommands } = await import("./cli/plugin.ts");
 registerPluginCommands(program);

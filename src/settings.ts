@@ -6,7 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { type Field, type FieldMap, record, validate } from "@gatehouse/sdk";
+import { type Field, record, validate } from "@gatehouse/sdk";
 import { isScalar, LineCounter, parseDocument } from "yaml";
 import { nearest } from "./declarative/nearest.ts";
 import { UnreadableValue } from "./settings/addresses.ts";
@@ -32,11 +32,6 @@ export type LoadedSettings =
 
 const ENV_PREFIX = "GATEHOUSE_";
 const MAX_FILE_BYTES = 1 << 20;
-
-/** All settings as one schema, for the reference docs. */
-export const settingsSchema = record(
-  Object.fromEntries(Object.entries(SETTINGS).map(([name, { field }]) => [name, field])) as FieldMap,
-);
 
 /** Every name and alias, and the setting it stands for. */
 const NAMES = new Map<string, string>(

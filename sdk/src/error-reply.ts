@@ -19,6 +19,7 @@ export function errorReply(
   status: number,
   message: string,
   headers: Readonly<Record<string, string>> = {},
+  form: ErrorForm = errorForm(request.headers.get("accept")),
 ): Reply {
   checkReplyStatus(status);
   const pairs = Object.entries(headers) as [string, string][];
@@ -29,7 +30,6 @@ export function errorReply(
     ];
     return { kind: "reply", status: 200, headers: [...fields, ...pairs], body: "" };
   }
-  const form = errorForm(request.headers.get("accept"));
   return {
     kind: "reply",
     status,

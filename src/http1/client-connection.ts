@@ -2,7 +2,7 @@
  * The upstream's side of the proxy: one connection, one request at a time, kept for the next when both
  * messages have ended properly.
  */
-import net, { type Socket } from "node:net";
+import net, { isIPv6, type Socket } from "node:net";
 import tls from "node:tls";
 import type { ErrorCode } from "../errors.ts";
 import { BodyReader, type BodySink } from "./body.ts";
@@ -288,7 +288,10 @@ export class ClientConnection implements Guarded, BodySink {
     this.socket.destroy();
     if (owner === null) return;
     const asked = this.connected ? code : code === "upstream_closed" ? "upstream_connect" : code;
-    owner.onUpstreamError(asked, detail, this.requests <= 1 || this.#answered);
+    const { address, port } = this.pool.place;
+    // The reasons of TLS come in lines, with places in OpenSSL's own source.
+    const reason = `${isIPv6(address) ? `[${address}]` : address}:${port}: ${detail.split("\n", 1)[0]}`;
+    owner.onUpstreamError(asked, reason, this.requests <= 1 || this.#answered);
   }
 
   #onClose(): void {

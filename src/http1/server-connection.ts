@@ -64,6 +64,8 @@ export class ServerConnection implements Guarded, BodySink {
   /** Whether the peer is a proxy whose word on the client is believed. Set by whoever accepts. */
   trusted = false;
   requests = 0;
+  /** Bytes of the head that was read last. */
+  headBytes = 0;
   bytesRead = 0;
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -133,15 +135,6 @@ export class ServerConnection implements Guarded, BodySink {
     this.#flowing = false;
     this.deadline = Number.POSITIVE_INFINITY;
     this.#pause();
-  }
-
-  /** Writes head and body of a response at once. `head` ends with the empty line. */
-  writeWhole(head: string, body: string | Uint8Array): void {
-    this.#guardWrite(
-      typeof body === "string"
-        ? this.socket.write(head + Buffer.from(body).toString("latin1"), "latin1")
-        : writeWithHead(this.socket, head, asBuffer(body)),
-    );
   }
 
   /** Writes text that is latin1 already. */
@@ -298,6 +291,7 @@ export class ServerConnection implements Guarded, BodySink {
       this.#refused(this.head.error, this.head.errorDetail);
       return false;
     }
+    this.headBytes = end;
     const used = end - before;
     if (used < chunk.length) this.#rest = chunk.subarray(used);
     this.body.start(this.head.contentLength, this.head.chunked, false);
@@ -404,8 +398,4 @@ export class ServerConnection implements Guarded, BodySink {
     this.#paused = false;
     this.socket.resume();
   }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

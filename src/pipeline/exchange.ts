@@ -143,7 +143,11 @@ export abstract class Exchange implements Context {
   upstreamStartedAt = -1;
   upstreamHeadAt = -1;
   finishedAt = -1;
-  requestBytes = 0;
+  /** Bytes of the client's body, as far as they were read. */
+  bodyBytes = 0;
+  /** Bytes of the client's head. */
+  readonly headBytes: number;
+  /** Bytes of the response, head and body, without the framing of chunks. */
   responseBytes = 0;
   #vars: Record<string, unknown> | null = null;
 
@@ -153,6 +157,7 @@ export abstract class Exchange implements Context {
     this.snapshot.inFlight++;
     this.client = client;
     this.chain = plane.snapshot.globalChain;
+    this.headBytes = client.headBytes;
     this.request = new ExchangeRequest(this, client, client.head, plane.requestIds.next());
   }
 
@@ -186,7 +191,7 @@ export abstract class Exchange implements Context {
     const sent = this.upstreamStartedAt;
     const upstreamMs = sent < 0 || this.upstreamHeadAt < 0 ? -1 : Math.round(this.upstreamHeadAt - sent);
     return {
-      requestBytes: this.requestBytes,
+      requestBytes: this.headBytes + this.bodyBytes,
       responseBytes: this.responseBytes,
       totalMs: Math.round(end - this.startedAt),
       upstreamMs,

@@ -158,8 +158,10 @@ function requestHead(x: ProxyExchange): string {
   let head =
     `${request.method} ${path}${query} HTTP/1.1\r\nHost: ${host}\r\nConnection: keep-alive\r\n` +
     `X-Forwarded-For: ${chain}${client.remoteAddress}\r\n` +
-    `X-Forwarded-Proto: ${request.scheme}\r\nX-Forwarded-Host: ${forwarded?.host ?? request.host}\r\n` +
+    `X-Forwarded-Proto: ${request.scheme}\r\n` +
     `X-Forwarded-Port: ${forwarded?.port ?? request.port}\r\nX-Forwarded-Path: ${forwarded?.path ?? request.path}\r\n`;
+  const forwardedHost = forwarded?.host ?? request.host;
+  if (forwardedHost !== "") head += `X-Forwarded-Host: ${forwardedHost}\r\n`; // HTTP/1.0 may have none
   const stripped = entry.stripPath && x.matchedPath !== "" && x.matchedPath !== "/";
   const prefix = forwarded?.prefix ?? (stripped ? escapePath(x.matchedPath) : null);
   if (prefix !== null) head += `X-Forwarded-Prefix: ${prefix}\r\n`;

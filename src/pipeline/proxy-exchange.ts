@@ -101,10 +101,10 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
 
   onBody(piece: Buffer): void {
     if (this.finished) return;
-    this.requestBytes += piece.length;
+    this.bodyBytes += piece.length;
     const { maxBodyBytes, bodyBufferMaxBytes } = this.plane.settings;
     const max = this.#buffering === null ? maxBodyBytes : bodyBufferMaxBytes;
-    if (max > 0 && this.requestBytes > max) {
+    if (max > 0 && this.bodyBytes > max) {
       const error = new GatewayError("body_too_large", `body over ${max} bytes`);
       this.client.keepAlive = false;
       this.client.pauseBody();

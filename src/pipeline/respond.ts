@@ -2,7 +2,7 @@
  * The way back: what the upstream, a plugin or the gateway answers goes through the filters to the client.
  * Text of one tick is gathered and leaves in one write.
  */
-import { type ErrorForm, errorBody, errorForm, type Reply } from "@gatehouse/sdk";
+import { type ErrorForm, errorForm, errorReply, type Reply } from "@gatehouse/sdk";
 import type { GatewayError } from "../errors.ts";
 import { GatewayError as Failure } from "../errors.ts";
 import { FIELD, HeaderList } from "../http1/headers.ts";
@@ -224,13 +224,13 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
   const { status, message } = error.kind;
   // A filter that fails while an error is sent is not asked again.
   const again = response.source === "error" && response.status !== 0;
-  const form = formOf(x, error);
+  const page = errorReply(request, status, message, {}, formOf(x, error));
   response.source = "error";
-  response.status = status;
+  response.status = page.status;
   response.reason = "";
   response.headers.clear();
-  response.headers.add("Content-Type", `${form}; charset=utf-8`);
-  response.body = Buffer.from(errorBody(form, message, request.id));
+  for (const [name, value] of page.headers) response.headers.add(name, value);
+  response.body = Buffer.from(page.body as string);
   if (again) answerWhole(x);
   else attempt(x, answerFiltered);
 }
@@ -278,7 +278,7 @@ function answerWhole(x: ProxyExchange): void {
   x.headSent = true;
   if (bodiless || request.isHead) client.writeText(head);
   else {
-    x.responseBytes = body.length;
+    x.responseBytes += body.length;
     client.writePiece(head, body, false);
   }
   finish(x);
@@ -290,7 +290,7 @@ function responseHead(x: ProxyExchange, framing: string): string {
   const { headers, product } = plane.settings;
   const proxied = response.source === "service";
   // A client that was not told to go on may send its body or the next request: nobody could tell which.
-  if (request.expectContinue && !x.invited && x.requestBytes === 0 && !client.body.ended)
+  if (request.expectContinue && !x.invited && x.bodyBytes === 0 && !client.body.ended)
     client.keepAlive = false;
   let head =
     statusLine(response.status, response.status === response.reasonStatus ? response.reason : "") +
@@ -313,6 +313,7 @@ function responseHead(x: ProxyExchange, framing: string): string {
   } else if (headers.responseLatency)
     head += `X-Kong-Response-Latency: ${Math.round(performance.now() - x.startedAt)}\r\n`;
   if (headers.requestId) head += `X-Kong-Request-Id: ${request.id}\r\n`;
+  x.responseBytes += head.length + 2;
   return `${head}\r\n`;
 }
 

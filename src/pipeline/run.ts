@@ -5,7 +5,7 @@
 import type { Phase, Reply } from "@gatehouse/sdk";
 import { GatewayError } from "../errors.ts";
 import type { Chain, HookEntry } from "./chain.ts";
-import type { Exchange } from "./exchange.ts";
+import { asBuffer, type Exchange } from "./exchange.ts";
 
 /** How a phase went: nothing to say, an answer to send instead, or a failure that becomes an answer. */
 export type Outcome = Reply | undefined;
@@ -125,10 +125,10 @@ export function runBodyFilter(x: Exchange, chunk: Buffer, last: boolean, from = 
     if (result instanceof Promise) {
       const before = current;
       return waitFor(x, result, entry, "body_filter").then((made) =>
-        runBodyFilter(x, made === undefined ? before : asBuffer(made), last, i + 1),
+        runBodyFilter(x, made === undefined ? before : bytesOf(made), last, i + 1),
       );
     }
-    if (result !== undefined) current = asBuffer(result);
+    if (result !== undefined) current = bytesOf(result);
   }
   return current;
 }
@@ -161,8 +161,7 @@ function waitFor<T>(x: Exchange, result: Promise<T>, entry: HookEntry, phase: Ph
   );
 }
 
-function asBuffer(value: unknown): Buffer {
-  if (Buffer.isBuffer(value)) return value;
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+function bytesOf(value: unknown): Buffer {
+  if (value instanceof Uint8Array) return asBuffer(value);
   throw new TypeError("bodyFilter returned something that is not bytes");
 }

@@ -19,7 +19,7 @@ import {
 } from "@gatehouse/sdk";
 import { parseDocument } from "yaml";
 import type { GuestLimits } from "../sandbox/engine.ts";
-import type { GuestGrants } from "../sandbox/grants.ts";
+import { type GuestGrants, SECRET_REQUEST_HEADERS, SECRET_RESPONSE_HEADERS } from "../sandbox/grants.ts";
 import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import { checkConfigSchema } from "./config-schema.ts";
 
@@ -27,10 +27,6 @@ export const MANIFEST_FILE = "plugin.yaml";
 export const MAX_MANIFEST_BYTES = 64 * 1024;
 
 const MIB = 1 << 20;
-
-/** Header names that `*` does not cover: whoever wants them has to name them. */
-const CREDENTIAL_REQUEST_HEADERS = ["authorization", "cookie", "proxy-authorization"];
-const CREDENTIAL_RESPONSE_HEADERS = ["set-cookie"];
 
 // semver.org's grammar for an exact version, without its capture groups.
 const IDENTIFIERS = "[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*";
@@ -65,12 +61,12 @@ const grantsSchema = record(
   {
     request_headers: names(
       headerName,
-      `Request headers it sees and may change; "*" for all but ${CREDENTIAL_REQUEST_HEADERS.join(", ")}.`,
+      `Request headers it sees and may change; "*" for all but ${SECRET_REQUEST_HEADERS.join(", ")}.`,
       100,
     ),
     response_headers: names(
       headerName,
-      `Response headers; "*" for all but ${CREDENTIAL_RESPONSE_HEADERS.join(", ")}.`,
+      `Response headers; "*" for all but ${SECRET_RESPONSE_HEADERS.join(", ")}.`,
       100,
     ),
     request_body_bytes: integer({
@@ -100,7 +96,7 @@ const grantsSchema = record(
       required: true,
       default: 0,
       between: [0, 64 * MIB],
-      description: "Size of its key-value store.",
+      description: "Above 0 it may count windows (rate limits); a store to keep values in is not served yet.",
     }),
     http_hosts: names(hostAndPort, "Hosts that it may call, `host[:port]`.", 32),
     secrets: names(
@@ -209,11 +205,20 @@ function manifestSchema(ceilings: Readonly<GuestLimits>) {
       checks: [
         {
           kind: "custom",
-          run({ phases }) {
+          run({ phases, grants }) {
             const hooks = phases as readonly Phase[];
+            const wrong: Record<string, string> = {};
             const filters = hooks.filter((phase) => phase === "header_filter" || phase === "body_filter");
-            if (!hooks.includes("response") || filters.length === 0) return undefined;
-            return { phases: `'response' sees the whole response and excludes ${filters.join(" and ")}` };
+            if (hooks.includes("response") && filters.length > 0)
+              wrong.phases = `'response' sees the whole response and excludes ${filters.join(" and ")}`;
+            const asked = grants as Record<string, unknown>;
+            if (hooks.includes("body_filter") && asked.response_body_bytes === 0)
+              wrong["grants.response_body_bytes"] =
+                "body_filter sees nothing without it: give the most of a chunk";
+            for (const name of ["http_hosts", "secrets"])
+              if ((asked[name] as unknown[]).length > 0)
+                wrong[`grants.${name}`] = "not served by this version yet; leave it out";
+            return wrong;
           },
         },
       ],
@@ -351,16 +356,6 @@ export function grantsToJson(grants: Grants): Record<string, unknown> {
     http_hosts: grants.httpHosts,
     secrets: grants.secrets,
   };
-}
-
-/** Whether a header may cross: named, or covered by `*`, which never covers credentials. */
-export function grantsHeader(
-  granted: readonly string[],
-  name: string,
-  side: "request" | "response",
-): boolean {
-  const credentials = side === "request" ? CREDENTIAL_REQUEST_HEADERS : CREDENTIAL_RESPONSE_HEADERS;
-  return granted.includes(name) || (granted.includes("*") && !credentials.includes(name));
 }
 
 function firstLine(text: string): string {

@@ -30,8 +30,9 @@ export const NO_GRANTS: GuestGrants = {
   kvBytes: 0,
 };
 
-const SECRET_REQUEST_HEADERS = ["authorization", "cookie", "proxy-authorization"];
-const SECRET_RESPONSE_HEADERS = ["set-cookie"];
+/** Names that `*` does not cover. */
+export const SECRET_REQUEST_HEADERS = ["authorization", "cookie", "proxy-authorization"];
+export const SECRET_RESPONSE_HEADERS = ["set-cookie"];
 
 /** Decides by lower-case name. */
 export class HeaderGrant {

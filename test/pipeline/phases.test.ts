@@ -188,7 +188,7 @@ describe("phases", () => {
       plane.errors.length = 0;
       const answer = await get(path);
       assert.equal(answer.status, 500);
-      assert.match(answer.body, /^\{\n  "message":"An unexpected error occurred",/);
+      assert.match(answer.body, /^\{\n {2}"message":"An unexpected error occurred",/);
       assert.match(plane.errors.join(), /plugin 'correlation-id', phase \w+: it broke/);
       assert.equal((await get("plain")).body, BODY);
     });
