@@ -1,7 +1,7 @@
 /** One door to every plugin that a configuration may name: the built-ins, and what the registry holds. */
 import { BUILT_INS } from "../../plugins/index.ts";
 import type { CataloguePlugin, PluginCatalogue } from "../entities/entities.ts";
-import { cataloguePlugin, type Registry } from "../registry/registry.ts";
+import { cataloguePlugin, type Registry, type StoredPackage } from "../registry/registry.ts";
 
 const NATIVE = new Map<string, CataloguePlugin>(
   BUILT_INS.map(({ name, version, priority, schema, forbids }) => [
@@ -14,14 +14,20 @@ export function nativePlugins(): readonly CataloguePlugin[] {
   return [...NATIVE.values()];
 }
 
-export function createCatalogue(registry: Registry): PluginCatalogue {
+/** `refuses` says why a stored package may not run here; null if it may. */
+export function createCatalogue(
+  registry: Registry,
+  refuses: (stored: StoredPackage) => string | null = () => null,
+): PluginCatalogue {
   return {
     find(name, workspace) {
       const native = NATIVE.get(name);
       if (native !== undefined) return native;
       if (!name.includes("@")) return { missing: "" };
       const found = registry.find(name, workspace);
-      return "missing" in found ? found : cataloguePlugin(found);
+      if ("missing" in found) return found;
+      const refusal = refuses(found);
+      return refusal === null ? cataloguePlugin(found) : { missing: refusal };
     },
     names(workspace) {
       return [...NATIVE.keys(), ...registry.names(workspace)];

@@ -25,7 +25,7 @@ import { Guests } from "./guests.ts";
 import { LogBudget } from "./log-budget.ts";
 import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
 import { LEVELS, logFrom, NativeHost } from "./native-host.ts";
-import type { InstalledPackage } from "./packages.ts";
+import { type InstalledPackage, identityOf } from "./packages.ts";
 import { planeSettings } from "./plane-settings.ts";
 
 const { settings, counters: counterSpec, ca } = workerData as ThreadData;
@@ -35,7 +35,7 @@ const post = (message: FromThread) => port.postMessage(message);
 const deadlines = new Deadlines();
 const metrics = new ThreadMetrics();
 const counters = new CounterTable(counterSpec);
-const stats: ThreadStats = { requests: 0, accepted: 0, active: 0 };
+const stats: ThreadStats = { requests: 0, accepted: 0, active: 0, waiting: 0, reading: 0 };
 const connections = new Set<ServerConnection>();
 const servers: Server[] = [];
 let draining = false;
@@ -112,7 +112,7 @@ function retireIdle(): void {
 
 function snapshotParts({ packages }: Deployment): SnapshotParts {
   return {
-    codeOf: (plugin) => packages[plugin.id]?.digest ?? "native",
+    codeOf: (plugin) => identityOf(packages[plugin.id]),
     instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
     balancer,
   };
@@ -206,6 +206,15 @@ async function listen(listeners: readonly { host: string; port: number; backlog:
   } catch (error) {
     post({ kind: "listen-failed", message: (error as Error).message });
   }
+}
+
+function currentStats(): ThreadStats {
+  const now = { ...stats, waiting: 0, reading: 0 };
+  for (const connection of connections) {
+    if (connection.idle) now.waiting++;
+    else if (connection.readingHead) now.reading++;
+  }
+  return now;
 }
 
 function drain(): void {
@@ -316,7 +325,7 @@ port.on("message", (message: ToThread) => {
           kind: "metrics",
           id: message.id,
           metrics: json,
-          stats: { ...stats },
+          stats: currentStats(),
           ledger: guests.ledger(),
         }),
       );

@@ -4,7 +4,8 @@
  * reverse one.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { createAdmin } from "../admin/admin.ts";
@@ -22,7 +23,7 @@ import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
 import { renderMetrics } from "../observe/metrics.ts";
 import { Registry, type StoredPackage } from "../registry/registry.ts";
-import type { Settings } from "../settings.ts";
+import type { Listen, Settings } from "../settings.ts";
 import { VERSION } from "../version.ts";
 import { createCatalogue, nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
@@ -106,12 +107,14 @@ export class Gateway {
     await this.#threads.deploy(deployment);
     this.#config = deployment.config;
     const ports: Record<string, number> = {};
-    const proxy = await listening("proxy_listen", this.#threads.listen(settings.proxyListen));
-    if (proxy[0] !== undefined) ports.proxy = proxy[0];
+    // The proxy last: whoever is refused another address has not answered a single request.
     const admin = await listening("admin_listen", this.#openAdmin());
     if (admin !== undefined) ports.admin = admin;
     const status = await listening("status_listen", this.#openStatus());
     if (status !== undefined) ports.status = status;
+    await listening("proxy_listen", refuseTaken(settings.proxyListen));
+    const proxy = await listening("proxy_listen", this.#threads.listen(settings.proxyListen));
+    if (proxy[0] !== undefined) ports.proxy = proxy[0];
     await writeAtomically(join(settings.prefix, "ports.json"), `${JSON.stringify(ports)}\n`);
     if (file !== null) this.#unwatch = watchFile(file, stamp, () => this.#reload(file));
     this.#ready = true;
@@ -138,6 +141,7 @@ export class Gateway {
     this.#unwatch?.();
     await this.#threads?.drain(this.#settings.drainTimeoutMs);
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
+    await rm(join(this.#settings.prefix, "ports.json"), { force: true });
     await this.#sandbox?.close();
     await this.#accessLog?.close();
     this.#log.info({}, "stopped");
@@ -165,8 +169,24 @@ export class Gateway {
 
   #load(text: string, file?: string) {
     return loadDeclarative(text, {
-      plugins: createCatalogue(this.#registry),
+      plugins: this.#catalogue(),
       ...(file === undefined ? {} : { file }),
+    });
+  }
+
+  /**
+   * The plugins that a configuration may name. What may not be uploaded may not be used either: a package
+   * outlives a restart, and the fence may not.
+   */
+  #catalogue() {
+    return createCatalogue(this.#registry, ({ workspace, manifest }) => {
+      if (workspace === "default" || this.#sandbox.fence.inForce) return null;
+      if (this.#settings.unfencedUploads.includes(workspace)) return null;
+      return (
+        `'${manifest.name}@${manifest.version}' belongs to workspace '${workspace}', and the operating system's ` +
+        `fence around guests is not in force here (${this.#sandbox.fence.why}); start the gateway so that it ` +
+        "is, or name the workspace in unfenced_uploads"
+      );
     });
   }
 
@@ -184,7 +204,8 @@ export class Gateway {
         code = this.#registry.load(stored).then(shared);
         loaded.set(stored.emitted, code);
       }
-      packages[plugin.id] = { manifest: stored.manifest, digest: stored.emitted, code: await code };
+      const { id, manifest, emitted: digest } = stored;
+      packages[plugin.id] = { id, manifest, digest, code: await code };
     }
     return { config, packages };
   }
@@ -265,7 +286,7 @@ export class Gateway {
   }
 
   #adminPort(): AdminPort {
-    const catalogue = createCatalogue(this.#registry);
+    const catalogue = this.#catalogue();
     return {
       config: () => this.#config,
       applyConfig: (text, { ifChanged }) => this.#apply(text, { ifChanged }),
@@ -274,7 +295,7 @@ export class Gateway {
       fenceInForce: () => this.#sandbox.fence.inForce,
       status: () => this.#statusReport(),
       info: () => ({
-        pids: { master: process.pid, workers: [] },
+        pids: { master: process.pid },
         configuration: {
           database: "off",
           router_flavor: "traditional_compatible",
@@ -293,9 +314,9 @@ export class Gateway {
         connections_accepted: stats.accepted,
         connections_handled: stats.accepted,
         connections_active: stats.active,
-        connections_reading: 0,
-        connections_writing: 0,
-        connections_waiting: 0,
+        connections_reading: stats.reading,
+        connections_writing: stats.active - stats.reading - stats.waiting,
+        connections_waiting: stats.waiting,
         total_requests: stats.requests,
       },
       memory: { rss_bytes: rss, main_heap_bytes: heapUsed },
@@ -305,6 +326,21 @@ export class Gateway {
       fence: this.#sandbox.fence,
       cordons: this.#sandbox.cordons(),
     };
+  }
+}
+
+/**
+ * Data threads share their ports, and any process of the same user could share them too: a second gateway would
+ * take a part of the first one's traffic. So each port is bound alone once, before it is shared.
+ */
+async function refuseTaken(listeners: readonly Listen[]): Promise<void> {
+  for (const { host, port } of listeners) {
+    if (port === 0) continue;
+    const server = createServer();
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host, port }, () => server.close(() => resolve()));
+    });
   }
 }
 

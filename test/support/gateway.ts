@@ -24,6 +24,8 @@ export interface GatewayOptions {
   config: ConfigFile;
   /** Settings by their names in the settings table: `{ data_threads: "2" }`. */
   settings?: Readonly<Record<string, string>>;
+  /** A command and its options that become the gateway, such as `setpriv --no-new-privs`. */
+  under?: readonly string[];
 }
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly msg?: unknown };
@@ -82,7 +84,7 @@ export class Gateway implements AsyncDisposable {
     });
   }
 
-  static async spawn({ config, settings = {} }: GatewayOptions): Promise<Gateway> {
+  static async spawn({ config, settings = {}, under = [] }: GatewayOptions): Promise<Gateway> {
     const prefix = await mkdtemp(join(tmpdir(), "gatehouse-test-"));
     const configFile = join(prefix, typeof config === "string" ? "kong.yaml" : "kong.json");
     await writeFile(configFile, textOf(config));
@@ -95,7 +97,8 @@ export class Gateway implements AsyncDisposable {
       ...settings,
     };
     for (const [name, value] of Object.entries(all)) env[`GATEHOUSE_${name.toUpperCase()}`] = value;
-    const child = spawn(process.execPath, ["src/main.ts", "start", "--config", configFile], {
+    const command = [...under, process.execPath, "src/main.ts", "start", "--config", configFile];
+    const child = spawn(command[0] as string, command.slice(1), {
       cwd: REPOSITORY,
       env,
       stdio: ["ignore", "pipe", "pipe"],

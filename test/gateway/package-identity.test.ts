@@ -1,0 +1,41 @@
+/** When an instance of an uploaded plugin is made anew. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type InstalledPackage, identityOf } from "../../src/gateway/packages.ts";
+import { digestOf, openPackage } from "../../src/registry/package.ts";
+import { packFiles } from "./packages.ts";
+
+const CODE = Buffer.from("export default {};");
+
+async function installed(changes: object): Promise<InstalledPackage> {
+  const manifest = {
+    manifest: 1,
+    name: "p",
+    version: "1.0.0",
+    runtime: "isolate",
+    entry: "plugin.js",
+    phases: ["access"],
+    ...changes,
+  };
+  const bytes = await packFiles(manifest, "plugin.js", CODE);
+  const { opened } = await openPackage(bytes);
+  assert.ok(opened);
+  return { id: digestOf(bytes), manifest: opened.manifest, digest: digestOf(CODE), code: CODE };
+}
+
+for (const [title, changes] of [
+  ["grants", { grants: { log: true } }],
+  ["limits", { limits: { wall_ms: 10 } }],
+  ["phases", { phases: ["access", "log"] }],
+  ["its policy for failures", { fail: "open" }],
+] as const)
+  test(`the same code with other ${title} is another plugin`, async () => {
+    const [one, other] = [await installed({}), await installed(changes)];
+    assert.equal(one.digest, other.digest);
+    assert.notEqual(identityOf(one), identityOf(other));
+  });
+
+test("the same package is the same plugin, and no native one", async () => {
+  assert.equal(identityOf(await installed({})), identityOf(await installed({})));
+  assert.notEqual(identityOf(await installed({})), identityOf(undefined));
+});
