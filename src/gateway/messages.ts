@@ -49,7 +49,10 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 export interface ThreadStats {
   requests: number;
   accepted: number;
+  /** Connections of clients that are open now; of these, the ones that wait, and those in the middle of a head. */
   active: number;
+  waiting: number;
+  reading: number;
 }
 
 /**

@@ -51,7 +51,7 @@ export class DataThreads {
   /** Deployments and replacements follow each other: a new thread gets what is in force, whole. */
   #lastChange: Promise<unknown> = Promise.resolve();
   /** Sums of threads that are gone. */
-  readonly #past: ThreadStats = { requests: 0, accepted: 0, active: 0 };
+  readonly #past: ThreadStats = { requests: 0, accepted: 0, active: 0, waiting: 0, reading: 0 };
 
   constructor(options: ThreadsOptions) {
     this.#options = options;
@@ -126,6 +126,8 @@ export class DataThreads {
       stats.requests += answer.stats.requests;
       stats.accepted += answer.stats.accepted;
       stats.active += answer.stats.active;
+      stats.waiting += answer.stats.waiting;
+      stats.reading += answer.stats.reading;
     }
     return { metrics, stats, ledger };
   }

@@ -113,6 +113,11 @@ export class ServerConnection implements Guarded, BodySink {
     return this.#phase === PHASE.head && this.#headText === "" && this.#rest === null;
   }
 
+  /** Whether a head has begun and not ended. */
+  get readingHead(): boolean {
+    return this.#phase === PHASE.head && !this.idle;
+  }
+
   /** The request in progress belongs to `owner` from now on. */
   own(owner: RequestOwner): void {
     this.#owner = owner;

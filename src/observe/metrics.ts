@@ -35,7 +35,11 @@ function nodeMetrics(
   gauge("kong_nginx_connections_total", "Connections by state.", [
     [{ ...http, state: "accepted" }, stats.accepted],
     [{ ...http, state: "handled" }, stats.accepted],
+    [{ ...http, state: "total" }, stats.requests],
     [{ ...http, state: "active" }, stats.active],
+    [{ ...http, state: "reading" }, stats.reading],
+    [{ ...http, state: "writing" }, stats.active - stats.reading - stats.waiting],
+    [{ ...http, state: "waiting" }, stats.waiting],
   ]);
   gauge("gatehouse_cordons", "Processes that run guests.", [[node, cordons]]);
   gauge("gatehouse_resident_memory_bytes", "Resident memory of the gateway process.", [

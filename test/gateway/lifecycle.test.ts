@@ -73,6 +73,16 @@ services:
     });
   }
 
+  it("a second gateway on the port of a running one is refused and takes none of its requests", async () => {
+    await using first = await startGateway({ config: { _format_version: "3.0" } });
+    const refused = await startRefused({
+      config: { _format_version: "3.0" },
+      settings: { proxy_listen: `127.0.0.1:${first.ports.proxy}` },
+    });
+    assert.equal(refused.code, 1);
+    assert.match(refused.output, /proxy_listen: .*EADDRINUSE/);
+  });
+
   it("a port that is taken is named, in one sentence, with exit code 1", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");

@@ -7,7 +7,7 @@ import { ThreadMetrics } from "../../src/observe/thread-metrics.ts";
 /** What /metrics shows of these threads. */
 async function page(...threads: ThreadMetrics[]): Promise<string> {
   const metrics = await Promise.all(threads.map((thread) => thread.json()));
-  const stats = { requests: 0, accepted: 0, active: 0 };
+  const stats = { requests: 0, accepted: 0, active: 0, waiting: 0, reading: 0 };
   return renderMetrics({ metrics, stats, ledger: [] }, { nodeId: "n", version: "1", cordons: 0 });
 }
 
