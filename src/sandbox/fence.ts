@@ -34,6 +34,7 @@ export interface Command {
 /** `nobody`: cordons share it, and their own process namespaces keep them apart. */
 const FENCED_ID = 65534;
 const MAX_OPEN_FILES = 256;
+const PROBE_TIMEOUT_MS = 10_000;
 
 /** Builds the room's root out of mounts, then becomes the command in it. `$0` is the root directory. */
 const ENTER = [
@@ -143,15 +144,25 @@ try { fs.writeFileSync("/room/x", ""); seen.push("a writable room"); } catch {}
 console.log(seen.length === 0 ? "held" : "it sees " + seen.join(", "));
 `;
 
-function runProbe(command: Command): Promise<string> {
+/** What a probe has printed. One that takes too long is tried once more: a machine may be busy, and not unable. */
+export async function runProbe(command: Command, timeoutMs = PROBE_TIMEOUT_MS): Promise<string> {
+  const said = (await outputOf(command, timeoutMs)) ?? (await outputOf(command, timeoutMs));
+  return said ?? `it did not end within ${timeoutMs / 1000} seconds, twice`;
+}
+
+/** Null if it did not end in time. */
+function outputOf(command: Command, timeoutMs: number): Promise<string | null> {
   return new Promise((resolve) => {
     const child = spawn(command.file, [...command.args], {
       cwd: command.cwd,
       env: {},
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: 10_000,
-      killSignal: "SIGKILL",
     });
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, timeoutMs);
     let said = "";
     child.stdout.on("data", (part: Buffer) => {
       said += part.toString();
@@ -159,8 +170,14 @@ function runProbe(command: Command): Promise<string> {
     child.stderr.on("data", (part: Buffer) => {
       said += part.toString();
     });
-    child.on("error", (error) => resolve(error.message));
-    child.on("close", () => resolve(said.trim().slice(0, 500) || "nothing was printed"));
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      resolve(error.message);
+    });
+    child.on("close", () => {
+      clearTimeout(timer);
+      resolve(late ? null : said.trim().slice(0, 500) || "nothing was printed");
+    });
   });
 }
 
