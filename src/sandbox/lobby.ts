@@ -1,7 +1,8 @@
 /**
  * Where cordons' sockets arrive on a data thread: an abstract Unix socket with an unguessable name. Any
  * process of the machine may connect to it, so a connection is believed only if it opens with a token that
- * the supervisor has announced; each token admits once.
+ * the supervisor has announced; each token admits once. Strangers have little time and few places, and when
+ * the places are taken the oldest stranger makes room: a cordon speaks at once, long before it could be that.
  */
 import { randomBytes } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
@@ -26,7 +27,8 @@ export class Lobby {
   readonly #expected = new Map<string, number>();
   /** Connections that said a token which nobody has announced yet: the announcement may be under way. */
   readonly #strangers = new Map<string, Stranger>();
-  #waiting = 0;
+  /** Connections that are not believed yet, oldest first, and how each stops being counted. */
+  readonly #waiting = new Map<Socket, () => void>();
 
   constructor(admit: Admit) {
     this.#admit = admit;
@@ -56,22 +58,19 @@ export class Lobby {
 
   close(): void {
     this.#server.close();
-    for (const { socket } of this.#strangers.values()) socket.destroy();
+    for (const socket of this.#waiting.keys()) socket.destroy();
   }
 
   #greet(socket: Socket): void {
     socket.on("error", () => {});
-    if (this.#waiting >= MAX_STRANGERS) {
-      socket.destroy();
-      return;
-    }
-    this.#waiting++;
+    if (this.#waiting.size >= MAX_STRANGERS) this.#showOut();
     const timer = setTimeout(() => socket.destroy(), STRANGER_MS).unref();
     const leave = () => {
       socket.off("close", leave);
-      this.#waiting--;
+      this.#waiting.delete(socket);
       clearTimeout(timer);
     };
+    this.#waiting.set(socket, leave);
     socket.once("close", leave);
     let said = Buffer.alloc(0);
     const listen = (part: Buffer) => {
@@ -91,6 +90,15 @@ export class Lobby {
       this.#match(token);
     };
     socket.on("data", listen);
+  }
+
+  /** Ends the oldest stranger. */
+  #showOut(): void {
+    for (const [socket, leave] of this.#waiting) {
+      leave();
+      socket.destroy();
+      return;
+    }
   }
 
   #match(token: string): void {
