@@ -96,24 +96,23 @@ function assertErrorAnswer(answer: Answer, status: number, message: string): voi
 }
 
 const everything = [...HOSTILE_GUESTS, KILLER, ...OPEN_GUESTS];
+/** Given up in reverse order, also when the beginning fails half-way. */
+const held = new AsyncDisposableStack();
 let origin: Origin;
 let gateway: Gateway;
 let pid: number;
 
 before(async () => {
   await exampleGuest("ts-hello");
-  origin = await startOrigin();
-  gateway = await startGateway({ config: tenants(origin, [], []), settings: SETTINGS });
+  origin = held.use(await startOrigin());
+  gateway = held.use(await startGateway({ config: tenants(origin, [], []), settings: SETTINGS }));
   ({ pid } = gateway);
   for (const guest of everything) await publish(gateway, await guest.pack(), "acme");
   await publish(gateway, await packExample("ts-hello"), "globex");
   await gateway.reload(tenants(origin, everything, GREETING));
 });
 
-after(async () => {
-  await gateway[Symbol.asyncDispose]();
-  await origin.close();
-});
+after(() => held.disposeAsync());
 
 for (const guest of HOSTILE_GUESTS)
   test(`${guest.title} costs its own request alone, and is counted and named`, async () => {
