@@ -25,8 +25,9 @@ interface Thread {
   readonly index: number;
   readonly worker: Worker;
   readonly sandbox: SandboxChannel;
+  /** Milliseconds of `performance.now()`. */
+  readonly startedAt: number;
   serving: boolean;
-  drained: boolean;
 }
 
 /** What all threads have counted. */
@@ -36,6 +37,8 @@ export interface Collected {
   /** A row for each guest and thread. */
   readonly ledger: readonly LedgerRow[];
 }
+
+const SHORT_LIFE_MS = 1000;
 
 type Waiter = (message: FromThread) => boolean;
 
@@ -167,8 +170,8 @@ export class DataThreads {
       sandbox: this.#options.connectSandbox((message) =>
         worker.postMessage({ kind: "sandbox", message } satisfies ToThread),
       ),
+      startedAt: performance.now(),
       serving: false,
-      drained: false,
     };
     this.#waiters.set(thread, new Set());
     this.#threads.push(thread);
@@ -207,9 +210,13 @@ export class DataThreads {
     thread.sandbox.close();
     if (this.#stopping) return;
     this.#options.log.error({ thread: thread.index }, "a data thread is gone; another takes its place");
-    this.#inTurn(() => this.#replace(thread.index)).catch((error) =>
-      this.#options.log.error({ err: error }, "a data thread could not be replaced"),
-    );
+    // One that dies as soon as it starts is not started again without a pause.
+    const pauseMs = performance.now() - thread.startedAt < SHORT_LIFE_MS ? SHORT_LIFE_MS : 0;
+    setTimeout(() => {
+      this.#inTurn(() => this.#replace(thread.index)).catch((error) =>
+        this.#options.log.error({ err: error }, "a data thread could not be replaced"),
+      );
+    }, pauseMs);
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {

@@ -227,8 +227,10 @@ describe("access log", () => {
     assert.equal(found("/locked", 200).length, 5);
     assert.equal(found("/locked", 401).length, 5);
     assert.equal(found("/none", 404).length, 5);
-    const { time, request_id, total_ms, upstream_ms, request_bytes, response_bytes, ...rest } =
-      found("/locked", 200)[0];
+    const { time, request_id, total_ms, upstream_ms, request_bytes, response_bytes, ...rest } = found(
+      "/locked",
+      200,
+    )[0];
     assert.ok(request_bytes > 60 && response_bytes > 60, "heads count as the bytes that they are");
     assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000);
     assert.match(request_id, /^[0-9a-f]{32}$/);

@@ -104,12 +104,7 @@ const REFUSED: [title: string, change: object, field: string, message: RegExp][]
     "grants",
     /body_filter sees nothing without it/,
   ],
-  [
-    "outbound hosts",
-    { grants: { http_hosts: ["api.example.com"] } },
-    "grants",
-    /not served by this version/,
-  ],
+  ["outbound hosts", { grants: { http_hosts: ["api.example.com"] } }, "grants", /not served by this version/],
   ["secrets", { grants: { secrets: ["TOKEN"] } }, "grants", /not served by this version/],
   ["another format version", { manifest: 2 }, "manifest", /expected one of: 1/],
   ["an upper-case name", { name: "Stamp" }, "name", /lower-case letters/],

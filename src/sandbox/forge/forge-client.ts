@@ -4,6 +4,7 @@
  * the next upload gets a fresh one.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { realpathSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -257,5 +258,6 @@ const READABLE = [
   join(ROOT, "package.json"),
   join(ROOT, "src", "package.json"),
   join(ROOT, "src", "sandbox"),
-  join(ROOT, "node_modules", "binaryen"),
+  // Where it really is: the permission model goes by paths without links.
+  realpathSync(join(ROOT, "node_modules", "binaryen")),
 ];
