@@ -120,21 +120,28 @@ export class CordonProcess {
     return this.rssBytes;
   }
 
-  /** SIGKILL: nothing softer works on a process that is stuck in V8. */
+  /**
+   * SIGKILL: nothing softer works on a process that is stuck in V8. Behind the fence the cordon itself is
+   * killed; `unshare` above it reaps it and ends, so that nothing is left once the exit is seen.
+   */
   kill(): void {
-    if (this.#fenced) {
-      const pid = this.#fencedPid();
-      if (pid !== null) {
-        try {
-          process.kill(pid, "SIGKILL");
-        } catch {
-          // It was quicker.
-        }
-      }
+    const pid = this.#fenced ? this.#fencedPid() : null;
+    if (pid === null) {
+      this.#child.kill("SIGKILL");
+      return;
     }
-    this.#child.kill("SIGKILL");
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It was quicker.
+    }
+    const late = setTimeout(() => this.#child.kill("SIGKILL"), REAPED_MS);
+    this.#child.once("exit", () => clearTimeout(late));
   }
 }
+
+/** Time that `unshare` has to notice that its child is dead. */
+const REAPED_MS = 1000;
 
 const STATM = Buffer.alloc(128);
 
