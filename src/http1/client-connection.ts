@@ -31,6 +31,7 @@ export interface UpstreamOwner {
   /** A 1xx answer other than 101. */
   onUpstreamInformation(head: ResponseHead): void;
   onUpstreamHead(head: ResponseHead): void;
+  /** A piece of the body, valid during the call alone: who keeps it, copies it. */
   onUpstreamBody(piece: Buffer): void;
   onUpstreamEnd(trailers: HeaderList | null): void;
   /** What one read brought is handed over: whatever was gathered may be written now. */
@@ -89,10 +90,9 @@ export class ClientConnection implements Guarded, BodySink {
     this.#deadlines = deadlines;
     this.deadline = performance.now() + timeouts.connectMs;
     deadlines.add(this);
-    const socket = open(pool.place);
+    const socket = open(pool.place, (chunk) => this.#onData(chunk));
     this.socket = socket;
     socket.once(pool.place.tls ? "secureConnect" : "connect", () => this.#onConnect());
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("drain", () => this.#onDrain());
     socket.on("end", () => this.#onEnd());
     socket.on("error", (error: NodeJS.ErrnoException) => this.#fail("upstream_closed", error.message));
@@ -302,15 +302,37 @@ export class ClientConnection implements Guarded, BodySink {
   }
 }
 
-function open(place: Place): Socket {
+/**
+ * What plain connections of this thread are read into, one after the other: a buffer for each read would be 64 KiB
+ * from the allocator each time. Therefore a piece of a body is only valid while it is handed over.
+ */
+const READ_BUFFER = Buffer.allocUnsafeSlow(65536);
+
+function open(place: Place, onData: (chunk: Buffer) => void): Socket {
   const to = { host: place.address, port: place.port };
-  if (place.tls === null) return net.connect({ ...to, noDelay: true });
+  if (place.tls === null) {
+    const socket = net.connect({
+      ...to,
+      noDelay: true,
+      onread: {
+        buffer: READ_BUFFER,
+        callback: (length) => {
+          onData(READ_BUFFER.subarray(0, length));
+          return true;
+        },
+      },
+    });
+    socket.resume(); // or its end would never be told
+    return socket;
+  }
   const { servername, verify, ca } = place.tls;
-  return tls.connect({
+  const socket = tls.connect({
     ...to,
     ALPNProtocols: ["http/1.1"],
     rejectUnauthorized: verify,
     ...(servername === null ? {} : { servername }),
     ...(ca === null ? {} : { ca: [...ca] }),
   });
+  socket.on("data", onData);
+  return socket;
 }

@@ -5,8 +5,6 @@
 
 const EMPTY = Buffer.alloc(0);
 const FIRST_BYTES = 16 * 1024;
-/** A piece from this size on that comes alone is kept as it is. */
-const OWN_BYTES = 4096;
 
 export class HeldBody {
   length = 0;
@@ -14,15 +12,12 @@ export class HeldBody {
 
   add(piece: Buffer): void {
     const length = this.length + piece.length;
-    if (this.length === 0 && piece.length >= OWN_BYTES) this.#bytes = piece;
-    else {
-      if (length > this.#bytes.length) {
-        const grown = Buffer.allocUnsafe(Math.max(FIRST_BYTES, this.#bytes.length * 2, length));
-        this.#bytes.copy(grown, 0, 0, this.length);
-        this.#bytes = grown;
-      }
-      piece.copy(this.#bytes, this.length);
+    if (length > this.#bytes.length) {
+      const grown = Buffer.allocUnsafe(Math.max(FIRST_BYTES, this.#bytes.length * 2, length));
+      this.#bytes.copy(grown, 0, 0, this.length);
+      this.#bytes = grown;
     }
+    piece.copy(this.#bytes, this.length);
     this.length = length;
   }
 

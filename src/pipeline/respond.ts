@@ -90,9 +90,9 @@ function beginResponse(x: ProxyExchange): void {
 /** A piece of the upstream's body. */
 export function receiveBody(x: ProxyExchange, piece: Buffer): void {
   if (x.ready) {
-    if (x.chain.bodyFilter.length === 0) emit(x, piece);
-    else attempt(x, () => filterPiece(x, piece));
-    return;
+    if (x.chain.bodyFilter.length === 0) return emit(x, piece);
+    const own = Buffer.from(piece); // a filter may keep what it gets
+    return attempt(x, () => filterPiece(x, own));
   }
   x.held.add(piece);
   if (!x.collecting) return;
@@ -159,7 +159,8 @@ function emit(x: ProxyExchange, piece: Buffer): void {
   }
   const head = x.out;
   x.out = "";
-  if (!x.client.writePiece(head, piece, x.chunkedOut)) x.upstream?.pause();
+  // The socket may hold it beyond this call.
+  if (!x.client.writePiece(head, Buffer.from(piece), x.chunkedOut)) x.upstream?.pause();
 }
 
 /** Writes what was gathered. */
