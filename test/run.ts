@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join, relative } from "node:path";
+import { PROGRAMS, requireProgram } from "./support/services.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 /** Each file may start a gateway with threads and child processes of its own. */
@@ -25,6 +26,13 @@ if (files.length === 0) {
   process.stderr.write(
     words.length === 0 ? "no tests under test/\n" : `no test file's path contains: ${words.join(", ")}\n`,
   );
+  process.exit(1);
+}
+
+try {
+  for (const program of PROGRAMS) requireProgram(program);
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`);
   process.exit(1);
 }
 

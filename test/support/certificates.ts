@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { requireProgram } from "./services.ts";
 
 export interface KeyPair {
   readonly key: string;
@@ -45,6 +46,9 @@ export class Authority implements AsyncDisposable {
   }
 
   #openssl(command: string): void {
-    execFileSync("openssl", command.split(" "), { cwd: this.directory, stdio: ["ignore", "ignore", "pipe"] });
+    execFileSync(requireProgram("openssl"), command.split(" "), {
+      cwd: this.directory,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
   }
 }

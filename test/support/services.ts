@@ -7,8 +7,10 @@ import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
 /** The package that holds each program. */
-const PACKAGES = { nginx: "nginx-core", haproxy: "haproxy", curl: "curl" } as const;
+const PACKAGES = { nginx: "nginx-core", openssl: "openssl" } as const;
 export type Program = keyof typeof PACKAGES;
+/** Every program that some test needs. The runner sees to them before any test, one installation at a time. */
+export const PROGRAMS = Object.keys(PACKAGES) as Program[];
 
 /** The absolute path of a program. @throws {Error} if it is neither there nor can be installed. */
 export function requireProgram(program: Program): string {
