@@ -14,14 +14,16 @@ describe("Expect: 100-continue", () => {
   before(async () => {
     origin = await startRawOrigin(({ socket, path, rest }) => {
       const answer = (body: Buffer) => {
-        if (body.length > 0) socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+        if (body.length === 0) return;
+        socket.off("data", answer); // the connection is kept: what follows is the next request
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
       };
       if (path === "/417") socket.write(refusal("417 Expectation Failed"));
       else if (path === "/401") socket.write(refusal("401 Unauthorized"));
       else {
         if (path === "/accept") socket.write("HTTP/1.1 100 Continue\r\n\r\n");
-        answer(rest);
         socket.on("data", answer);
+        answer(rest);
       }
     });
     const route = (name: string, plugins: object[]) => ({

@@ -22,9 +22,9 @@ import { Supervisor, type SupervisorOptions } from "../../src/sandbox/supervisor
 
 export const LIMITS: GuestLimits = {
   memoryBytes: 32 * 1024 * 1024,
-  cpuMs: 25,
+  cpuMs: 100,
   fuel: 5_000_000,
-  wallMs: 100,
+  wallMs: 250,
   outputBytes: 1024 * 1024,
   headerCount: 100,
   headerBytes: 32 * 1024,

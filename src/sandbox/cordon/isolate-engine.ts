@@ -21,11 +21,10 @@ type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
 const STARTUP_MS = 200;
 /**
  * isolated-vm's timer runs on the wall's clock. On a machine that is busy a good guest can be interrupted
- * although it had hardly any of the processor; its turn is then run once more, in a new isolate, with more
- * time. Nothing has left the first one: a turn's effects are told when it ends.
+ * although it had hardly any of the processor; its turn is then run once more, in a new isolate. Nothing has left
+ * the first one: a turn's effects are told when it ends.
  */
 const STARVED = Symbol("starved");
-const STARVED_FACTOR = 2;
 /** An interrupt that came so late tells of a machine that stood still (time stolen from a virtual one). */
 const LATE_MS = 15;
 const TIMED_OUT = "it used up its CPU time";
@@ -122,7 +121,7 @@ class IsolateEngine implements Engine {
     const { cpuMs } = instance.config.limits;
     const turn = this.#attempt(call, instance, request.now, started, args, cpuMs);
     if (turn !== STARVED) return turn;
-    const again = this.#attempt(call, instance, request.now, started, args, cpuMs * STARVED_FACTOR);
+    const again = this.#attempt(call, instance, request.now, started, args, cpuMs);
     return again !== STARVED ? again : failure("timeout", TIMED_OUT, started, instance.memoryBytes);
   }
 

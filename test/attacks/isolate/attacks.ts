@@ -47,7 +47,7 @@ export const ATTACKS: readonly Attack[] = [
   { file: "thenable-loop", kinds: CPU },
   { file: "return-proxy", kinds: ["violation", "throw"] },
   { file: "return-looping-getter", kinds: CPU },
-  { file: "host-call-flood", kinds: ["violation"] },
+  { file: "host-call-flood", kinds: ["violation", "timeout"] },
   { file: "output-huge-body", kinds: ["violation", "memory", "throw", "timeout"] },
   { file: "output-many-headers", kinds: ["violation"] },
   { file: "output-header-newline", kinds: ["violation"] },
