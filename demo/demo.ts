@@ -73,7 +73,7 @@ async function main(): Promise<void> {
   console.log("\nThe gateway serves. Try, in another terminal:\n");
   for (const { what, curl } of lines) console.log(`  # ${what}\n  ${curl}\n`);
   console.log(
-    "  # upload a plugin with an infinite loop into acme, and watch globex not notice\n" +
+    "  # upload a plugin with an infinite loop into acme, and see what globex notices of it\n" +
       "  npm run -s demo:loop\n\n" +
       `Log: ${join(prefix, "gateway.log")}. Ctrl-C ends the demo.`,
   );
