@@ -11,7 +11,7 @@ import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
 /** Longest configuration, in bytes. */
-export const MAX_CONFIG_BYTES = 64 << 20;
+const MAX_CONFIG_BYTES = 64 << 20;
 /** Replacements that wait while one is applied. */
 const MAX_WAITING = 4;
 

@@ -9,7 +9,7 @@ import type { Command } from "commander";
 import { PackError, packDirectory } from "./pack.ts";
 import { publishFile, Unreachable } from "./publish.ts";
 
-export const EXIT = { done: 0, refused: 1, tryAgain: 3 } as const;
+const EXIT = { done: 0, refused: 1, tryAgain: 3 } as const;
 
 const EXIT_HELP = `
 Exit codes: 0 done; 1 refused, with every reason; 3 the gateway cannot be reached or is busy.`;

@@ -42,7 +42,7 @@ export type Loaded =
   | { readonly ok: true; readonly config: GatewayConfig }
   | { readonly ok: false; readonly errors: readonly ConfigError[] };
 
-export const FORMAT_VERSION = "3.0";
+const FORMAT_VERSION = "3.0";
 const META = ["_format_version", "_transform", "_comment", "_ignore"];
 
 /** What a configuration holds before anything is written: the default workspace. */

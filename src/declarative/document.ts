@@ -38,13 +38,13 @@ export type ReadDocument =
     }
   | { readonly ok: false; readonly faults: readonly DocumentFault[] };
 
-export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
+const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 /** Levels of nesting. A workspace's service's route's plugin's config starts at level 9. */
 export const MAX_DEPTH = 64;
 /** Values in a document, those that aliases repeat included. */
-export const MAX_VALUES = 10_000_000;
+const MAX_VALUES = 10_000_000;
 /** Tokens of YAML: a syntax tree takes some 300 bytes for each. */
-export const MAX_TOKENS = 5_000_000;
+const MAX_TOKENS = 5_000_000;
 /** Syntax errors follow from one another: more of them help nobody. */
 const MAX_FAULTS = 20;
 

@@ -93,7 +93,7 @@ export class Faults {
 }
 
 /** What people call it: its name, or the plugin's name, or its explicit id. Never a secret such as a key. */
-export function draftName({ type, input }: Draft): string | null {
+function draftName({ type, input }: Draft): string | null {
   const keys = type.name === "keyauth_credentials" ? ["id"] : [type.endpointKey, "name", "custom_id", "id"];
   for (const key of keys) {
     const value = input[key];

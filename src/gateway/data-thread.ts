@@ -110,11 +110,11 @@ function retireIdle(): void {
   for (const snapshot of idle) snapshot.retire([plane.snapshot, ...replaced]);
 }
 
-function snapshotParts({ packages }: Deployment): SnapshotParts {
+function snapshotParts({ config, packages }: Deployment): SnapshotParts {
   return {
     codeOf: (plugin) => identityOf(packages[plugin.id]),
     instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
-    balancer,
+    balancer: balancers(config),
   };
 }
 
@@ -139,22 +139,26 @@ function instantiate(
   return { priority: definition.priority, hooks: definition.create(plugin.config, host), dispose() {} };
 }
 
-/** The balancer of a service: over an upstream's targets where its host names one, else over its own host. */
-function balancer(
-  service: Service,
-  config: GatewayConfig,
-): { balancer: Balancer; hostHeader: string | null } {
+/** Makes balancers: over an upstream's targets where a service's host names one, else over that host itself. */
+function balancers(config: GatewayConfig): SnapshotParts["balancer"] {
+  const upstreams = new Map(config.upstreams.map((one) => [`${one.ws_id} ${one.name}`, one]));
+  const targetsOf = Map.groupBy(config.targets, ({ upstream }) => upstream.id);
+  return (service) => {
+    const upstream = upstreams.get(`${service.ws_id} ${service.host}`);
+    const targets =
+      upstream === undefined
+        ? [{ host: service.host, port: service.port, weight: 1 }]
+        : (targetsOf.get(upstream.id) ?? []).map(({ target, weight }) => ({
+            ...splitTarget(target),
+            weight,
+          }));
+    return { balancer: balancer(service, targets), hostHeader: upstream?.host_header ?? null };
+  };
+}
+
+function balancer(service: Service, targets: readonly TargetSpec[]): Balancer {
   const secure = service.protocol === "https";
-  const upstream = config.upstreams.find(
-    ({ name, ws_id }) => name === service.host && ws_id === service.ws_id,
-  );
-  const targets: TargetSpec[] =
-    upstream === undefined
-      ? [{ host: service.host, port: service.port, weight: 1 }]
-      : config.targets
-          .filter((target) => target.upstream.id === upstream.id)
-          .map(({ target, weight }) => ({ ...splitTarget(target), weight }));
-  const made = new Balancer(targets, resolver, secure ? 443 : 80, (ip, target) =>
+  return new Balancer(targets, resolver, secure ? 443 : 80, (ip, target) =>
     pool.origin({
       address: ip,
       port: target.port,
@@ -167,7 +171,6 @@ function balancer(
         : null,
     }),
   );
-  return { balancer: made, hostHeader: upstream?.host_header ?? null };
 }
 
 function splitTarget(target: string): { host: string; port: number } {

@@ -3,7 +3,7 @@
  * It never touches a live request. Parts are made in the order in which they need each other and closed in the
  * reverse one.
  */
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ import type { GatewayConfig } from "../entities/entities.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
 import { renderMetrics } from "../observe/metrics.ts";
-import { Registry, type StoredPackage } from "../registry/registry.ts";
+import { Registry } from "../registry/registry.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { VERSION } from "../version.ts";
 import { createCatalogue, nativePlugins } from "./catalogue.ts";
@@ -48,9 +48,7 @@ export class Gateway {
   readonly #stdout = new LineWriter(1);
   readonly #log: Logger;
   readonly #accessLog: AccessLog | null;
-  readonly #nodeId = randomBytes(16)
-    .toString("hex")
-    .replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, "$1-$2-4$3-8$4-$5");
+  readonly #nodeId = randomUUID();
   readonly #startedAt = Date.now();
   #config: GatewayConfig = emptyConfig();
   #registry!: Registry;
@@ -388,5 +386,3 @@ async function readAuthorities(settings: Settings): Promise<string[] | null> {
   }
   return out;
 }
-
-export type { StoredPackage };

@@ -13,7 +13,6 @@ export interface Deployment {
 }
 
 export interface ThreadData {
-  readonly index: number;
   readonly settings: Settings;
   readonly counters: CounterTableSpec;
   /** PEM of the authorities that upstreams are verified against; null for the runtime's own. */

@@ -1,5 +1,4 @@
 /** What the main thread runs for guests: the forge, the fence, and the supervisor of cordons. */
-import { join } from "node:path";
 import type { Logger } from "pino";
 import { forgeBy } from "../registry/forge.ts";
 import type { Forge } from "../registry/registry.ts";
@@ -31,7 +30,7 @@ export class Sandbox {
 
   /** Prepares the room that cordons live in and tries the fence once. */
   static async open(settings: Settings, log: Logger): Promise<Sandbox> {
-    const room = await prepareRoom(join(settings.prefix));
+    const room = await prepareRoom(settings.prefix);
     const fence = await probeFence(room);
     if (!fence.inForce)
       log.warn(

@@ -67,10 +67,6 @@ export class DataThreads {
     );
   }
 
-  get pids(): number {
-    return this.#threads.length;
-  }
-
   async start(): Promise<void> {
     const { dataThreads } = this.#options.settings;
     await Promise.all(Array.from({ length: dataThreads }, (_, index) => this.#spawn(index)));
@@ -159,7 +155,7 @@ export class DataThreads {
 
   async #spawn(index: number): Promise<Thread> {
     const { settings, counters, ca } = this.#options;
-    const workerData: ThreadData = { index, settings, counters, ca };
+    const workerData: ThreadData = { settings, counters, ca };
     const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
       workerData,
       name: `data-${index}`,

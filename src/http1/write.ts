@@ -7,7 +7,7 @@ import type { Socket } from "node:net";
 import { FIELD, type FieldKind, type FieldName, type HeaderList } from "./headers.ts";
 
 /** Bodies up to this many bytes are joined to their head. */
-const JOIN_MAX = 16384;
+export const JOIN_MAX = 16384;
 
 /** `200 OK` and the like. An upstream's own phrase is kept. */
 export function statusLine(status: number, reason: string): string {

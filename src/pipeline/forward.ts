@@ -2,11 +2,10 @@
  * The way up: picks a target, gets a connection, writes the request, streams its body, and tries another
  * target where nothing was sent.
  */
-import type { GatewayError } from "../errors.ts";
-import { GatewayError as Failure } from "../errors.ts";
+import { GatewayError } from "../errors.ts";
 import { FIELD, type HeaderList } from "../http1/headers.ts";
 import { isAll, isToken, TARGET } from "../http1/syntax.ts";
-import { fieldLines, fieldOfKind, lastChunk, writeChunk, writeWithHead } from "../http1/write.ts";
+import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, writeChunk, writeWithHead } from "../http1/write.ts";
 import { escapePath, upstreamPath } from "../router/path.ts";
 import type { Peer } from "../upstream/balancer.ts";
 import { asBuffer } from "./exchange.ts";
@@ -26,7 +25,7 @@ OWN[FIELD.gateway] = 1;
 
 export function forward(x: ProxyExchange): void {
   const service = x.entry?.service;
-  if (service === null || service === undefined) throw new Failure("no_service");
+  if (service === null || service === undefined) throw new GatewayError("no_service");
   const peer = service.balancer.pick(x.tried);
   if (peer instanceof Promise) whenDone(x, peer, (found) => connect(x, service, found));
   else connect(x, service, peer);
@@ -67,9 +66,6 @@ export function sendRequest(x: ProxyExchange): void {
   }
 }
 
-/** Pieces up to this many bytes are gathered; larger ones are written as they are. */
-const GATHER_MAX = 16384;
-
 /** A piece of the client's body goes up, small ones gathered until the end of the read that brought them. */
 export function sendBody(x: ProxyExchange, piece: Buffer): void {
   const { upstream } = x;
@@ -77,7 +73,7 @@ export function sendBody(x: ProxyExchange, piece: Buffer): void {
   if (x.request.expectContinue) upstream.deadline = Number.POSITIVE_INFINITY;
   const { chunked } = x.request;
   const { length } = piece;
-  if (length <= GATHER_MAX && x.upstreamHead.length <= GATHER_MAX) {
+  if (length <= JOIN_MAX && x.upstreamHead.length <= JOIN_MAX) {
     const text = piece.toString("latin1");
     x.upstreamHead += chunked ? `${length.toString(16)}\r\n${text}\r\n` : text;
     return;
@@ -128,7 +124,8 @@ function checkLine({
     (method === givenMethod || isToken(method)) &&
     (query === givenQuery || query === "" || isAll(query, TARGET)) &&
     (path === null || path.startsWith("/"));
-  if (!sound) throw new Failure("plugin_failed", "a plugin set a method, path or query that cannot be sent");
+  if (!sound)
+    throw new GatewayError("plugin_failed", "a plugin set a method, path or query that cannot be sent");
 }
 
 function requestHead(x: ProxyExchange): string {

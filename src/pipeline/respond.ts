@@ -3,11 +3,10 @@
  * Text of one tick is gathered and leaves in one write.
  */
 import { type ErrorForm, errorForm, errorReply, type Reply } from "@gatehouse/sdk";
-import type { GatewayError } from "../errors.ts";
-import { GatewayError as Failure } from "../errors.ts";
+import { GatewayError } from "../errors.ts";
 import { FIELD, HeaderList } from "../http1/headers.ts";
 import type { ResponseHead } from "../http1/parse.ts";
-import { fieldLines, fieldOfKind, lastChunk, statusLine } from "../http1/write.ts";
+import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, statusLine } from "../http1/write.ts";
 import { asBuffer } from "./exchange.ts";
 import { attempt, whenDone } from "./handle.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
@@ -18,8 +17,6 @@ const NONE = new Uint8Array(16);
 /** Kinds that the gateway states itself in a response: a gateway behind this one may have sent its own. */
 const OWN = new Uint8Array(16);
 OWN[FIELD.gateway] = 1;
-/** Pieces up to this many bytes are gathered as text; larger ones are written as they are. */
-const GATHER_MAX = 16384;
 
 /** A 1xx answer is passed on (RFC 9110 section 15.2), unless the client speaks HTTP/1.0. */
 export function inform(x: ProxyExchange, head: ResponseHead): void {
@@ -90,7 +87,7 @@ function beginResponse(x: ProxyExchange): void {
 /** A piece of the upstream's body. */
 export function receiveBody(x: ProxyExchange, piece: Buffer): void {
   if (x.ready) {
-    if (x.chain.bodyFilter.length === 0) return emit(x, piece);
+    if (x.chain.bodyFilter.length === 0) return emit(x, isGathered(x, piece) ? piece : Buffer.from(piece));
     const own = Buffer.from(piece); // a filter may keep what it gets
     return attempt(x, () => filterPiece(x, own));
   }
@@ -98,7 +95,10 @@ export function receiveBody(x: ProxyExchange, piece: Buffer): void {
   if (!x.collecting) return;
   const max = x.plane.settings.bodyBufferMaxBytes;
   if (x.held.length > max)
-    fail(x, new Failure("response_too_large", `response over ${max} bytes, and a plugin wants it whole`));
+    fail(
+      x,
+      new GatewayError("response_too_large", `response over ${max} bytes, and a plugin wants it whole`),
+    );
 }
 
 export function receiveEnd(x: ProxyExchange, trailers: HeaderList | null): void {
@@ -147,20 +147,24 @@ function endBody(x: ProxyExchange): void {
   else finishWith(tail);
 }
 
+/** Whether a piece leaves as text with its neighbours; a larger one is held by the socket until it is written. */
+function isGathered(x: ProxyExchange, piece: Buffer): boolean {
+  return piece.length <= JOIN_MAX && x.out.length <= JOIN_MAX;
+}
+
 /** Hands a piece to the client, gathered with what else this tick brings. Hot; guarded by bench/bench.ts. */
 function emit(x: ProxyExchange, piece: Buffer): void {
   const { length } = piece;
   if (length === 0 || x.bodiless) return;
   x.responseBytes += length;
-  if (length <= GATHER_MAX && x.out.length <= GATHER_MAX) {
+  if (isGathered(x, piece)) {
     if (x.chunkedOut) x.out += `${length.toString(16)}\r\n${piece.toString("latin1")}\r\n`;
     else x.out += piece.toString("latin1");
     return;
   }
   const head = x.out;
   x.out = "";
-  // The socket may hold it beyond this call.
-  if (!x.client.writePiece(head, Buffer.from(piece), x.chunkedOut)) x.upstream?.pause();
+  if (!x.client.writePiece(head, piece, x.chunkedOut)) x.upstream?.pause();
 }
 
 /** Writes what was gathered. */

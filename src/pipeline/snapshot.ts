@@ -55,7 +55,7 @@ export interface SnapshotParts {
   instantiate(plugin: PluginEntity, workspace: string): PluginInstance;
   /** Identity of the code behind a plugin entity: another value makes another instance. */
   codeOf(plugin: PluginEntity): string;
-  balancer(service: Service, config: GatewayConfig): { balancer: Balancer; hostHeader: string | null };
+  balancer(service: Service): { balancer: Balancer; hostHeader: string | null };
 }
 
 /** Who is known in a workspace. */
@@ -198,7 +198,7 @@ function buildRouter(
     if (entry === undefined) {
       const { id, name, host, connect_timeout, read_timeout, write_timeout } = service;
       entry = {
-        ...parts.balancer(service, config),
+        ...parts.balancer(service),
         entity: { id, name, host },
         timeouts: { connectMs: connect_timeout, readMs: read_timeout, writeMs: write_timeout },
         retries: service.retries,

@@ -56,7 +56,7 @@ function patternProblem(pattern: string): string | undefined {
 }
 
 /** Compiles a stranger's pattern to a matcher that runs in linear time. */
-export function compileLinear(pattern: string): { test(text: string): boolean } {
+function compileLinear(pattern: string): { test(text: string): boolean } {
   const compiled = RE2JS.compile(pattern);
   return { test: (text) => compiled.matcher(text).find() };
 }

@@ -159,7 +159,7 @@ export class Reader {
 }
 
 /** `u32 length, u32 id, u8 type`; the length counts everything after itself. */
-export const HEADER_BYTES = 9;
+const HEADER_BYTES = 9;
 
 /** One frame. `id` is a call's or an instance's number, 0 where there is none. */
 export function frame(id: number, type: number, payload: string): string {

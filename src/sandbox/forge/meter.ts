@@ -14,7 +14,7 @@ import { FUEL_EXPORT, MEMORY_EXPORT } from "../wasm/abi.ts";
 import { INSTRUCTIONS, type Operands, REFUSED } from "./instructions.ts";
 
 /** Units of fuel. One unit is about one instruction. */
-export const COST = {
+const COST = {
   /** Crossing into the host and back, which V8 does in 20 to 50 ns. */
   hostCall: 50,
   /** A signature check and a jump. */

@@ -8,7 +8,7 @@
 /** The kernel functions of Extism's `extism:host/env`, all 27 of them. */
 export const KERNEL_MODULE = "extism:host/env";
 
-export const KERNEL_IMPORTS = {
+const KERNEL_IMPORTS = {
   alloc: "I>I",
   free: "I>",
   length: "I>I",
@@ -45,7 +45,7 @@ export const USER_MODULE = "extism:host/user";
 /** AssemblyScript's failed assertions end here; the engine binds it to a trap. */
 export const ABORT_MODULE = "env";
 export const ABORT_NAME = "abort";
-export const ABORT_SIGNATURE = "iiii>";
+const ABORT_SIGNATURE = "iiii>";
 
 /** What an exported function for a phase must look like. */
 export const PHASE_SIGNATURE = ">i";

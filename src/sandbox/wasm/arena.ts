@@ -13,7 +13,7 @@ const FIRST = 16;
 const SMALL = 64 * 1024;
 /** A buffer that one large call needed is given back after it. */
 const KEEP = 1024 * 1024;
-export const MAX_BLOCKS = 16_384;
+const MAX_BLOCKS = 16_384;
 
 export class Arena {
   #bytes = new Uint8Array(SMALL);

@@ -13,7 +13,7 @@ import { GuestFault } from "./fault.ts";
 export const MAX_LOG_LINES = 20;
 export const MAX_LOG_BYTES = 1024;
 /** Calls of config_get, var_get, var_set and http_request together: each may copy or search. */
-export const MAX_LOOKUPS = 1000;
+const MAX_LOOKUPS = 1000;
 export const MAX_VARS = 128;
 export const MAX_VARS_BYTES = 64 * 1024;
 /** What get_log_level answers: 1 is debug in Extism's order of trace, debug, info, warn, error. */
