@@ -27,7 +27,7 @@ const ALLOWED =
   "allowed in $(...) are headers.NAME, query_params.NAME, uri_captures.NAME and shared.NAME (or ['NAME'] in " +
   "place of .NAME), quoted text, and `or` between them; other Lua is not supported";
 
-export class TemplateError extends Error {}
+class TemplateError extends Error {}
 
 /** What is wrong with a template, or nothing. */
 export function templateProblem(text: string): string | undefined {

@@ -37,7 +37,7 @@ function isNamed(text: string, start: number, end: number, name: string): boolea
 }
 
 /** Undoes percent-encoding and `+`. Text that is not UTF-8 underneath stays as it is. */
-export function decodeField(text: string): string {
+function decodeField(text: string): string {
   if (!text.includes("%") && !text.includes("+")) return text;
   const spaced = text.replaceAll("+", " ");
   try {
