@@ -8,7 +8,9 @@ import { BUILT_INS } from "../../plugins/index.ts";
 import type { GatewayConfig, PluginEntity, Service } from "../entities/entities.ts";
 import type { GatewayError } from "../errors.ts";
 import { Deadlines } from "../http1/deadlines.ts";
+import { acceptPlain } from "../http1/plain-wire.ts";
 import { ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
+import type { Wire } from "../http1/wire.ts";
 import { ThreadMetrics } from "../observe/thread-metrics.ts";
 import { Trust } from "../pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
@@ -189,19 +191,12 @@ async function listen(listeners: readonly { host: string; port: number; backlog:
   try {
     const ports: number[] = [];
     for (const { host, port: wanted, backlog } of listeners) {
-      const server = createServer({ noDelay: true, pauseOnConnect: false });
-      server.on("connection", (socket) => {
-        stats.accepted++;
-        const connection = new ServerConnection(socket, handler, deadlines, limits);
-        connection.trusted = plane.trust.trusts(connection.remoteAddress);
-        connections.add(connection);
-        stats.active = connections.size;
-        if (draining) connection.drain();
-      });
+      const server = createServer();
       await new Promise<void>((resolve, reject) => {
         server.once("error", reject);
         server.listen({ host, port: wanted, backlog, reusePort: true }, resolve);
       });
+      acceptPlain(server, accept);
       servers.push(server);
       ports.push((server.address() as { port: number }).port);
     }
@@ -209,6 +204,15 @@ async function listen(listeners: readonly { host: string; port: number; backlog:
   } catch (error) {
     post({ kind: "listen-failed", message: (error as Error).message });
   }
+}
+
+function accept(wire: Wire): void {
+  stats.accepted++;
+  const connection = new ServerConnection(wire, handler, deadlines, limits);
+  connection.trusted = plane.trust.trusts(connection.remoteAddress);
+  connections.add(connection);
+  stats.active = connections.size;
+  if (draining) connection.drain();
 }
 
 function currentStats(): ThreadStats {

@@ -2,13 +2,16 @@
  * The upstream's side of the proxy: one connection, one request at a time, kept for the next when both
  * messages have ended properly.
  */
-import net, { isIPv6, type Socket } from "node:net";
+import { isIPv6 } from "node:net";
 import tls from "node:tls";
 import type { ErrorCode } from "../errors.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines, Guarded } from "./deadlines.ts";
 import { HeaderList } from "./headers.ts";
 import { type HeadLimits, INCOMPLETE, parseResponseHead, ResponseHead } from "./parse.ts";
+import { connectPlain } from "./plain-wire.ts";
+import { StreamWire } from "./stream-wire.ts";
+import type { ConnectingOwner, Wire } from "./wire.ts";
 
 /** Where a connection goes. Connections with equal places may serve each other's requests. */
 export interface Place {
@@ -61,8 +64,8 @@ export interface ConnectionPool {
 /** Answers 1xx to one request: each is passed on, so an upstream that never comes to the point is cut off. */
 const MAX_INFORMATIONS = 32;
 
-export class ClientConnection implements Guarded, BodySink {
-  readonly socket: Socket;
+export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
+  readonly wire: Wire;
   readonly head = new ResponseHead(new HeaderList());
   readonly pool: ConnectionPool;
   deadline: number;
@@ -90,24 +93,18 @@ export class ClientConnection implements Guarded, BodySink {
     this.#deadlines = deadlines;
     this.deadline = performance.now() + timeouts.connectMs;
     deadlines.add(this);
-    const socket = open(pool.place, (chunk) => this.#onData(chunk));
-    this.socket = socket;
-    socket.once(pool.place.tls ? "secureConnect" : "connect", () => this.#onConnect());
-    socket.on("drain", () => this.#onDrain());
-    socket.on("end", () => this.#onEnd());
-    socket.on("error", (error: NodeJS.ErrnoException) => this.#fail("upstream_closed", error.message));
-    socket.on("close", () => this.#onClose());
+    this.wire = open(pool.place, this);
   }
 
   get closed(): boolean {
-    return this.#closed || this.socket.destroyed;
+    return this.#closed || this.wire.closed;
   }
 
   /** A kept connection serves another request. */
   reuse(owner: UpstreamOwner, timeouts: UpstreamTimeouts): void {
     this.#owner = owner;
     this.#timeouts = timeouts;
-    if (this.socket.isPaused()) this.socket.resume();
+    this.wire.resume();
   }
 
   /** A request is about to be written. `isHead`: its response has no body whatever it declares. */
@@ -136,26 +133,23 @@ export class ClientConnection implements Guarded, BodySink {
   /** The owner cannot take more of the response for now. */
   pause(): void {
     this.deadline = Number.POSITIVE_INFINITY;
-    this.socket.pause();
+    this.wire.pause();
   }
 
   resume(): void {
-    if (!this.socket.isPaused()) return;
+    if (!this.wire.paused) return;
     this.deadline = performance.now() + this.#timeouts.readMs;
-    this.socket.resume();
+    this.wire.resume();
   }
 
   /** The owner has no more use for this connection, whatever state it is in. */
   abandon(): void {
     this.#owner = null;
-    this.socket.destroy();
+    this.wire.destroy();
   }
 
   onDeadline(): void {
-    if (this.#owner === null) {
-      this.socket.destroy();
-      return;
-    }
+    if (this.#owner === null) return this.#drop();
     if (!this.connected) return this.#fail("upstream_connect_timeout", "connecting took too long");
     this.#fail("upstream_timeout", "the upstream did not answer in time");
   }
@@ -180,18 +174,16 @@ export class ClientConnection implements Guarded, BodySink {
     owner.onUpstreamEnd(trailers);
   }
 
-  #onConnect(): void {
+  onConnected(): void {
     this.connected = true;
-    this.socket.setNoDelay(true);
     this.deadline = Number.POSITIVE_INFINITY;
     this.#owner?.onUpstreamConnected();
   }
 
-  #onData(chunk: Buffer): void {
+  onRead(chunk: Buffer): void {
     if (this.#owner === null || this.requests === 0) {
       // An upstream that speaks unasked: whatever it means, it is not an answer to the next request.
-      this.socket.destroy();
-      return;
+      return this.#drop();
     }
     if (this.deadline !== Number.POSITIVE_INFINITY) this.deadline = performance.now() + this.#timeouts.readMs;
     let at = 0;
@@ -259,14 +251,14 @@ export class ClientConnection implements Guarded, BodySink {
     return this.#owner === null ? -1 : next;
   }
 
-  #onDrain(): void {
+  onDrain(): void {
     if (this.#owner === null) return;
     const { readMs } = this.#timeouts;
     this.deadline = this.#requestEnded ? performance.now() + readMs : Number.POSITIVE_INFINITY;
     this.#owner.onUpstreamDrain();
   }
 
-  #onEnd(): void {
+  onEnd(): void {
     if (this.#owner !== null && !this.#awaitingHead && this.#body.close(this)) return this.#end(false);
     this.#fail("upstream_closed", "the upstream closed the connection");
   }
@@ -275,17 +267,16 @@ export class ClientConnection implements Guarded, BodySink {
   #release(): void {
     this.#owner = null;
     this.#headText = "";
-    if (this.socket.isPaused()) this.socket.resume(); // or it would not be noticed when the upstream closes it
+    this.wire.resume(); // or it would not be noticed when the upstream closes it
     this.deadline = performance.now() + this.pool.idleTimeoutMs;
     if (!this.#keepAlive || this.requests >= this.pool.maxRequests || !this.pool.keep(this))
-      this.socket.destroy();
+      this.wire.destroy();
   }
 
   #fail(code: ErrorCode, detail: string): void {
     const owner = this.#owner;
     this.#owner = null;
-    this.pool.forget(this);
-    this.socket.destroy();
+    this.#drop();
     if (owner === null) return;
     const asked = this.connected ? code : code === "upstream_closed" ? "upstream_connect" : code;
     const { address, port } = this.pool.place;
@@ -294,7 +285,16 @@ export class ClientConnection implements Guarded, BodySink {
     owner.onUpstreamError(asked, reason, this.requests <= 1 || this.#answered);
   }
 
-  #onClose(): void {
+  #drop(): void {
+    this.pool.forget(this);
+    this.wire.destroy();
+  }
+
+  onBroken(reason: string): void {
+    this.#fail("upstream_closed", reason);
+  }
+
+  onClosed(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#deadlines.delete(this);
@@ -302,37 +302,22 @@ export class ClientConnection implements Guarded, BodySink {
   }
 }
 
-/**
- * What plain connections of this thread are read into, one after the other: a buffer for each read would be 64 KiB
- * from the allocator each time. Therefore a piece of a body is only valid while it is handed over.
- */
-const READ_BUFFER = Buffer.allocUnsafeSlow(65536);
-
-function open(place: Place, onData: (chunk: Buffer) => void): Socket {
-  const to = { host: place.address, port: place.port };
-  if (place.tls === null) {
-    const socket = net.connect({
-      ...to,
-      noDelay: true,
-      onread: {
-        buffer: READ_BUFFER,
-        callback: (length) => {
-          onData(READ_BUFFER.subarray(0, length));
-          return true;
-        },
-      },
-    });
-    socket.resume(); // or its end would never be told
-    return socket;
-  }
-  const { servername, verify, ca } = place.tls;
+function open({ address, port, tls: secure }: Place, owner: ConnectingOwner): Wire {
+  if (secure === null) return connectPlain(address, port, owner);
+  const { servername, verify, ca } = secure;
   const socket = tls.connect({
-    ...to,
+    host: address,
+    port,
     ALPNProtocols: ["http/1.1"],
     rejectUnauthorized: verify,
     ...(servername === null ? {} : { servername }),
     ...(ca === null ? {} : { ca: [...ca] }),
   });
-  socket.on("data", onData);
-  return socket;
+  const wire = new StreamWire(socket, owner);
+  socket.once("secureConnect", () => {
+    socket.setNoDelay(true);
+    wire.resume();
+    owner.onConnected();
+  });
+  return wire;
 }

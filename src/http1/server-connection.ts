@@ -4,12 +4,12 @@
  *
  * The connection parses heads and bodies and writes answers; what a request means is the handler's business.
  */
-import type { Socket } from "node:net";
 import type { ErrorCode } from "../errors.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines, Guarded } from "./deadlines.ts";
 import { HeaderList } from "./headers.ts";
 import { type HeadLimits, INCOMPLETE, parseRequestHead, RequestHead } from "./parse.ts";
+import type { Wire, WireOwner } from "./wire.ts";
 import { lastChunk, writeChunk, writeWithHead } from "./write.ts";
 
 export interface ServerLimits extends HeadLimits {
@@ -51,8 +51,8 @@ const LINGER_MS = 2000;
 
 const PHASE = { head: 0, exchange: 1, discard: 2, closing: 3 } as const;
 
-export class ServerConnection implements Guarded, BodySink {
-  readonly socket: Socket;
+export class ServerConnection implements Guarded, BodySink, WireOwner {
+  readonly wire: Wire;
   readonly head = new RequestHead(new HeaderList());
   readonly body = new BodyReader();
   readonly limits: ServerLimits;
@@ -68,8 +68,6 @@ export class ServerConnection implements Guarded, BodySink {
   headBytes = 0;
   bytesRead = 0;
   readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localPort: number;
 
   #phase: number = PHASE.head;
   #handler: RequestHandler;
@@ -80,28 +78,20 @@ export class ServerConnection implements Guarded, BodySink {
   /** Bytes read beyond what could be used yet. */
   #rest: Buffer | null = null;
   #flowing = false;
-  #paused = false;
   #running = false;
   #discarded = 0;
   #closed = false;
 
-  constructor(socket: Socket, handler: RequestHandler, deadlines: Deadlines, limits: ServerLimits) {
-    this.socket = socket;
+  constructor(wire: Wire, handler: RequestHandler, deadlines: Deadlines, limits: ServerLimits) {
+    this.wire = wire;
     this.limits = limits;
     this.#handler = handler;
     this.#deadlines = deadlines;
-    const address = socket.remoteAddress ?? "0.0.0.0";
-    this.remoteAddress = address.startsWith("::ffff:") ? address.substring(7) : address;
-    this.remotePort = socket.remotePort ?? 0;
-    this.localPort = socket.localPort ?? 0;
+    this.remoteAddress = wire.remoteAddress;
     this.deadline = performance.now() + limits.idleTimeoutMs;
     deadlines.add(this);
-    socket.setNoDelay(true);
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    socket.on("drain", () => this.#onDrain());
-    socket.on("end", () => this.#onEnd());
-    socket.on("error", (error) => this.#gone(error.message));
-    socket.on("close", () => this.#onClose());
+    wire.own(this);
+    wire.resume();
   }
 
   get closed(): boolean {
@@ -131,7 +121,7 @@ export class ServerConnection implements Guarded, BodySink {
     this.#rest = null;
     this.deadline = performance.now() + this.limits.bodyTimeoutMs;
     if (rest !== null) this.#onBodyBytes(rest);
-    if (this.#flowing) this.#resume();
+    if (this.#flowing) this.wire.resume();
   }
 
   /** The owner cannot take more of the body for now. */
@@ -139,28 +129,27 @@ export class ServerConnection implements Guarded, BodySink {
     if (this.body.ended || this.#phase !== PHASE.exchange) return;
     this.#flowing = false;
     this.deadline = Number.POSITIVE_INFINITY;
-    this.#pause();
+    this.wire.pause();
   }
 
   /** Writes text that is latin1 already. */
   writeText(text: string): boolean {
-    return this.#guardWrite(this.socket.write(text, "latin1"));
+    return this.#guardWrite(this.wire.writeText(text));
   }
 
   /** Writes a piece of body after `head`, which may be empty. Returns false if the client must drain first. */
   writePiece(head: string, piece: Buffer, chunked: boolean): boolean {
-    if (chunked) return this.#guardWrite(writeChunk(this.socket, head, piece));
-    if (head !== "") return this.#guardWrite(writeWithHead(this.socket, head, piece));
-    return this.#guardWrite(this.socket.write(piece));
+    const write = chunked ? writeChunk : writeWithHead;
+    return this.#guardWrite(write(this.wire, head, piece));
   }
 
   writeLastChunk(head: string, trailers: HeaderList | null): void {
-    this.#guardWrite(this.socket.write(head + lastChunk(trailers), "latin1"));
+    this.#guardWrite(this.wire.writeText(head + lastChunk(trailers)));
   }
 
   /** Whether what was written has not been taken yet. */
   get blocked(): boolean {
-    return this.socket.writableNeedDrain;
+    return this.wire.blocked;
   }
 
   /** The response is written. The connection goes on with the next request or closes. */
@@ -173,12 +162,12 @@ export class ServerConnection implements Guarded, BodySink {
       this.#discarded = 0;
       // A slow reader that still takes its answer has the time for that.
       const { writeTimeoutMs } = this.limits;
-      this.deadline = performance.now() + (this.socket.writableLength > 0 ? writeTimeoutMs : LINGER_MS);
+      this.deadline = performance.now() + (this.wire.blocked ? writeTimeoutMs : LINGER_MS);
       if (!this.keepAlive) return this.#close();
       const rest = this.#rest;
       this.#rest = null;
       if (rest !== null) this.#discard(rest);
-      this.#resume();
+      this.wire.resume();
       return;
     }
     if (!this.keepAlive || this.body.error !== null) return this.#close();
@@ -189,7 +178,7 @@ export class ServerConnection implements Guarded, BodySink {
   abort(): void {
     this.#owner = null;
     this.#phase = PHASE.closing;
-    this.socket.destroy();
+    this.wire.destroy();
   }
 
   /** No further request; closes at once if none is in progress. */
@@ -204,11 +193,11 @@ export class ServerConnection implements Guarded, BodySink {
       if (this.#headText === "") return this.#close();
       return this.#refused("request_timeout", "the head did not arrive in time");
     }
-    if (this.#phase === PHASE.exchange && !this.socket.writableNeedDrain) {
+    if (this.#phase === PHASE.exchange && !this.wire.blocked) {
       const owner = this.#owner;
       if (owner) return owner.onClientGone("request_timeout", "the body did not arrive in time");
     }
-    this.socket.destroy();
+    this.wire.destroy();
   }
 
   /** Receives the body that nobody wants any more. */
@@ -223,7 +212,7 @@ export class ServerConnection implements Guarded, BodySink {
     return flows;
   }
 
-  #onDrain(): void {
+  onDrain(): void {
     if (this.#phase === PHASE.head) {
       this.deadline = performance.now() + this.limits.idleTimeoutMs;
       this.#run();
@@ -234,7 +223,7 @@ export class ServerConnection implements Guarded, BodySink {
     }
   }
 
-  #onData(chunk: Buffer): void {
+  onRead(chunk: Buffer): void {
     this.bytesRead += chunk.length;
     if (this.#phase === PHASE.head) {
       this.#rest = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
@@ -244,9 +233,11 @@ export class ServerConnection implements Guarded, BodySink {
       if (this.#flowing && !this.body.ended) this.#onBodyBytes(chunk);
       else {
         this.#rest = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
-        this.#pause();
+        this.wire.pause();
       }
     }
+    // What could not be used yet is kept beyond this call, and the chunk is not.
+    if (this.#rest !== null && this.#rest.buffer === chunk.buffer) this.#rest = Buffer.from(this.#rest);
   }
 
   /** Takes requests from what was read, one after the other. */
@@ -255,12 +246,12 @@ export class ServerConnection implements Guarded, BodySink {
     this.#running = true;
     let burst = 0;
     while (this.#phase === PHASE.head && this.#rest !== null && !this.#closed) {
-      if (this.socket.writableNeedDrain) {
-        this.#pause(); // who does not read its answers is not read, either
+      if (this.wire.blocked) {
+        this.wire.pause(); // who does not read its answers is not read, either
         break;
       }
       if (++burst > PIPELINE_BURST) {
-        this.#pause();
+        this.wire.pause();
         setImmediate(() => this.#run());
         break;
       }
@@ -269,7 +260,7 @@ export class ServerConnection implements Guarded, BodySink {
       if (!this.#readHead(chunk)) break;
     }
     this.#running = false;
-    if (this.#phase === PHASE.head && this.#rest === null && !this.#closed) this.#resume();
+    if (this.#phase === PHASE.head && this.#rest === null && !this.#closed) this.wire.resume();
   }
 
   /** Returns whether a whole head was found and handed on. */
@@ -326,7 +317,7 @@ export class ServerConnection implements Guarded, BodySink {
     if (end < chunk.length) this.#rest = chunk.subarray(end);
     // The request may have been finished while its body was read: then the next one is due.
     if (this.#phase === PHASE.head) this.#run();
-    else if (!this.socket.writableNeedDrain) this.deadline = Number.POSITIVE_INFINITY;
+    else if (!this.wire.blocked) this.deadline = Number.POSITIVE_INFINITY;
   }
 
   #discard(chunk: Buffer): void {
@@ -356,18 +347,21 @@ export class ServerConnection implements Guarded, BodySink {
   }
 
   /** The client has said its last. What was answered already still goes out; the socket ends after it. */
-  #onEnd(): void {
-    if (this.#owner !== null || this.socket.writableLength === 0)
-      return this.#gone("client closed the connection");
+  onEnd(): void {
+    if (this.#owner !== null || !this.wire.blocked) return this.#gone("client closed the connection");
     this.#phase = PHASE.closing;
     this.deadline = performance.now() + this.limits.writeTimeoutMs;
+  }
+
+  onBroken(reason: string): void {
+    this.#gone(reason);
   }
 
   #gone(detail: string): void {
     const owner = this.#owner;
     this.#owner = null;
     if (owner !== null) owner.onClientGone("client_closed", detail);
-    this.socket.destroy();
+    this.wire.destroy();
   }
 
   /** Says goodbye, then drops what still comes for a moment: a reset would destroy the answer on its way. */
@@ -376,13 +370,13 @@ export class ServerConnection implements Guarded, BodySink {
     this.#phase = PHASE.closing;
     this.#rest = null;
     this.#headText = "";
-    const lingerMs = this.socket.writableLength > 0 ? this.limits.writeTimeoutMs : LINGER_MS;
+    const lingerMs = this.wire.blocked ? this.limits.writeTimeoutMs : LINGER_MS;
     this.deadline = performance.now() + lingerMs;
-    this.socket.end();
-    this.#resume();
+    this.wire.end();
+    this.wire.resume();
   }
 
-  #onClose(): void {
+  onClosed(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#deadlines.delete(this);
@@ -390,17 +384,5 @@ export class ServerConnection implements Guarded, BodySink {
     this.#owner = null;
     owner?.onClientGone("client_closed", "client closed the connection");
     this.#handler.onClosed(this);
-  }
-
-  #pause(): void {
-    if (this.#paused) return;
-    this.#paused = true;
-    this.socket.pause();
-  }
-
-  #resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    this.socket.resume();
   }
 }

@@ -3,8 +3,8 @@
  * third of two writes; larger bodies go as they came. Hot; guarded by bench/http1.ts.
  */
 import { STATUS_CODES } from "node:http";
-import type { Socket } from "node:net";
 import { FIELD, type FieldKind, type FieldName, type HeaderList } from "./headers.ts";
+import type { Wire } from "./wire.ts";
 
 /** Bodies up to this many bytes are joined to their head. */
 export const JOIN_MAX = 16384;
@@ -48,27 +48,20 @@ export function fieldOfKind(headers: HeaderList, kind: FieldKind): string | null
   return null;
 }
 
-/** Writes a head and a piece of body. Returns false when the socket wants to drain first. */
-export function writeWithHead(socket: Socket, head: string, body: Buffer): boolean {
-  if (body.length <= JOIN_MAX) return socket.write(head + body.toString("latin1"), "latin1");
-  socket.cork();
-  socket.write(head, "latin1");
-  const flows = socket.write(body);
-  socket.uncork();
-  return flows;
+/**
+ * Writes a head, which may be empty, and a piece of body, which the wire keeps. Returns false when the wire wants
+ * to drain first.
+ */
+export function writeWithHead(wire: Wire, head: string, body: Buffer): boolean {
+  if (body.length <= JOIN_MAX) return wire.writeText(head + body.toString("latin1"));
+  return wire.writeAround(head, body, "");
 }
 
-/** Writes one chunk of chunked coding around a piece of body. */
-export function writeChunk(socket: Socket, head: string, piece: Buffer): boolean {
-  const size = `${piece.length.toString(16)}\r\n`;
-  if (piece.length <= JOIN_MAX)
-    return socket.write(`${head}${size}${piece.toString("latin1")}\r\n`, "latin1");
-  socket.cork();
-  socket.write(head + size, "latin1");
-  socket.write(piece);
-  const flows = socket.write("\r\n", "latin1");
-  socket.uncork();
-  return flows;
+/** Writes one chunk of chunked coding around a piece of body, which the wire keeps. */
+export function writeChunk(wire: Wire, head: string, piece: Buffer): boolean {
+  const size = `${head}${piece.length.toString(16)}\r\n`;
+  if (piece.length <= JOIN_MAX) return wire.writeText(`${size}${piece.toString("latin1")}\r\n`);
+  return wire.writeAround(size, piece, "\r\n");
 }
 
 /**

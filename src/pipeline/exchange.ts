@@ -63,8 +63,8 @@ export class ExchangeRequest implements PluginRequest {
     this.normalPath = normalizePath(this.path);
     this.authority = head.authority ?? head.host ?? "";
     this.host = hostOf(this.authority);
-    this.port = client.localPort;
-    this.clientPort = client.remotePort;
+    this.port = client.wire.localPort;
+    this.clientPort = client.wire.remotePort;
     this.headers = head.headers;
     // Fields that the client's Connection lists end here, before plugins add their own: nobody can strip those.
     for (const option of head.connectionOptions ?? []) if (option !== "host") head.headers.remove(option);

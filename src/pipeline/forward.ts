@@ -52,10 +52,10 @@ export function sendRequest(x: ProxyExchange): void {
   x.upstreamStartedAt = performance.now();
   const head = requestHead(x);
   if (request.body !== null) {
-    guard(x, writeWithHead(upstream.socket, head, asBuffer(request.body)));
+    guard(x, writeWithHead(upstream.wire, head, asBuffer(request.body)));
     upstream.endRequest();
   } else if (!request.hasBody) {
-    guard(x, upstream.socket.write(head, "latin1"));
+    guard(x, upstream.wire.writeText(head));
     upstream.endRequest();
   } else {
     x.upstreamHead = head;
@@ -80,9 +80,8 @@ export function sendBody(x: ProxyExchange, piece: Buffer): void {
   }
   const head = x.upstreamHead;
   x.upstreamHead = "";
-  const { socket } = upstream;
-  if (chunked) guard(x, writeChunk(socket, head, piece));
-  else guard(x, head === "" ? socket.write(piece) : writeWithHead(socket, head, piece));
+  const write = chunked ? writeChunk : writeWithHead;
+  guard(x, write(upstream.wire, head, Buffer.from(piece))); // the wire keeps it, and the read buffer does not
 }
 
 /** Writes what was gathered. */
@@ -90,7 +89,7 @@ export function flushBody(x: ProxyExchange): void {
   const { upstream, upstreamHead } = x;
   if (upstream === null || upstreamHead === "") return;
   x.upstreamHead = "";
-  guard(x, upstream.socket.write(upstreamHead, "latin1"));
+  guard(x, upstream.wire.writeText(upstreamHead));
 }
 
 function readTimeoutMs(x: ProxyExchange): number {

@@ -220,7 +220,7 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
   if (x.headSent) {
     // Too late for a status. A response that is cut short must not look complete, and where the end of the
     // connection is the end of the body, nothing but a reset tells.
-    if (x.endsAtClose) x.client.socket.resetAndDestroy();
+    if (x.endsAtClose) x.client.wire.reset();
     else flush(x);
     finish(x, true);
     return;

@@ -93,7 +93,7 @@ const timeouts = (readMs = LONG_MS) => ({ connectMs: LONG_MS, readMs, writeMs: L
 
 function begin(connection: ClientConnection, isHead = false, whole = true): void {
   connection.begin(isHead);
-  connection.socket.write(REQUEST, "latin1");
+  connection.wire.writeText(REQUEST);
   if (whole) connection.endRequest();
 }
 
@@ -128,7 +128,7 @@ async function upstream(says: string | ((socket: Socket) => void), close = false
       return { connection, asking };
     },
     async [Symbol.asyncDispose]() {
-      for (const { socket } of connections) socket.destroy();
+      for (const { wire } of connections) wire.destroy();
       for (const socket of sockets) socket.destroy();
       server.close();
       await once(server, "close");
@@ -136,8 +136,8 @@ async function upstream(says: string | ((socket: Socket) => void), close = false
   };
 }
 
-const isClosed = async ({ socket }: ClientConnection) => {
-  if (!socket.closed) await once(socket, "close");
+const isClosed = async (connection: ClientConnection) => {
+  while (!connection.closed) await setImmediate();
 };
 
 describe("a connection to an upstream", () => {

@@ -276,12 +276,12 @@ describe("a client that is slow", () => {
     client.socket.pause();
     const COUNT = 40_000;
     client.write(get("/").repeat(COUNT));
-    while (!connection.blocked || !connection.socket.isPaused()) await setImmediate();
+    while (!connection.blocked || !connection.wire.paused) await setImmediate();
     const { bytesRead } = connection;
     for (let i = 0; i < 50; i++) await setImmediate();
     assert.equal(connection.bytesRead, bytesRead, "it is not read on");
     assert.ok(answered < COUNT);
-    assert.ok(connection.socket.writableLength < 3 * body.length, `${connection.socket.writableLength}`);
+    assert.ok(connection.wire.queuedBytes < 3 * body.length, `${connection.wire.queuedBytes}`);
     client.socket.resume();
     assert.equal((await client.read()).body.length, body.length);
   });

@@ -1,9 +1,11 @@
 /** A server of the codec's own for tests of its connections: a handler is a function of the connection. */
+
 import { EventEmitter, once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { ERRORS, type ErrorCode } from "../../src/errors.ts";
 import { Deadlines } from "../../src/http1/deadlines.ts";
 import type { HeaderList } from "../../src/http1/headers.ts";
+import { acceptPlain } from "../../src/http1/plain-wire.ts";
 import {
   type RequestHandler,
   type RequestOwner,
@@ -41,14 +43,15 @@ export async function serve(
     writeTimeoutMs: LONG_MS,
     ...limits,
   };
-  const sockets = new Set<ServerConnection>();
-  const server = createServer((socket) => {
-    const connection = new ServerConnection(socket, handler, deadlines, all);
-    sockets.add(connection);
-    events.emit("connection", connection);
-  });
+  const connections = new Set<ServerConnection>();
+  const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
+  acceptPlain(server, (wire) => {
+    const connection = new ServerConnection(wire, handler, deadlines, all);
+    connections.add(connection);
+    events.emit("connection", connection);
+  });
   const { port } = server.address() as AddressInfo;
   return {
     port,
@@ -56,7 +59,7 @@ export async function serve(
     connect: () => openRaw(port),
     async [Symbol.asyncDispose]() {
       server.close();
-      for (const { socket } of sockets) socket.destroy();
+      for (const { wire } of connections) wire.destroy();
       await once(server, "close");
     },
   };

@@ -5,6 +5,7 @@ import { loadDeclarative } from "../../src/declarative/declarative.ts";
 import { createCatalogue } from "../../src/gateway/catalogue.ts";
 import { planeSettings } from "../../src/gateway/plane-settings.ts";
 import { Deadlines } from "../../src/http1/deadlines.ts";
+import { acceptPlain } from "../../src/http1/plain-wire.ts";
 import { ServerConnection } from "../../src/http1/server-connection.ts";
 import { Trust } from "../../src/pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../../src/pipeline/data-plane.ts";
@@ -84,9 +85,13 @@ export class Plane {
       onError: (_x, error) => this.errors.push(error.message),
     };
     const handler = requestHandler(this.#plane, () => {});
-    this.server = createServer({ noDelay: true }, (socket) => {
-      new ServerConnection(socket, handler, deadlines, planeParts.limits);
-    });
+    this.server = createServer();
+    this.server.on("listening", () =>
+      acceptPlain(
+        this.server,
+        (wire) => void new ServerConnection(wire, handler, deadlines, planeParts.limits),
+      ),
+    );
     this.close = async () => {
       this.server.close();
       pool.close();

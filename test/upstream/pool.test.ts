@@ -39,7 +39,7 @@ function request(pool: Pool, to: Place): Promise<number> {
   const owner: UpstreamOwner = {
     onUpstreamConnected() {
       connection.begin(false);
-      connection.socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      connection.wire.writeText("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
       connection.endRequest();
     },
     onUpstreamInformation() {},

@@ -1,0 +1,251 @@
+/**
+ * A TCP connection on the bare handle: reads come into one buffer of the thread, writes are tried at once and
+ * queue in the system's own layer only as far as the peer does not take them. Hot; guarded by bench/bench.ts.
+ */
+import type { Server } from "node:net";
+import {
+  connectHandle,
+  END_OF_STREAM,
+  errorName,
+  newHandle,
+  readResult,
+  shutdownHandle,
+  type TcpHandle,
+  type WriteRequest,
+  writeError,
+} from "./tcp-handle.ts";
+import type { ConnectingOwner, Wire, WireOwner } from "./wire.ts";
+
+/**
+ * What all plain wires of this thread read into, one after the other: a buffer for each read would be 64 KiB from
+ * the allocator each time. Therefore a chunk is only valid while it is handed over.
+ */
+const READ_BUFFER = Buffer.allocUnsafeSlow(65536);
+
+/** The handle's wire, found without a closure for each. */
+const WIRE = Symbol("wire");
+type WiredHandle = TcpHandle & { [WIRE]?: PlainWire };
+type WiredRequest = WriteRequest & { [WIRE]?: PlainWire; kept?: unknown };
+
+/** Ends of an accepted connection. */
+interface Ends {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+}
+
+const NOWHERE: Ends = { remoteAddress: "", remotePort: 0, localPort: 0 };
+
+const NOBODY: WireOwner = {
+  onRead() {},
+  onDrain() {},
+  onEnd() {},
+  onBroken() {},
+  onClosed() {},
+};
+
+export class PlainWire implements Wire {
+  closed = false;
+  paused = true;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  readonly #handle: WiredHandle;
+  #owner: WireOwner;
+  /** Writes that the system has not taken whole. */
+  #waiting = 0;
+  #ended = false;
+  /** Both directions: the peer's end was read; our end is out. */
+  #peerEnded = false;
+  #shut = false;
+
+  constructor(handle: TcpHandle, owner: WireOwner, ends: Ends = NOWHERE) {
+    this.#handle = handle;
+    this.#owner = owner;
+    this.remoteAddress = ends.remoteAddress;
+    this.remotePort = ends.remotePort;
+    this.localPort = ends.localPort;
+    this.#handle[WIRE] = this;
+    handle.onread = onRead;
+    handle.useUserBuffer(READ_BUFFER);
+  }
+
+  get blocked(): boolean {
+    return this.#waiting > 0;
+  }
+
+  get queuedBytes(): number {
+    return this.closed ? 0 : this.#handle.writeQueueSize;
+  }
+
+  own(owner: WireOwner): void {
+    this.#owner = owner;
+  }
+
+  writeText(latin1: string): boolean {
+    if (this.closed || this.#ended) return true;
+    return this.#written(this.#handle.writeLatin1String(null, latin1), null);
+  }
+
+  writeBytes(bytes: Buffer): boolean {
+    if (this.closed || this.#ended) return true;
+    return this.#written(this.#handle.writeBuffer(null, bytes), bytes);
+  }
+
+  writeAround(head: string, bytes: Buffer, tail: string): boolean {
+    if (this.closed || this.#ended) return true;
+    if (head === "" && tail === "") return this.writeBytes(bytes);
+    const parts: unknown[] = [];
+    if (head !== "") parts.push(head, "latin1");
+    parts.push(bytes, "buffer");
+    if (tail !== "") parts.push(tail, "latin1");
+    return this.#written(this.#handle.writev(null, parts, false), bytes);
+  }
+
+  pause(): void {
+    if (this.paused || this.closed) return;
+    this.paused = true;
+    this.#handle.readStop();
+  }
+
+  resume(): void {
+    if (!this.paused || this.closed) return;
+    this.paused = false;
+    if (!this.#peerEnded) this.#handle.readStart();
+  }
+
+  end(): void {
+    if (this.#ended || this.closed) return;
+    this.#ended = true;
+    const status = shutdownHandle(this.#handle, () => this.#onShut());
+    if (status !== 0) setImmediate(() => this.#onShut());
+  }
+
+  destroy(): void {
+    if (this.closed) return;
+    this.#leave();
+    this.#handle.close(() => this.#owner.onClosed());
+  }
+
+  reset(): void {
+    if (this.closed) return;
+    this.#leave();
+    if (this.#handle.reset(() => this.#owner.onClosed()) !== 0)
+      this.#handle.close(() => this.#owner.onClosed());
+  }
+
+  #leave(): void {
+    this.closed = true;
+    this.#handle.onread = ignore;
+  }
+
+  #onShut(): void {
+    this.#shut = true;
+    if (this.#peerEnded) this.destroy();
+  }
+
+  #written(result: number | WriteRequest, kept: unknown): boolean {
+    if (typeof result === "number") {
+      if (result !== 0) this.#writeFailed(result);
+      return this.#waiting === 0;
+    }
+    const error = writeError();
+    if (error !== 0) {
+      this.#writeFailed(error);
+      return this.#waiting === 0;
+    }
+    this.#waiting++;
+    const request = result as WiredRequest;
+    request[WIRE] = this;
+    request.kept = kept;
+    request.oncomplete = onWritten;
+    if (request.writeStatus !== null) this.completed(request.writeStatus); // done before anybody could be told
+    return this.#waiting === 0;
+  }
+
+  /**
+   * The peer takes nothing any more. What it sent before it left is still to be read, an early answer for one, and
+   * the read that follows tells of the end; who does not read hears of it here.
+   */
+  #writeFailed(status: number): void {
+    if (this.paused) setImmediate(() => this.broken(`write ${errorName(status)}`));
+  }
+
+  /** Called by the handle. */
+  completed(status: number): void {
+    this.#waiting--;
+    if (this.closed) return;
+    if (status < 0) this.#writeFailed(status);
+    else if (this.#waiting === 0) this.#owner.onDrain();
+  }
+
+  /** Called by the handle. */
+  read(result: number): void {
+    if (result > 0) return this.#owner.onRead(READ_BUFFER.subarray(0, result));
+    if (result === 0) return;
+    if (result !== END_OF_STREAM) return this.broken(`read ${errorName(result)}`);
+    this.#peerEnded = true;
+    this.#owner.onEnd();
+    if (this.closed) return;
+    if (this.#shut) this.destroy();
+    else this.end();
+  }
+
+  /** The connection is of no use any more. */
+  broken(reason: string): void {
+    if (this.closed) return;
+    this.destroy();
+    this.#owner.onBroken(reason);
+  }
+}
+
+function onRead(this: WiredHandle): void {
+  (this[WIRE] as PlainWire).read(readResult());
+}
+
+function onWritten(this: WiredRequest, status: number): void {
+  (this[WIRE] as PlainWire).completed(status);
+}
+
+function ignore(): void {}
+
+/** Opens a connection. The owner hears `onConnected` or `onBroken`, never before this returns. */
+export function connectPlain(address: string, port: number, owner: ConnectingOwner): PlainWire {
+  const handle = newHandle();
+  const wire = new PlainWire(handle, owner);
+  const failed = (status: number) => wire.broken(`connect ${errorName(status)}`);
+  const status = connectHandle(handle, address, port, (result) => {
+    if (wire.closed) return;
+    if (result !== 0) return failed(result);
+    handle.setNoDelay(true);
+    wire.resume();
+    owner.onConnected();
+  });
+  if (status !== 0) setImmediate(() => failed(status));
+  return wire;
+}
+
+/** The parts of a listening server's handle that accepting needs. */
+interface ListeningHandle {
+  onconnection: (status: number, handle: TcpHandle | undefined) => void;
+  setNoDelay(on: boolean): number;
+}
+
+/**
+ * Has a listening server give its connections as wires, in place of sockets. Reading begins when whoever takes the
+ * wire resumes it.
+ */
+export function acceptPlain(server: Server, onWire: (wire: PlainWire) => void): void {
+  const listening = (server as unknown as { _handle: ListeningHandle })._handle;
+  const { port: localPort } = server.address() as { port: number };
+  listening.setNoDelay(true); // accepted sockets inherit it
+  listening.onconnection = (status, handle) => {
+    // Without free descriptors the system refuses; connections wait in its queue until there are some again.
+    if (status !== 0 || handle === undefined) return;
+    const peer: { address?: string; port?: number } = {};
+    if (handle.getpeername(peer) !== 0) return handle.close(ignore); // gone already
+    const address = peer.address as string;
+    const remoteAddress = address.startsWith("::ffff:") ? address.substring(7) : address;
+    onWire(new PlainWire(handle, NOBODY, { remoteAddress, remotePort: peer.port as number, localPort }));
+  };
+}

@@ -1,0 +1,52 @@
+/**
+ * What a connection needs of its transport. Two exist: PlainWire over the runtime's TCP handles, for everything
+ * that is not encrypted, and StreamWire over its TLS sockets.
+ */
+
+/** Hears what happens on a wire. Nothing comes after `onClosed`. */
+export interface WireOwner {
+  /** Bytes were read. They are valid during the call alone: who keeps them, copies them. */
+  onRead(chunk: Buffer): void;
+  /** Everything written so far was taken by the system. Comes only after a write that returned false. */
+  onDrain(): void;
+  /** The peer has said its last. Unless the owner acts, the wire ends too once its own bytes are out. */
+  onEnd(): void;
+  /** The connection broke, or could not be made; the wire is closed. `reason` names the system's error. */
+  onBroken(reason: string): void;
+  onClosed(): void;
+}
+
+/** What the owner of a wire that it opens itself hears besides. */
+export interface ConnectingOwner extends WireOwner {
+  onConnected(): void;
+}
+
+export interface Wire {
+  /** Hands the wire to somebody: from now on it hears what happens. */
+  own(owner: WireOwner): void;
+  /** Address and port of the peer; an IPv4 address is never written as IPv6. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localPort: number;
+  /** Whether the wire was destroyed, broke or was reset. */
+  readonly closed: boolean;
+  readonly paused: boolean;
+  /** Whether the system has not taken everything that was written. Writing more is allowed, and costs memory. */
+  readonly blocked: boolean;
+  /** Bytes that wait for the system. */
+  readonly queuedBytes: number;
+  /** The writes return false if the wire is blocked from then on; `onDrain` follows. */
+  writeText(latin1: string): boolean;
+  /** The bytes belong to the wire from now on. */
+  writeBytes(bytes: Buffer): boolean;
+  /** Text, bytes and text in one go; each text may be empty. */
+  writeAround(head: string, bytes: Buffer, tail: string): boolean;
+  pause(): void;
+  resume(): void;
+  /** Sends what was written and says goodbye; the peer may still send. */
+  end(): void;
+  /** Closes at once; what was not sent is lost. */
+  destroy(): void;
+  /** Closes at once, and the peer sees an error instead of an end (RST). */
+  reset(): void;
+}
