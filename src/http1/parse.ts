@@ -69,6 +69,8 @@ export class RequestHead extends Head {
   /** Value of the one Host field; null if there is none (HTTP/1.0 only). */
   host: string | null = null;
   expectContinue = false;
+  /** Whether an absolute target of `https` was asked for. */
+  secureTarget = false;
 
   override reset(): void {
     super.reset();
@@ -78,6 +80,7 @@ export class RequestHead extends Head {
     this.authority = null;
     this.host = null;
     this.expectContinue = false;
+    this.secureTarget = false;
   }
 }
 
@@ -103,7 +106,8 @@ export function parseRequestHead(text: string, from: number, head: RequestHead, 
   }
   const methodStart = at;
   at = skip(text, at, TOKEN);
-  if (at - methodStart > 32) return head.refuse("bad_request_line", "method longer than 32 characters");
+  // Longer than any method there is (RFC 9112 section 3).
+  if (at - methodStart > 32) return head.refuse("method_unknown", "method longer than 32 characters");
   if (at === text.length) return tooLong(text, from, head, limits);
   if (text.charCodeAt(at) !== SP || at === methodStart)
     return head.refuse("bad_request_line", "invalid method");
@@ -276,8 +280,7 @@ function known(head: Head, kind: number, value: string): boolean {
     }
     case FIELD.transferEncoding:
       if (head.chunked) return head.refuse("bad_framing", "more than one Transfer-Encoding") > 0;
-      if (value.toLowerCase() !== "chunked")
-        return head.refuse("transfer_coding", "only the transfer coding 'chunked' is supported") > 0;
+      if (value.toLowerCase() !== "chunked") return refuseCoding(head, value);
       head.chunked = true;
       return true;
     case FIELD.connection:
@@ -298,6 +301,18 @@ function known(head: Head, kind: number, value: string): boolean {
     default:
       return true;
   }
+}
+
+/**
+ * Codings before a final `chunked` would only have to be understood; anything else leaves the end of the body in
+ * doubt, which is another status (RFC 9112 sections 6.1 and 6.3).
+ */
+function refuseCoding(head: Head, value: string): false {
+  const codings = value.split(",").map((coding) => coding.trim().toLowerCase());
+  if (codings.indexOf("chunked") === codings.length - 1)
+    head.refuse("transfer_coding", "only the transfer coding 'chunked' is supported");
+  else head.refuse("bad_framing", "the last transfer coding is not 'chunked', once");
+  return false;
 }
 
 /** 1*DIGIT that is exact as a number; -1 for anything else (RFC 9110 section 8.6). */
@@ -351,6 +366,9 @@ function checkFraming(head: Head): boolean {
 
 function checkRequest(head: RequestHead): boolean {
   if (!checkFraming(head)) return false;
+  // TRACE is answered with the request itself, which has no content (RFC 9110 section 9.3.8).
+  if (head.method === "TRACE" && (head.chunked || head.contentLength > 0))
+    return head.refuse("bad_framing", "TRACE with content") > 0;
   if (head.method === "CONNECT") return head.refuse("method_refused", "CONNECT is not served") > 0;
   const first = head.target.charCodeAt(0);
   if (first !== 47 /* / */) {
@@ -374,6 +392,7 @@ function absoluteForm(head: RequestHead): boolean {
   if (match === null || authority === undefined || !isHost(authority)) return false;
   const rest = match[2] as string;
   head.authority = authority;
+  head.secureTarget = head.target.charCodeAt(4) !== COLON;
   if (rest === "" && head.method === "OPTIONS") head.target = "*";
   else head.target = rest.startsWith("/") ? rest : `/${rest}`;
   return true;

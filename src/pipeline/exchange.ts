@@ -67,7 +67,9 @@ export class ExchangeRequest implements PluginRequest {
     this.clientPort = client.wire.remotePort;
     this.headers = head.headers;
     // Fields that the client's Connection lists end here, before plugins add their own: nobody can strip those.
-    for (const option of head.connectionOptions ?? []) if (option !== "host") head.headers.remove(option);
+    // TE is always listed, and read when the request goes up, where the gateway lists its own.
+    for (const option of head.connectionOptions ?? [])
+      if (option !== "host" && option !== "te") head.headers.remove(option);
     const forwarded = client.trusted ? exchange.plane.trust.read(head.headers) : null;
     this.forwarded = forwarded;
     this.clientIp = forwarded?.ip ?? client.remoteAddress;
@@ -104,6 +106,8 @@ export class ExchangeResponse implements PluginResponse {
   /** The upstream's own phrase, and the status that it is for: a plugin may set another one. */
   reason = "";
   reasonStatus = 0;
+  /** Minor version in which the upstream spoke. */
+  minor = 1;
   headers = new HeaderList();
   source: "service" | "exit" | "error" = "error";
   body: Uint8Array | null = null;

@@ -127,15 +127,20 @@ function checkLine({
     throw new GatewayError("plugin_failed", "a plugin set a method, path or query that cannot be sent");
 }
 
+/** `OPTIONS *` asks about a server as a whole (RFC 9112 section 3.2.4); a service below a path is asked about that. */
+function starPath(servicePath: string | null): string {
+  return servicePath === null || servicePath === "" || servicePath === "/" ? "*" : escapePath(servicePath);
+}
+
 function requestHead(x: ProxyExchange): string {
   const { request, plane, peer } = x;
   checkLine(request);
   const entry = x.entry as NonNullable<typeof x.entry>;
   const service = entry.service as ServiceEntry;
-  const path =
-    request.upstreamPath === null
-      ? escapePath(upstreamPath(service.path, request.normalPath, x.matchedPath, entry.stripPath))
-      : escapePath(request.upstreamPath);
+  let path: string;
+  if (request.upstreamPath !== null) path = escapePath(request.upstreamPath);
+  else if (request.path === "*") path = starPath(service.path);
+  else path = escapePath(upstreamPath(service.path, request.normalPath, x.matchedPath, entry.stripPath));
   const query =
     request.query !== "" || (request.hasQuery && request.upstreamPath === null) ? `?${request.query}` : "";
   const client = x.client;
@@ -151,8 +156,12 @@ function requestHead(x: ProxyExchange): string {
         : (service.hostHeader ?? (peer as Peer).authority);
   const { forwarded } = request;
   const chain = forwardedFor === undefined ? "" : `${request.headers.getAll("x-forwarded-for").join(", ")}, `;
+  const te = request.headers.get("te");
+  const trailers = te !== undefined && /(^|,)\s*trailers\s*($|,|;)/i.test(te);
   let head =
-    `${request.method} ${path}${query} HTTP/1.1\r\nHost: ${host}\r\nConnection: keep-alive\r\n` +
+    `${request.method} ${path}${query} HTTP/1.1\r\nHost: ${host}\r\n` +
+    // TE is a field of one hop, and says so (RFC 9110 section 10.1.4).
+    (trailers ? "Connection: keep-alive, TE\r\nTE: trailers\r\n" : "Connection: keep-alive\r\n") +
     `X-Forwarded-For: ${chain}${client.remoteAddress}\r\n` +
     `X-Forwarded-Proto: ${request.scheme}\r\n` +
     `X-Forwarded-Port: ${forwarded?.port ?? request.port}\r\nX-Forwarded-Path: ${forwarded?.path ?? request.path}\r\n`;
@@ -163,12 +172,11 @@ function requestHead(x: ProxyExchange): string {
   if (prefix !== null) head += `X-Forwarded-Prefix: ${prefix}\r\n`;
   head += `X-Real-IP: ${request.clientIp}\r\n`;
   if (headers.requestIdUpstream) head += `X-Kong-Request-Id: ${request.id}\r\n`;
-  // A body that is here already goes up without asking first.
-  if (request.body !== null || request.minor === 0) request.headers.remove("expect");
+  // A body that is here already, and one that does not exist, go up without asking first (RFC 9110 section 10.1.1).
+  if (request.expectContinue ? request.body !== null || !request.hasBody : request.minor === 0)
+    request.headers.remove("expect");
   head += fieldLines(request.headers, OWN);
-  if (headers.via) head += `Via: 1.1 ${plane.settings.product}\r\n`;
-  const te = request.headers.get("te");
-  if (te !== undefined && /(^|,)\s*trailers\s*($|,|;)/i.test(te)) head += "TE: trailers\r\n";
+  if (headers.via) head += `Via: 1.${request.minor} ${plane.settings.product}\r\n`;
   if (request.body !== null) return `${head}Content-Length: ${request.body.length}\r\n\r\n`;
   if (request.chunked) return `${head}Transfer-Encoding: chunked\r\n\r\n`;
   if (request.contentLength >= 0) return `${head}Content-Length: ${request.contentLength}\r\n\r\n`;

@@ -14,6 +14,7 @@ import { GatewayError } from "../errors.ts";
 import type { RequestHandler, ServerConnection } from "../http1/server-connection.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { forward } from "./forward.ts";
+import { countForward } from "./max-forwards.ts";
 import { ProxyExchange } from "./proxy-exchange.ts";
 import { fail, reply } from "./respond.ts";
 import { runAccess, runRewrite } from "./run.ts";
@@ -37,8 +38,15 @@ function match(x: ProxyExchange): void {
   x.take(found);
   const { httpsStatus } = found.data;
   if (httpsStatus !== 0 && x.request.scheme !== "https") return toHttps(x, httpsStatus);
-  if (x.chain.access.length === 0) return forward(x);
-  advance(x, runAccess(x), forward);
+  if (x.chain.access.length === 0) return send(x);
+  advance(x, runAccess(x), send);
+}
+
+function send(x: ProxyExchange): void {
+  const { method } = x.request;
+  const answer = method === "OPTIONS" || method === "TRACE" ? countForward(x.request) : undefined;
+  if (answer === undefined) forward(x);
+  else reply(x, answer);
 }
 
 /** The route is for https alone: Kong's 426, or the redirect that the route asks for. */

@@ -67,6 +67,11 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
 
   /** Refuses what no upstream should be bothered with. */
   checkRequest(): void {
+    // A resource of https is served over TLS, or to a proxy that has seen to that (RFC 9110 section 7.4).
+    if (this.client.head.secureTarget && this.request.scheme !== "https" && !this.client.trusted) {
+      this.client.keepAlive = false;
+      throw new GatewayError("misdirected", "an absolute target of https on a connection without TLS");
+    }
     const max = this.plane.settings.maxBodyBytes;
     if (max > 0 && this.request.contentLength > max) {
       this.client.keepAlive = false;

@@ -9,6 +9,7 @@ import type { ResponseHead } from "../http1/parse.ts";
 import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, statusLine } from "../http1/write.ts";
 import { asBuffer } from "./exchange.ts";
 import { attempt, whenDone } from "./handle.ts";
+import { ALLOW } from "./max-forwards.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
 import { runBodyFilter, runHeaderFilter, runLog, runResponse } from "./run.ts";
 
@@ -36,6 +37,7 @@ export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
   response.status = head.status;
   response.reason = head.reason;
   response.reasonStatus = head.status;
+  response.minor = head.minor;
   response.source = "service";
   response.contentLength = head.contentLength;
   // The lists change places: the connection may parse its next head while these fields are still in use.
@@ -301,15 +303,17 @@ function responseHead(x: ProxyExchange, framing: string): string {
     statusLine(response.status, response.status === response.reasonStatus ? response.reason : "") +
     fieldLines(response.headers, headers.requestId ? OWN : NONE) +
     framing;
+  if (response.status === 405 && response.source === "error") head += `Allow: ${ALLOW}\r\n`;
   if (response.status === 426 && response.source === "error")
     head += "Upgrade: TLS/1.2, HTTP/1.1\r\nConnection: Upgrade\r\n";
   if (!client.keepAlive) head += "Connection: close\r\n";
   else if (request.minor === 0) head += "Connection: keep-alive\r\n";
-  if (!proxied && fieldOfKind(response.headers, FIELD.date) === null) head += dateLine();
+  // An upstream without a clock is helped out (RFC 9110 section 6.6.1).
+  if (fieldOfKind(response.headers, FIELD.date) === null) head += dateLine();
   if (headers.server && fieldOfKind(response.headers, FIELD.server) === null)
     head += `Server: ${product}\r\n`;
   if (proxied) {
-    if (headers.via) head += `Via: 1.1 ${product}\r\n`;
+    if (headers.via) head += `Via: 1.${response.minor} ${product}\r\n`;
     if (headers.upstreamStatus) head += `X-Kong-Upstream-Status: ${response.status}\r\n`;
     if (headers.upstreamLatency)
       head += `X-Kong-Upstream-Latency: ${Math.round(x.upstreamHeadAt - x.upstreamStartedAt)}\r\n`;

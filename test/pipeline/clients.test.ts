@@ -179,13 +179,13 @@ describe("clients", () => {
     [
       "a head over max_head_bytes",
       `GET / HTTP/1.1\r\nHost: a\r\n${filler(4096)}\r\n`,
-      400,
+      431,
       "Request header or cookie too large",
     ],
     [
       "101 headers",
       `GET / HTTP/1.1\r\nHost: a\r\n${"A: b\r\n".repeat(100)}\r\n`,
-      400,
+      431,
       "Request header or cookie too large",
     ],
     [
@@ -211,7 +211,7 @@ describe("clients", () => {
     ["an unknown expectation", "GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 417, "Expectation failed"],
     [
       "an unknown transfer coding",
-      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
       501,
       "Not implemented",
     ],

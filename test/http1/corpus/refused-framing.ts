@@ -75,6 +75,8 @@ const LENGTHS: RefusedRow[] = [
   ["length on a folded line", "9112 5.2", "bad_framing", withFields(["Content-Length:\r\n 3"], "abc")],
 ];
 
+/** Codings after which the end of the body is known, if one understands the ones before. */
+const UNDERSTOOD_LAST = new Set(["identity, chunked", "gzip, chunked", ",chunked"]);
 const BOTH = ["Content-Length: 6", "Transfer-Encoding: chunked"];
 const CODINGS: RefusedRow[] = [
   ["CL.TE", "9112 6.1", "bad_framing", withFields(BOTH, "0\r\n\r\nG", "POST")],
@@ -128,7 +130,7 @@ const CODINGS: RefusedRow[] = [
     ([value, rule, stricter]): RefusedRow => [
       `Transfer-Encoding: ${JSON.stringify(value)}`,
       rule,
-      "transfer_coding",
+      UNDERSTOOD_LAST.has(value) ? "transfer_coding" : "bad_framing",
       withFields([`Transfer-Encoding: ${value}`], "0\r\n\r\n", "POST"),
       stricter,
     ],
@@ -142,7 +144,7 @@ const CODINGS: RefusedRow[] = [
   [
     "TE.TE: another, then chunked",
     "9112 6.1",
-    "transfer_coding",
+    "bad_framing",
     withFields(["Transfer-Encoding: cow", "Transfer-Encoding: chunked"], "0\r\n\r\n"),
     CODING,
   ],
@@ -161,7 +163,7 @@ const CODINGS: RefusedRow[] = [
   [
     "coding on a folded line",
     "9112 5.2",
-    "transfer_coding",
+    "bad_framing",
     withFields(["Transfer-Encoding:\r\n chunked"], "0\r\n\r\n"),
   ],
   [
