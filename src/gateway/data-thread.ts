@@ -2,14 +2,13 @@
  * A data thread: its own listeners (the ports are shared by SO_REUSEPORT), router, plugin chains and upstream
  * connections. It knows the world through messages from the main thread alone.
  */
-import { createServer, isIP, type Server } from "node:net";
+import { isIP } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import { BUILT_INS } from "../../plugins/index.ts";
 import type { GatewayConfig, PluginEntity, Service } from "../entities/entities.ts";
 import type { GatewayError } from "../errors.ts";
 import { Deadlines } from "../http1/deadlines.ts";
-import { acceptPlain } from "../http1/plain-wire.ts";
-import { ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
+import { type RequestHandler, ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
 import type { Wire } from "../http1/wire.ts";
 import { ThreadMetrics } from "../observe/thread-metrics.ts";
 import { Trust } from "../pipeline/client-address.ts";
@@ -18,28 +17,38 @@ import type { Exchange } from "../pipeline/exchange.ts";
 import { requestHandler } from "../pipeline/handle.ts";
 import { type PluginInstance, Snapshot, type SnapshotParts } from "../pipeline/snapshot.ts";
 import { GuestFailure } from "../sandbox/client.ts";
+import type { Listen } from "../settings.ts";
 import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
 import { Pool } from "../upstream/pool.ts";
 import { Resolver } from "../upstream/resolver.ts";
 import { CounterTable } from "./counter-table.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Guests } from "./guests.ts";
+import { Listeners } from "./listeners.ts";
 import { LogBudget } from "./log-budget.ts";
-import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
+import type {
+  AccessRecord,
+  ConnectionStates,
+  Deployment,
+  FromThread,
+  ThreadData,
+  ToThread,
+} from "./messages.ts";
 import { LEVELS, logFrom, NativeHost } from "./native-host.ts";
 import { type InstalledPackage, identityOf } from "./packages.ts";
 import { planeSettings } from "./plane-settings.ts";
+import { Vitals } from "./vitals.ts";
 
-const { settings, counters: counterSpec, ca } = workerData as ThreadData;
+const { settings, vitals: vitalsMemory, counters: counterSpec, ca } = workerData as ThreadData;
 const port = parentPort as NonNullable<typeof parentPort>;
 const post = (message: FromThread) => port.postMessage(message);
 
+const vitals = new Vitals(vitalsMemory);
+vitals.begin();
 const deadlines = new Deadlines();
 const metrics = new ThreadMetrics();
 const counters = new CounterTable(counterSpec);
-const stats: ThreadStats = { requests: 0, accepted: 0, active: 0, waiting: 0, reading: 0 };
 const connections = new Set<ServerConnection>();
-const servers: Server[] = [];
 let draining = false;
 const pluginLogFrom = logFrom(settings.logLevel);
 
@@ -71,11 +80,22 @@ const guests = new Guests(
   (message) => post({ kind: "sandbox", message }),
   (failure) => failures.add(failure),
 );
-const handler = requestHandler(plane, (connection) => {
+const pipeline = requestHandler(plane, (connection) => {
   connections.delete(connection);
-  stats.active = connections.size;
+  vitals.open = connections.size;
   finishDraining();
 });
+const handler: RequestHandler = {
+  onRequest(connection) {
+    vitals.onBegun();
+    pipeline.onRequest(connection);
+  },
+  onRefused(connection, code, detail) {
+    vitals.onBegun();
+    pipeline.onRefused(connection, code, detail);
+  },
+  onClosed: pipeline.onClosed,
+};
 
 // Configuration: prepared first, served when every thread has prepared it.
 
@@ -187,36 +207,27 @@ function address({ host, port: number }: { host: string; port: number }): string
 
 // Listeners.
 
-async function listen(listeners: readonly { host: string; port: number; backlog: number }[]): Promise<void> {
+const listeners = new Listeners(accept);
+
+async function listen(wanted: readonly Listen[]): Promise<void> {
   try {
-    const ports: number[] = [];
-    for (const { host, port: wanted, backlog } of listeners) {
-      const server = createServer();
-      await new Promise<void>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen({ host, port: wanted, backlog, reusePort: true }, resolve);
-      });
-      acceptPlain(server, accept);
-      servers.push(server);
-      ports.push((server.address() as { port: number }).port);
-    }
-    post({ kind: "listening", ports });
+    post({ kind: "listening", ports: await listeners.open(wanted) });
   } catch (error) {
     post({ kind: "listen-failed", message: (error as Error).message });
   }
 }
 
 function accept(wire: Wire): void {
-  stats.accepted++;
+  vitals.onAccepted();
   const connection = new ServerConnection(wire, handler, deadlines, limits);
   connection.trusted = plane.trust.trusts(connection.remoteAddress);
   connections.add(connection);
-  stats.active = connections.size;
+  vitals.open = connections.size;
   if (draining) connection.drain();
 }
 
-function currentStats(): ThreadStats {
-  const now = { ...stats, waiting: 0, reading: 0 };
+function connectionStates(): ConnectionStates {
+  const now = { active: connections.size, waiting: 0, reading: 0 };
   for (const connection of connections) {
     if (connection.idle) now.waiting++;
     else if (connection.readingHead) now.reading++;
@@ -226,7 +237,7 @@ function currentStats(): ThreadStats {
 
 function drain(): void {
   draining = true;
-  for (const server of servers) server.close();
+  listeners.close();
   for (const connection of connections) connection.drain();
   finishDraining();
 }
@@ -250,7 +261,7 @@ let accessTimer: NodeJS.Timeout | null = null;
 const logsAccess = settings.proxyAccessLog !== null;
 
 function onFinished(x: Exchange): void {
-  stats.requests++;
+  vitals.onFinished();
   if (--x.snapshot.inFlight === 0 && replaced.length > 0) retireIdle();
   if (!logsAccess) return;
   const { request, response, measures } = x;
@@ -332,7 +343,7 @@ port.on("message", (message: ToThread) => {
           kind: "metrics",
           id: message.id,
           metrics: json,
-          stats: currentStats(),
+          connections: connectionStates(),
           ledger: guests.ledger(),
         }),
       );

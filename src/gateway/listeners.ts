@@ -1,0 +1,47 @@
+/**
+ * The listeners of a data thread: every thread opens the same addresses, and the system deals connections out
+ * among them (SO_REUSEPORT). What an accepted connection goes through before HTTP is spoken on it happens here.
+ */
+import { createServer, type Server } from "node:net";
+import { acceptPlain } from "../http1/plain-wire.ts";
+import type { Wire } from "../http1/wire.ts";
+import type { Listen } from "../settings.ts";
+
+export class Listeners {
+  readonly #servers: Server[] = [];
+  readonly #onWire: (wire: Wire, listener: Listen) => void;
+
+  /** `onWire` gets each connection once HTTP can be spoken on it. */
+  constructor(onWire: (wire: Wire, listener: Listen) => void) {
+    this.#onWire = onWire;
+  }
+
+  /**
+   * Opens addresses; returns their ports, in the same order.
+   * @throws {Error} the system's, if one cannot be had
+   */
+  async open(listeners: readonly Listen[]): Promise<number[]> {
+    const ports: number[] = [];
+    for (const listener of listeners) {
+      const { host, port, backlog } = listener;
+      const server = createServer();
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen({ host, port, backlog, reusePort: true }, resolve);
+      });
+      acceptPlain(server, (wire) => this.#accept(wire, listener));
+      this.#servers.push(server);
+      ports.push((server.address() as { port: number }).port);
+    }
+    return ports;
+  }
+
+  /** Takes no more connections. */
+  close(): void {
+    for (const server of this.#servers) server.close();
+  }
+
+  #accept(wire: Wire, listener: Listen): void {
+    this.#onWire(wire, listener);
+  }
+}
