@@ -28,7 +28,8 @@ export async function startGateway(options: StartOptions): Promise<void> {
   const stop = async () => {
     if (stopping) return;
     stopping = true;
-    await gateway.stop();
+    // An orderly exit waits for all threads, and one that is stuck outside of JavaScript never ends.
+    if (!(await gateway.stop())) process.kill(process.pid, "SIGKILL");
     process.exit(0);
   };
   process.on("SIGTERM", stop);

@@ -1,6 +1,9 @@
 /**
  * Counters of fixed windows that all data threads share, exact without a store: a hash table in a
- * SharedArrayBuffer. It never grows. Each bucket is guarded by a spin lock held for a few dozen nanoseconds.
+ * SharedArrayBuffer. It never grows. Each bucket is guarded by a lock held for a few dozen nanoseconds. A lock
+ * names the thread that holds it: what a thread held when it ended is released by the main thread, and by nobody
+ * before, for a thread that seems to hold a lock for too long may only be waiting for a CPU. Windows outlive the
+ * threads that count in them.
  *
  * Every window belongs to a workspace, and workspaces share a bucket fairly: none can fill the table with
  * windows that never give way, and so switch off what others count. When a bucket is full, what gives way to a
@@ -18,6 +21,7 @@
  *
  * Keys are hashed with a secret key of the process (HalfSipHash-2-4, 64 bits), so nobody can aim at a bucket.
  */
+import { threadId } from "node:worker_threads";
 
 const BUCKET_INTS = 64;
 const SLOT_INTS = 6;
@@ -26,8 +30,14 @@ const FIRST_SLOT = 4;
 const HEADER_INTS = 16;
 /** Slots hold 32 bits. A larger limit would wrap, perhaps to one that is in force at once and never gives way. */
 const MAX_LIMIT = 0x7fffffff;
-/** A lock is held for far less than this; longer means that its thread is gone. */
-const STEAL_AFTER_MS = 50;
+/** Tries at a lock before its holder is taken to wait for a CPU, and this thread makes room for it. */
+const SPINS = 1000;
+const MAKE_ROOM_MS = 1;
+/** Node's numbers of threads begin at 0, which in a lock is nobody. */
+const lockOf = (thread: number) => thread + 1;
+
+/** Where in the header overflows are counted. */
+const OVERFLOWS = 0;
 
 // Ints of a slot.
 const HASH_LOW = 0;
@@ -52,11 +62,19 @@ export function counterTableSpec(windows: number, key: readonly [number, number]
   return { memory: new SharedArrayBuffer((HEADER_INTS + buckets * BUCKET_INTS) * 4), key };
 }
 
+/** Releases what a thread held that has ended. `thread` is Node's number of it. */
+export function releaseCounters({ memory }: CounterTableSpec, thread: number): void {
+  const ints = new Int32Array(memory);
+  for (let bucket = HEADER_INTS; bucket < ints.length; bucket += BUCKET_INTS)
+    Atomics.compareExchange(ints, bucket, lockOf(thread), 0);
+}
+
 export class CounterTable {
   readonly #ints: Int32Array;
   readonly #mask: number;
   readonly #key: readonly [number, number];
   readonly #hash = new Uint32Array(2);
+  readonly #lockWord = lockOf(threadId);
 
   constructor({ memory, key }: CounterTableSpec) {
     this.#ints = new Int32Array(memory);
@@ -66,7 +84,7 @@ export class CounterTable {
 
   /** Keys that were let through uncounted because nothing in their bucket could give way to them. */
   get overflows(): number {
-    return Atomics.load(this.#ints, 0);
+    return Atomics.load(this.#ints, OVERFLOWS);
   }
 
   /** The tag under which windows of a workspace are held: two that share one by chance (2^-32) share a part. */
@@ -83,33 +101,41 @@ export class CounterTable {
    */
   take(key: string, wanted: number, endsAt: number, now: number, owner = 0): number {
     const limit = Math.min(wanted, MAX_LIMIT);
-    const ends = Math.ceil(endsAt / 1000) | 0;
+    const ends = seconds(endsAt);
     const bucket = this.#bucket(key, ends);
     const { low, high } = this.#words();
-    this.#lock(bucket);
-    const slot = this.#slot(bucket, low, high, ends, Math.floor(now / 1000), owner);
     const ints = this.#ints;
-    let remaining = limit - 1;
-    if (slot < 0) Atomics.add(ints, 0, 1);
-    else {
+    this.#lock(bucket);
+    // `finally`: a plugin may call close to the end of its stack, and nobody could wait for that lock's release.
+    try {
+      const slot = this.#slot(bucket, low, high, ends, Math.floor(now / 1000), owner);
+      if (slot < 0) {
+        Atomics.add(ints, OVERFLOWS, 1);
+        return limit - 1;
+      }
       ints[slot + LIMIT] = limit;
       const count = ints[slot + COUNT] as number;
-      remaining = count >= limit ? EXHAUSTED : limit - count - 1;
-      if (remaining !== EXHAUSTED) ints[slot + COUNT] = count + 1;
+      if (count >= limit) return EXHAUSTED;
+      ints[slot + COUNT] = count + 1;
+      return limit - count - 1;
+    } finally {
+      Atomics.store(ints, bucket, 0);
     }
-    Atomics.store(ints, bucket, 0);
-    return remaining;
   }
 
   /** Gives back what `take` took. */
   giveBack(key: string, endsAt: number): void {
-    const ends = Math.ceil(endsAt / 1000) | 0;
+    const ends = seconds(endsAt);
     const bucket = this.#bucket(key, ends);
     const { low, high } = this.#words();
+    const ints = this.#ints;
     this.#lock(bucket);
-    const slot = this.#find(bucket, low, high, ends);
-    if (slot >= 0 && (this.#ints[slot + COUNT] as number) > 0) (this.#ints[slot + COUNT] as number)--;
-    Atomics.store(this.#ints, bucket, 0);
+    try {
+      const slot = this.#find(bucket, low, high, ends);
+      if (slot >= 0 && (ints[slot + COUNT] as number) > 0) (ints[slot + COUNT] as number)--;
+    } finally {
+      Atomics.store(ints, bucket, 0);
+    }
   }
 
   #bucket(key: string, ends: number): number {
@@ -139,15 +165,17 @@ export class CounterTable {
     let victim = -1;
     for (let i = 0; i < SLOTS && victim < 0; i++) {
       const slot = bucket + FIRST_SLOT + i * SLOT_INTS;
-      if ((ints[slot + ENDS_AT] as number) <= nowSeconds) victim = slot;
+      if ((ints[slot + ENDS_AT] as number) >>> 0 <= nowSeconds) victim = slot;
     }
     if (victim < 0) victim = this.#running(bucket, owner);
     if (victim < 0) return -1;
+    // A thread that ends in the middle of this leaves a window that has ended.
+    ints[victim + ENDS_AT] = 0;
     ints[victim + HASH_LOW] = low;
     ints[victim + HASH_HIGH] = high;
-    ints[victim + ENDS_AT] = ends;
     ints[victim + COUNT] = 0;
     ints[victim + OWNER] = owner;
+    ints[victim + ENDS_AT] = ends;
     return victim;
   }
 
@@ -192,14 +220,19 @@ export class CounterTable {
 
   #lock(bucket: number): void {
     const ints = this.#ints;
-    let since = 0;
-    for (let spins = 0; Atomics.compareExchange(ints, bucket, 0, 1) !== 0; spins++) {
-      if ((spins & 1023) !== 1023) continue;
-      const now = performance.now();
-      if (since === 0) since = now;
-      else if (now - since > STEAL_AFTER_MS) return;
+    const own = this.#lockWord;
+    for (let spins = 1; ; spins++) {
+      const holder = Atomics.compareExchange(ints, bucket, 0, own);
+      // Its own: it was thrown out of the middle of a count, before it could let go.
+      if (holder === 0 || holder === own) return;
+      if (spins % SPINS === 0) Atomics.wait(ints, bucket, holder, MAKE_ROOM_MS);
     }
   }
+}
+
+/** Seconds since the epoch, rounded up, as a slot holds them: 32 bits without sign, which last until 2106. */
+function seconds(ms: number): number {
+  return Math.ceil(ms / 1000) | 0;
 }
 
 /** HalfSipHash-2-4 with 64 bits of output over the UTF-16 units of `text` and one more word. */

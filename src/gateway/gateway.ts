@@ -129,21 +129,25 @@ export class Gateway {
     );
   }
 
-  /** Stops: in-flight requests finish, new connections are refused. */
-  async stop(): Promise<void> {
-    if (this.#draining) return;
+  /**
+   * Stops: in-flight requests finish, new connections are refused.
+   * @returns whether every thread has ended: a process with one that has not can only be killed.
+   */
+  async stop(): Promise<boolean> {
+    if (this.#draining) return true;
     this.#draining = true;
     this.#log.info({}, "draining");
     // Told to stop while it starts, it stops what has started by then.
     await this.#started.catch(() => {});
     this.#unwatch?.();
-    await this.#threads?.drain(this.#settings.drainTimeoutMs);
+    const ended = (await this.#threads?.drain(this.#settings.drainTimeoutMs)) ?? true;
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
     await this.#sandbox?.close();
     await this.#accessLog?.close();
     this.#log.info({}, "stopped");
     await this.flushLog();
+    return ended;
   }
 
   /** Resolves when the last lines of the log are with whoever reads it, or after a moment. */
@@ -280,6 +284,7 @@ export class Gateway {
   #notReady(): string | null {
     if (this.#draining) return "draining";
     if (!this.#ready) return "starting";
+    if (this.#threads.stuck) return "a data thread hangs and cannot be ended: restart the gateway";
     return this.#threads.serving ? null : "a data thread is being replaced";
   }
 
@@ -305,7 +310,7 @@ export class Gateway {
   }
 
   async #statusReport(): Promise<object> {
-    const { stats } = await this.#threads.collect();
+    const { stats, losses } = await this.#threads.collect();
     const { heapUsed, rss } = process.memoryUsage();
     return {
       server: {
@@ -320,6 +325,12 @@ export class Gateway {
       memory: { rss_bytes: rss, main_heap_bytes: heapUsed },
       configuration_hash: this.#config.hash,
       data_threads: this.#settings.dataThreads,
+      lost_data_threads: {
+        crashed: losses.threads.crash,
+        hung: losses.threads.hang,
+        connections: losses.connections,
+        requests: losses.requests,
+      },
       uptime_seconds: Math.round((Date.now() - this.#startedAt) / 1000),
       fence: this.#sandbox.fence,
       cordons: this.#sandbox.cordons(),

@@ -14,6 +14,8 @@ export interface Deployment {
 
 export interface ThreadData {
   readonly settings: Settings;
+  /** The thread's `Vitals`. */
+  readonly vitals: SharedArrayBuffer;
   readonly counters: CounterTableSpec;
   /** PEM of the authorities that upstreams are verified against; null for the runtime's own. */
   readonly ca: readonly string[] | null;
@@ -37,21 +39,24 @@ export type FromThread =
   | { kind: "prepared"; version: number; error: string | null }
   | { kind: "live"; version: number }
   | { kind: "drained" }
-  | { kind: "metrics"; id: number; metrics: MetricsJson; stats: ThreadStats; ledger: LedgerRow[] }
+  | { kind: "metrics"; id: number; metrics: MetricsJson; connections: ConnectionStates; ledger: LedgerRow[] }
   | { kind: "access"; records: readonly AccessRecord[] }
   | { kind: "log"; level: LogLevel; message: string; fields: Record<string, unknown> }
   | { kind: "sandbox"; message: unknown };
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** Sums of one data thread since it started. */
-export interface ThreadStats {
-  requests: number;
-  accepted: number;
-  /** Connections of clients that are open now; of these, the ones that wait, and those in the middle of a head. */
+/** Connections of clients that are open now; of these, the ones that wait, and those in the middle of a head. */
+export interface ConnectionStates {
   active: number;
   waiting: number;
   reading: number;
+}
+
+/** Connections by state, and sums since the gateway started. */
+export interface ThreadStats extends ConnectionStates {
+  requests: number;
+  accepted: number;
 }
 
 /**

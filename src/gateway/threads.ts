@@ -1,15 +1,30 @@
 /**
  * The data threads as the main thread sees them: started together, given each configuration in two steps (all
- * prepare, then all serve), replaced when one dies, drained at the end.
+ * prepare, then all serve), watched, replaced when one dies or hangs, drained at the end.
+ *
+ * A thread that is lost holds up nobody: whoever waits for its answer goes on without it, its share of new
+ * connections goes to the others as soon as its sockets are closed, and the thread in its place gets whatever is
+ * in force by then. What it held is cut off, counted and logged.
  */
 import { Worker } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Listen, Settings } from "../settings.ts";
-import type { CounterTableSpec } from "./counter-table.ts";
-import type { AccessRecord, Deployment, FromThread, ThreadData, ThreadStats, ToThread } from "./messages.ts";
+import { type CounterTableSpec, releaseCounters } from "./counter-table.ts";
+import type {
+  AccessRecord,
+  ConnectionStates,
+  Deployment,
+  FromThread,
+  ThreadData,
+  ThreadStats,
+  ToThread,
+} from "./messages.ts";
+import { type LastSeen, type Losses, type LossReason, PastThreads } from "./past-threads.ts";
 import type { SandboxChannel } from "./sandbox.ts";
+import { Vitals } from "./vitals.ts";
+import { LOOK_MS, Watch } from "./watch.ts";
 
 export interface ThreadsOptions {
   readonly settings: Settings;
@@ -24,10 +39,17 @@ export interface ThreadsOptions {
 interface Thread {
   readonly index: number;
   readonly worker: Worker;
+  /** Node's number of the thread, which the worker forgets when it ends. */
+  readonly id: number;
+  readonly vitals: Vitals;
+  readonly watch: Watch;
   readonly sandbox: SandboxChannel;
   /** Milliseconds of `performance.now()`. */
   readonly startedAt: number;
+  /** What it may take without a beat on top of `thread_hang_ms`, for the work that it was given. */
+  patienceMs: number;
   serving: boolean;
+  lastSeen: (LastSeen & { readonly connections: ConnectionStates }) | null;
 }
 
 /** What all threads have counted. */
@@ -36,9 +58,16 @@ export interface Collected {
   readonly stats: ThreadStats;
   /** A row for each guest and thread. */
   readonly ledger: readonly LedgerRow[];
+  readonly losses: Losses;
 }
 
 const SHORT_LIFE_MS = 1000;
+/** What loading its modules may take a thread on a busy machine. */
+const START_PATIENCE_MS = 30_000;
+/** What compiling one entity may take: ten times what it takes (bench/router.ts). */
+const ENTITY_PATIENCE_MS = 0.1;
+/** A thread that has not ended by then is stuck outside of JavaScript, where nothing can end it. */
+const END_MS = 5000;
 
 type Waiter = (message: FromThread) => boolean;
 
@@ -53,8 +82,14 @@ export class DataThreads {
   #scrapes = 0;
   /** Deployments and replacements follow each other: a new thread gets what is in force, whole. */
   #lastChange: Promise<unknown> = Promise.resolve();
-  /** Sums of threads that are gone. */
-  readonly #past: ThreadStats = { requests: 0, accepted: 0, active: 0, waiting: 0, reading: 0 };
+  readonly #past = new PastThreads();
+  #looking: NodeJS.Timeout | null = null;
+  #lookedAt = 0;
+  /** Told to end and not gone yet. */
+  readonly #ending = new Set<Thread>();
+  /** Places of threads that get no successor before one of those that end is gone. */
+  readonly #vacant: number[] = [];
+  #stuck = 0;
 
   constructor(options: ThreadsOptions) {
     this.#options = options;
@@ -67,16 +102,30 @@ export class DataThreads {
     );
   }
 
+  /** Whether a thread hangs that cannot be ended: it keeps its part of new connections waiting. */
+  get stuck(): boolean {
+    return this.#stuck > 0;
+  }
+
   async start(): Promise<void> {
-    const { dataThreads } = this.#options.settings;
+    const { dataThreads, threadHangMs } = this.#options.settings;
+    if (threadHangMs > 0) {
+      this.#lookedAt = performance.now();
+      this.#looking = setInterval(() => this.#look(threadHangMs), LOOK_MS);
+    }
     await Promise.all(Array.from({ length: dataThreads }, (_, index) => this.#spawn(index)));
+    if (this.#threads.length < dataThreads) throw new Error("a data thread ended before it had started");
   }
 
   /**
    * Opens the proxy's listeners on every thread. Where port 0 is asked for, the first thread's number serves
    * all. Returns the ports.
    */
-  async listen(listeners: readonly Listen[]): Promise<readonly number[]> {
+  listen(listeners: readonly Listen[]): Promise<readonly number[]> {
+    return this.#inTurn(() => this.#listen(listeners));
+  }
+
+  async #listen(listeners: readonly Listen[]): Promise<readonly number[]> {
     const [first, ...others] = this.#threads as [Thread, ...Thread[]];
     const ports = await this.#open(first, listeners);
     this.#listeners = listeners.map((listener, i) => ({ ...listener, port: ports[i] as number }));
@@ -105,69 +154,86 @@ export class DataThreads {
     await Promise.all(threads.map((thread) => this.#commit(thread, version)));
   }
 
-  /** Metrics and sums of every thread. */
+  /** Metrics and sums of every thread, those that are gone included. */
   async collect(): Promise<Collected> {
     const id = ++this.#scrapes;
-    const answers = await Promise.all(
+    await Promise.all(
       this.#threads.map(async (thread) => {
         const answer = this.#await(thread, (m) => m.kind === "metrics" && m.id === id);
         this.#post(thread, { kind: "metrics", id });
-        return answer;
+        const message = await answer;
+        if (message?.kind === "metrics") thread.lastSeen = message;
       }),
     );
-    const stats = { ...this.#past };
-    const metrics: MetricsJson[] = [];
-    const ledger: LedgerRow[] = [];
-    for (const answer of answers) {
-      if (answer?.kind !== "metrics") continue;
-      metrics.push(answer.metrics);
-      ledger.push(...answer.ledger);
-      stats.requests += answer.stats.requests;
-      stats.accepted += answer.stats.accepted;
-      stats.active += answer.stats.active;
-      stats.waiting += answer.stats.waiting;
-      stats.reading += answer.stats.reading;
+    // Threads may have died while others answered, so everything is summed up at one moment.
+    const { requests, accepted, metrics: past, losses } = this.#past;
+    const stats = { requests, accepted, active: 0, waiting: 0, reading: 0 };
+    const metrics = [past.metrics];
+    const ledger = [...past.ledger];
+    for (const { vitals, lastSeen } of this.#threads) {
+      stats.requests += vitals.finished;
+      stats.accepted += vitals.accepted;
+      if (lastSeen === null) continue;
+      metrics.push(lastSeen.metrics);
+      ledger.push(...lastSeen.ledger);
+      stats.active += lastSeen.connections.active;
+      stats.waiting += lastSeen.connections.waiting;
+      stats.reading += lastSeen.connections.reading;
     }
-    return { metrics, stats, ledger };
+    return { metrics, stats, ledger, losses };
   }
 
-  /** Lets requests in flight finish, refuses new ones; ends all threads after `timeoutMs` at the latest. */
-  async drain(timeoutMs: number): Promise<void> {
+  /**
+   * Lets requests in flight finish, refuses new ones; ends all threads after `timeoutMs` at the latest.
+   * @returns whether all have ended: a process with one that has not can only be killed.
+   */
+  async drain(timeoutMs: number): Promise<boolean> {
     this.#stopping = true;
-    const threads = [...this.#threads];
     const all = Promise.all(
-      threads.map((thread) => {
+      this.#threads.map((thread) => {
         const drained = this.#await(thread, (m) => m.kind === "drained");
         this.#post(thread, { kind: "drain" });
         return drained;
       }),
     );
-    const { promise: late, resolve } = Promise.withResolvers<"late">();
-    const timer = setTimeout(() => resolve("late"), timeoutMs);
-    if ((await Promise.race([all, late])) === "late")
+    if (!(await within(timeoutMs, all))) {
+      const lost = { connections: 0, requests: 0 };
+      for (const { vitals } of this.#threads) {
+        lost.connections += vitals.open;
+        lost.requests += vitals.inProgress;
+      }
       this.#options.log.warn(
-        { drain_timeout_ms: timeoutMs },
+        { drain_timeout_ms: timeoutMs, ...lost },
         "requests in flight were cut off: draining took too long",
       );
-    clearTimeout(timer);
-    await Promise.all(threads.map(({ worker }) => worker.terminate()));
+    }
+    if (this.#looking !== null) clearInterval(this.#looking);
+    const left = [...this.#threads, ...this.#ending];
+    return within(END_MS, Promise.all(left.map(({ worker }) => worker.terminate())));
   }
 
   async #spawn(index: number): Promise<Thread> {
     const { settings, counters, ca } = this.#options;
-    const workerData: ThreadData = { settings, counters, ca };
+    const memory = Vitals.memory();
+    const workerData: ThreadData = { settings, vitals: memory, counters, ca };
     const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
       workerData,
       name: `data-${index}`,
     });
+    const vitals = new Vitals(memory);
     const thread: Thread = {
       index,
       worker,
+      id: worker.threadId,
+      vitals,
+      watch: new Watch(vitals),
       sandbox: this.#options.connectSandbox((message) =>
         worker.postMessage({ kind: "sandbox", message } satisfies ToThread),
       ),
       startedAt: performance.now(),
+      patienceMs: START_PATIENCE_MS,
       serving: false,
+      lastSeen: null,
     };
     this.#waiters.set(thread, new Set());
     this.#threads.push(thread);
@@ -177,6 +243,7 @@ export class DataThreads {
     });
     worker.on("exit", () => this.#onExit(thread));
     await this.#await(thread, (m) => m.kind === "started");
+    this.#calm(thread);
     return thread;
   }
 
@@ -189,7 +256,7 @@ export class DataThreads {
         this.#options.log[message.level]({ ...message.fields, thread: thread.index }, message.message);
         break;
       case "sandbox":
-        thread.sandbox.onMessage(message.message);
+        if (this.#threads.includes(thread)) thread.sandbox.onMessage(message.message);
         break;
       default:
         for (const waiter of this.#waiters.get(thread) ?? []) {
@@ -199,17 +266,92 @@ export class DataThreads {
   }
 
   #onExit(thread: Thread): void {
+    releaseCounters(this.#options.counters, thread.id);
+    if (this.#ending.delete(thread)) {
+      const vacant = this.#vacant.shift();
+      if (vacant !== undefined) this.#fill(vacant, 0);
+    } else if (this.#stopping) this.#forget(thread);
+    else this.#lose(thread, "crash", {}, "a data thread is gone; another takes its place");
+  }
+
+  #look(hangMs: number): void {
+    const now = performance.now();
+    const elapsedMs = now - this.#lookedAt;
+    this.#lookedAt = now;
+    for (const thread of [...this.#threads]) {
+      const stuckMs = thread.watch.look(elapsedMs);
+      if (stuckMs >= hangMs + thread.patienceMs) this.#end(thread, stuckMs);
+    }
+  }
+
+  /** The thread has answered: it lives, and what it was given to do is done. */
+  #calm(thread: Thread): void {
+    thread.patienceMs = 0;
+    thread.watch.reset();
+  }
+
+  /** Ends a thread that hangs. Its successor does not wait until it is gone. */
+  #end(thread: Thread, stuckMs: number): void {
+    this.#ending.add(thread);
+    this.#lose(
+      thread,
+      "hang",
+      { stuck_ms: Math.round(stuckMs), manner: thread.watch.manner },
+      "a data thread hangs and is ended; another takes its place",
+    );
+    let overdue = false;
+    const late = setTimeout(() => {
+      overdue = true;
+      this.#stuck++;
+      this.#options.log.error(
+        { thread: thread.index },
+        "a data thread hangs outside of JavaScript and cannot be ended: connections that the system deals to it " +
+          "wait in vain; restart the gateway",
+      );
+    }, END_MS);
+    thread.worker.once("exit", () => {
+      clearTimeout(late);
+      if (!overdue) return;
+      this.#stuck--;
+      this.#options.log.info({ thread: thread.index }, "a data thread that could not be ended is gone");
+    });
+    void thread.worker.terminate();
+  }
+
+  #lose(thread: Thread, reason: LossReason, details: object, message: string): void {
+    this.#forget(thread);
+    const lost = this.#past.add(reason, thread.vitals, thread.lastSeen);
+    this.#options.log.error(
+      {
+        thread: thread.index,
+        reason,
+        ...details,
+        lost_connections: lost.connections,
+        lost_requests: lost.requests,
+      },
+      message,
+    );
+    if (this.#stopping) return;
+    if (this.#ending.size > this.#options.settings.dataThreads) {
+      this.#vacant.push(thread.index);
+      return;
+    }
+    // One that is lost as soon as it starts is not started again without a pause.
+    this.#fill(thread.index, performance.now() - thread.startedAt < SHORT_LIFE_MS ? SHORT_LIFE_MS : 0);
+  }
+
+  /** Nobody waits for the thread any longer. */
+  #forget(thread: Thread): void {
     const at = this.#threads.indexOf(thread);
     if (at >= 0) this.#threads.splice(at, 1);
     for (const waiter of this.#waiters.get(thread) ?? []) waiter({ kind: "drained" });
     this.#waiters.delete(thread);
     thread.sandbox.close();
-    if (this.#stopping) return;
-    this.#options.log.error({ thread: thread.index }, "a data thread is gone; another takes its place");
-    // One that dies as soon as it starts is not started again without a pause.
-    const pauseMs = performance.now() - thread.startedAt < SHORT_LIFE_MS ? SHORT_LIFE_MS : 0;
+  }
+
+  #fill(index: number, pauseMs: number): void {
     setTimeout(() => {
-      this.#inTurn(() => this.#replace(thread.index)).catch((error) =>
+      this.#inTurn(() => this.#replace(index)).catch((error) =>
         this.#options.log.error({ err: error }, "a data thread could not be replaced"),
       );
     }, pauseMs);
@@ -224,13 +366,20 @@ export class DataThreads {
   async #replace(index: number): Promise<void> {
     if (this.#stopping) return;
     const thread = await this.#spawn(index);
-    const version = this.#version;
-    if (this.#deployment !== null) {
-      const error = await this.#prepare(thread, version, this.#deployment);
-      if (error !== null) throw new Error(error);
-      await this.#commit(thread, version);
+    try {
+      const version = this.#version;
+      if (this.#deployment !== null) {
+        const error = await this.#prepare(thread, version, this.#deployment);
+        if (error !== null) throw new Error(error);
+        await this.#commit(thread, version);
+      }
+      if (this.#listeners.length > 0) await this.#open(thread, this.#listeners);
+    } catch (error) {
+      // It is of no use; where it ends another begins.
+      void thread.worker.terminate();
+      throw error;
     }
-    if (this.#listeners.length > 0) await this.#open(thread, this.#listeners);
+    this.#options.log.info({ thread: index }, "a data thread has taken the place of the one that was lost");
   }
 
   async #open(thread: Thread, listeners: readonly Listen[]): Promise<readonly number[]> {
@@ -245,8 +394,10 @@ export class DataThreads {
 
   async #prepare(thread: Thread, version: number, deployment: Deployment): Promise<string | null> {
     const answer = this.#await(thread, (m) => m.kind === "prepared" && m.version === version);
+    thread.patienceMs = size(deployment) * ENTITY_PATIENCE_MS;
     this.#post(thread, { kind: "prepare", version, deployment });
     const message = await answer;
+    this.#calm(thread);
     // A thread that died meanwhile is replaced by one that gets whatever is in force then.
     return message?.kind === "prepared" ? message.error : null;
   }
@@ -276,4 +427,20 @@ export class DataThreads {
     waiters.add(waiter);
     return promise;
   }
+}
+
+/** How many entities a thread compiles. */
+function size({ config }: Deployment): number {
+  let entities = 0;
+  for (const value of Object.values(config)) if (Array.isArray(value)) entities += value.length;
+  return entities;
+}
+
+/** Whether something is done in time. */
+async function within(timeoutMs: number, done: Promise<unknown>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<"late">();
+  const timer = setTimeout(() => resolve("late"), timeoutMs);
+  const outcome = await Promise.race([done, late]);
+  clearTimeout(timer);
+  return outcome !== "late";
 }

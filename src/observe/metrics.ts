@@ -1,5 +1,6 @@
 /** The Prometheus page: the sum of what all data threads counted, and what the node knows of itself. */
 import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
+import type { Losses } from "../gateway/past-threads.ts";
 import type { Collected } from "../gateway/threads.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 
@@ -13,6 +14,7 @@ export interface NodeFacts {
 export async function renderMetrics(collected: Collected, facts: NodeFacts): Promise<string> {
   const own = new Registry();
   nodeMetrics(own, collected, facts);
+  lossMetrics(own, collected.losses);
   ledgerMetrics(own, collected.ledger);
   const threads = AggregatorRegistry.aggregate(collected.metrics as object[][]);
   return `${await own.metrics()}\n${await threads.metrics()}`;
@@ -45,6 +47,24 @@ function nodeMetrics(
   gauge("gatehouse_resident_memory_bytes", "Resident memory of the gateway process.", [
     [node, process.memoryUsage.rss()],
   ]);
+}
+
+/** Data threads that were lost, and what was cut off with them. */
+function lossMetrics(registry: Registry, { threads, connections, requests }: Losses): void {
+  const counter = (name: string, help: string, labelNames: string[] = []) =>
+    new Counter({ name, help, labelNames, registers: [registry] });
+  const replaced = counter("gatehouse_data_thread_replacements_total", "Data threads lost and replaced.", [
+    "reason",
+  ]);
+  for (const [reason, count] of Object.entries(threads)) replaced.inc({ reason }, count);
+  counter(
+    "gatehouse_data_thread_lost_connections_total",
+    "Clients' open connections that were cut off with a data thread.",
+  ).inc(connections);
+  counter(
+    "gatehouse_data_thread_lost_requests_total",
+    "Requests in progress that were cut off with a data thread.",
+  ).inc(requests);
 }
 
 /** What guests have cost. Series are bounded by the number of installed plugins. */

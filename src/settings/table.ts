@@ -132,6 +132,20 @@ export const SETTINGS = {
     (count) => count ?? Math.min(availableParallelism(), 1024),
     { aliases: ["nginx_worker_processes"] },
   ),
+  thread_hang_ms: read(
+    integer({
+      default: 500,
+      between: [0, DAY_MS],
+      description:
+        "Time without a sign of life, of which it had the CPU or slept, after which a data thread is ended and " +
+        "replaced; at least 200, or 0 for never.",
+    }),
+    (ms) => {
+      if (ms > 0 && ms < 200)
+        throw new UnreadableValue(`${ms} is less than two heartbeats; write 200 or more, or 0 for never`);
+      return ms;
+    },
+  ),
   log_level: plain(
     string({
       default: "notice",

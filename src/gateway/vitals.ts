@@ -1,0 +1,91 @@
+/**
+ * What a data thread shows of itself in shared memory: that its event loop turns, and what it holds. The main
+ * thread reads it without asking, so it is there of a thread that hangs or has died, exact to the last request.
+ * One thread writes, each number is one aligned word, and no request pays for more than a store.
+ */
+import { readlinkSync } from "node:fs";
+
+/** How often a data thread beats. */
+export const BEAT_MS = 100;
+
+// Ints.
+const BEATS = 0;
+const TASK = 1;
+// Sums, as doubles: they count beyond 2^32.
+const SUMS_AT = 8;
+const ACCEPTED = 0;
+const OPEN = 1;
+const BEGUN = 2;
+const FINISHED = 3;
+
+export class Vitals {
+  readonly #ints: Int32Array;
+  readonly #sums: Float64Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#ints = new Int32Array(memory, 0, 2);
+    this.#sums = new Float64Array(memory, SUMS_AT, 4);
+  }
+
+  static memory(): SharedArrayBuffer {
+    return new SharedArrayBuffer(SUMS_AT + 4 * Float64Array.BYTES_PER_ELEMENT);
+  }
+
+  /** Beats from now on, whenever the event loop of the calling thread comes round. */
+  begin(): void {
+    const task = /\d+$/.exec(readlinkSync("/proc/thread-self"));
+    Atomics.store(this.#ints, TASK, Number(task?.[0] ?? 0));
+    this.#beat();
+    setInterval(() => this.#beat(), BEAT_MS).unref();
+  }
+
+  #beat(): void {
+    Atomics.add(this.#ints, BEATS, 1);
+  }
+
+  get beats(): number {
+    return Atomics.load(this.#ints, BEATS);
+  }
+
+  /** The kernel's number of the thread; 0 until it begins. */
+  get task(): number {
+    return Atomics.load(this.#ints, TASK);
+  }
+
+  onAccepted(): void {
+    (this.#sums[ACCEPTED] as number)++;
+  }
+
+  /** Hot: once for each request, as `onFinished`. */
+  onBegun(): void {
+    (this.#sums[BEGUN] as number)++;
+  }
+
+  onFinished(): void {
+    (this.#sums[FINISHED] as number)++;
+  }
+
+  /** Connections accepted since the thread started. */
+  get accepted(): number {
+    return this.#sums[ACCEPTED] as number;
+  }
+
+  /** Connections of clients that are open. */
+  get open(): number {
+    return this.#sums[OPEN] as number;
+  }
+
+  set open(connections: number) {
+    this.#sums[OPEN] = connections;
+  }
+
+  /** Requests that are over, since the thread started. */
+  get finished(): number {
+    return this.#sums[FINISHED] as number;
+  }
+
+  /** Requests whose head has arrived and that are not over. */
+  get inProgress(): number {
+    return (this.#sums[BEGUN] as number) - this.finished;
+  }
+}
