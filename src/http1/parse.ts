@@ -114,7 +114,9 @@ export function parseRequestHead(text: string, from: number, head: RequestHead, 
   head.method = text.substring(methodStart, at);
   const targetStart = ++at;
   at = skip(text, at, TARGET);
-  if (at - targetStart > limits.maxUrlBytes) return head.refuse("url_too_long", "request target too long");
+  // A target that alone is more than a head may have is no less too long (RFC 9112 section 3).
+  if (at - targetStart > limits.maxUrlBytes || at - from > limits.maxHeadBytes)
+    return head.refuse("url_too_long", "request target too long");
   if (at === text.length) return tooLong(text, from, head, limits);
   if (text.charCodeAt(at) !== SP || at === targetStart)
     return head.refuse("bad_request_line", "invalid request target");
