@@ -80,3 +80,12 @@ export function byPriority(a: PseudoRoute, b: PseudoRoute): number {
   if (a.route.id === b.route.id) return 0;
   return a.route.id > b.route.id ? -1 : 1;
 }
+
+/** The priority as two small integers, which the engine compares at once: the larger comes first. */
+export function placeInOrder({ priority }: PseudoRoute): { kind: number; weight: number } {
+  const kind = Number(priority >> 51n);
+  const isRegex = (kind & 1) === 1;
+  // 32 bits of regex_priority, moved to where a small integer holds them.
+  const weight = isRegex ? Number((priority >> 19n) & 0xffff_ffffn) - 2 ** 31 : Number(priority & 0x7_ffffn);
+  return { kind, weight };
+}
