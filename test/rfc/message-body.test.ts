@@ -1,6 +1,7 @@
 /** RFC 9112 sections 6 to 8: transfer codings, lengths, chunks, messages that break off. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { openRaw } from "../support/raw-client.ts";
 import { Between, chunked, OK, request, valueOf } from "./between.ts";
@@ -238,16 +239,16 @@ describe("RFC 9112 section 8, messages that break off", () => {
   ] as const)
     it(`RFC 9112 section 8: a request with ${what} that breaks off never ends at the upstream`, async () => {
       between.seen.length = 0;
-      const reached = new Promise<void>((resolve) => {
-        between.onHead = (socket) => {
-          between.onHead = null;
-          socket.once("close", () => resolve());
-        };
+      const reached = new Promise<Socket>((resolve) => {
+        between.onHead = resolve;
       });
       await using client = await openRaw(between.port);
       client.write(begun);
+      const upstream = await reached;
+      between.onHead = null;
+      const closed = new Promise((resolve) => upstream.once("close", resolve));
       client.end();
-      await reached;
+      await closed;
       assert.deepEqual(
         between.seen.map(({ target, whole }) => [target, whole]),
         [["/a", false]],
