@@ -1,41 +1,12 @@
-/** A data thread that dies takes its own connections with it, and nothing else: another takes its place. */
+/** A data thread that is lost takes its own connections with it, and nothing else: another takes its place. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Answer, send } from "../support/client.ts";
-import { type ConfigFile, type Gateway, type LogLine, startGateway } from "../support/gateway.ts";
+import { send } from "../support/client.ts";
 import { startOrigin } from "../support/origin.ts";
-import { evaluateInThread, INSPECTED, inspectorUrl } from "./inspector.ts";
+import { bringDown, onBothThreads, ready, startInspected } from "./inspected.ts";
 import { packExample, publish } from "./packages.ts";
 
-/** Its threads can be ended through the inspector. */
-async function startInspected(config: ConfigFile): Promise<Gateway> {
-  process.env.NODE_OPTIONS = INSPECTED;
-  try {
-    return await startGateway({ config, settings: { data_threads: "2" } });
-  } finally {
-    delete process.env.NODE_OPTIONS;
-  }
-}
-
-/** Ends a data thread; resolves when the main thread has noticed. */
-async function endThread(gateway: Gateway, thread: number): Promise<void> {
-  const isNotice = (line: LogLine) =>
-    /a data thread is gone/.test(String(line.msg)) && line.thread === thread;
-  const before = gateway.logs.filter(isNotice).length;
-  await evaluateInThread(inspectorUrl(gateway.output()), `data-${thread}`, "process.exit(1)");
-  await gateway.log((line) => isNotice(line) && gateway.logs.filter(isNotice).length > before);
-}
-
-async function ready(gateway: Gateway): Promise<void> {
-  while ((await send(`${gateway.statusUrl}/status/ready`)).status !== 200);
-}
-
-/** So many connections that both threads get some of them. */
-function onBothThreads(gateway: Gateway): Promise<Answer[]> {
-  return Promise.all(Array.from({ length: 32 }, () => send(gateway.url)));
-}
-
-test("a data thread that dies is replaced by one that serves the configuration in force, guests included", async () => {
+test("a data thread that dies or hangs is replaced by one that serves the configuration in force, guests included", async () => {
   await using origin = await startOrigin();
   const config = (plugins: object[]) => ({
     _format_version: "3.0",
@@ -45,8 +16,12 @@ test("a data thread that dies is replaced by one that serves the configuration i
   await publish(gateway, await packExample("ts-hello"));
   await gateway.reload(config([{ name: "ts-hello@1.0.0", config: { name: "Ada" } }]));
   assert.equal((await send(gateway.url)).header("x-hello"), "Hello, Ada");
-  for (const thread of [0, 1]) {
-    await endThread(gateway, thread);
+  for (const [thread, how] of [
+    [0, "exit"],
+    [1, "throw"],
+    [0, "loop"],
+  ] as const) {
+    await bringDown(gateway, thread, how);
     await ready(gateway);
     for (const answer of await onBothThreads(gateway)) {
       assert.equal(answer.status, 200);
@@ -70,8 +45,12 @@ test("configurations that arrive while a data thread is being replaced are live 
       assert.deepEqual(answer.json(), { message: `round ${round}` });
   };
   let round = 0;
-  for (const thread of [0, 1, 0]) {
-    await endThread(gateway, thread);
+  for (const [thread, how] of [
+    [0, "exit"],
+    [1, "loop"],
+    [0, "exit"],
+  ] as const) {
+    await bringDown(gateway, thread, how);
     for (let i = 0; i < 4; i++) {
       await gateway.reload(config(++round));
       await assertRound(round);
