@@ -47,6 +47,7 @@ const NOBODY: WireOwner = {
 export class PlainWire implements Wire {
   closed = false;
   paused = true;
+  halfOpen = false;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localPort: number;
@@ -76,6 +77,10 @@ export class PlainWire implements Wire {
 
   get queuedBytes(): number {
     return this.closed ? 0 : this.#handle.writeQueueSize;
+  }
+
+  get takenBytes(): number {
+    return this.closed ? 0 : this.#handle.bytesWritten - this.#handle.writeQueueSize;
   }
 
   own(owner: WireOwner): void {
@@ -188,7 +193,7 @@ export class PlainWire implements Wire {
     this.#owner.onEnd();
     if (this.closed) return;
     if (this.#shut) this.destroy();
-    else this.end();
+    else if (!this.halfOpen) this.end();
   }
 
   /** The connection is of no use any more. */

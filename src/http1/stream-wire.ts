@@ -3,6 +3,13 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Wire, WireOwner } from "./wire.ts";
 
+/** Bytes on their way out: a TLS handle counts what it was given, its parent what became of it. */
+interface EncryptedHandle {
+  readonly bytesWritten: number;
+  readonly writeQueueSize: number;
+  readonly _parent?: EncryptedHandle;
+}
+
 export class StreamWire implements Wire {
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -33,12 +40,27 @@ export class StreamWire implements Wire {
     return this.socket.isPaused();
   }
 
+  get halfOpen(): boolean {
+    return this.socket.allowHalfOpen;
+  }
+
+  set halfOpen(on: boolean) {
+    this.socket.allowHalfOpen = on;
+  }
+
   get blocked(): boolean {
     return this.socket.writableNeedDrain;
   }
 
   get queuedBytes(): number {
     return this.socket.writableLength;
+  }
+
+  get takenBytes(): number {
+    const handle = (this.socket as unknown as { _handle: EncryptedHandle | null })._handle;
+    if (handle === null) return 0;
+    const { bytesWritten, writeQueueSize } = handle._parent ?? handle;
+    return bytesWritten - writeQueueSize;
   }
 
   own(owner: WireOwner): void {

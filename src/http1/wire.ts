@@ -9,7 +9,7 @@ export interface WireOwner {
   onRead(chunk: Buffer): void;
   /** Everything written so far was taken by the system. Comes only after a write that returned false. */
   onDrain(): void;
-  /** The peer has said its last. Unless the owner acts, the wire ends too once its own bytes are out. */
+  /** The peer has said its last. Unless the wire is half-open, it ends too once its own bytes are out. */
   onEnd(): void;
   /** The connection broke, or could not be made; the wire is closed. `reason` names the system's error. */
   onBroken(reason: string): void;
@@ -31,10 +31,14 @@ export interface Wire {
   /** Whether the wire was destroyed, broke or was reset. */
   readonly closed: boolean;
   readonly paused: boolean;
+  /** Whether the wire stays open for writing after the peer has said its last, until its owner ends it too. */
+  halfOpen: boolean;
   /** Whether the system has not taken everything that was written. Writing more is allowed, and costs memory. */
   readonly blocked: boolean;
   /** Bytes that wait for the system. */
   readonly queuedBytes: number;
+  /** Bytes that the system has taken since the connection began: grows while a peer reads. Asked rarely. */
+  readonly takenBytes: number;
   /** The writes return false if the wire is blocked from then on; `onDrain` follows. */
   writeText(latin1: string): boolean;
   /** The bytes belong to the wire from now on. */
