@@ -17,6 +17,8 @@ const ACCEPTED = 0;
 const OPEN = 1;
 const BEGUN = 2;
 const FINISHED = 3;
+const CPU_MS = 4;
+const SUMS = 5;
 
 export class Vitals {
   readonly #ints: Int32Array;
@@ -24,11 +26,11 @@ export class Vitals {
 
   constructor(memory: SharedArrayBuffer) {
     this.#ints = new Int32Array(memory, 0, 2);
-    this.#sums = new Float64Array(memory, SUMS_AT, 4);
+    this.#sums = new Float64Array(memory, SUMS_AT, SUMS);
   }
 
   static memory(): SharedArrayBuffer {
-    return new SharedArrayBuffer(SUMS_AT + 4 * Float64Array.BYTES_PER_ELEMENT);
+    return new SharedArrayBuffer(SUMS_AT + SUMS * Float64Array.BYTES_PER_ELEMENT);
   }
 
   /** Beats from now on, whenever the event loop of the calling thread comes round. */
@@ -40,11 +42,18 @@ export class Vitals {
   }
 
   #beat(): void {
+    const { user, system } = process.threadCpuUsage();
+    this.#sums[CPU_MS] = (user + system) / 1000;
     Atomics.add(this.#ints, BEATS, 1);
   }
 
   get beats(): number {
     return Atomics.load(this.#ints, BEATS);
+  }
+
+  /** CPU time that the thread had used at its last beat. */
+  get cpuMs(): number {
+    return this.#sums[CPU_MS] as number;
   }
 
   /** The kernel's number of the thread; 0 until it begins. */

@@ -36,17 +36,17 @@ export function taskState(task: number): TaskState | null {
   return { state: fields[0] as string, cpuMs: (Number(fields[11]) + Number(fields[12])) * TICK_MS };
 }
 
-/** How much of `stepMs` without a beat was the thread's own doing, given its CPU time before; null if unknown. */
-export function ownTime(stepMs: number, cpuBeforeMs: number | null, now: TaskState | null): number {
+/** How much of `stepMs` without a beat was the thread's own doing; `now` is null where nothing is known. */
+export function ownTime(stepMs: number, cpuBeforeMs: number, now: TaskState | null): number {
   if (now === null || now.state === "S") return stepMs;
-  if (now.state === "R") return cpuBeforeMs === null ? 0 : Math.min(now.cpuMs - cpuBeforeMs, stepMs);
+  if (now.state === "R") return Math.max(0, Math.min(now.cpuMs - cpuBeforeMs, stepMs));
   return 0;
 }
 
 export class Watch {
   readonly #vitals: Vitals;
   #beats: number;
-  #cpuMs: number | null = null;
+  #cpuMs = 0;
   #stuckMs = 0;
   #state = "";
 
@@ -72,8 +72,9 @@ export class Watch {
       return 0;
     }
     const now = task === 0 ? null : taskState(task);
-    this.#stuckMs += ownTime(Math.min(elapsedMs, LONGEST_STEP_MS), this.#cpuMs, now);
-    this.#cpuMs = now?.cpuMs ?? null;
+    const before = Math.max(this.#cpuMs, this.#vitals.cpuMs);
+    this.#stuckMs += ownTime(Math.min(elapsedMs, LONGEST_STEP_MS), before, now);
+    this.#cpuMs = now?.cpuMs ?? 0;
     this.#state = now?.state ?? "";
     return this.#stuckMs;
   }
@@ -81,6 +82,6 @@ export class Watch {
   /** The thread has shown that it lives. */
   reset(): void {
     this.#stuckMs = 0;
-    this.#cpuMs = null;
+    this.#cpuMs = 0;
   }
 }
