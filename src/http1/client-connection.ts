@@ -2,7 +2,9 @@
  * The upstream's side of the proxy: one connection, one request at a time, kept for the next when both
  * messages have ended properly.
  */
+
 import { isIPv6 } from "node:net";
+import { performance } from "node:perf_hooks";
 import tls from "node:tls";
 import type { ErrorCode } from "../errors.ts";
 import { BodyReader, type BodySink } from "./body.ts";

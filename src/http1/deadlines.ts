@@ -2,6 +2,7 @@
  * One clock for all connections of a thread. A timer for each would cost more than the requests that it guards;
  * instead every connection carries a deadline, and one sweep looks at them all. Resolution: SWEEP_MS.
  */
+import { performance } from "node:perf_hooks";
 
 export interface Guarded {
   /** Milliseconds of `performance.now()` after which `onDeadline` is due; Infinity for never. */

@@ -30,6 +30,7 @@ export const FIELD = {
 export type FieldKind = (typeof FIELD)[keyof typeof FIELD];
 
 export interface FieldName {
+  readonly spelling: string;
   readonly lower: string;
   readonly kind: FieldKind;
   /** Whether the spelling is a token at all; what the parser hands in always is. */
@@ -84,12 +85,44 @@ export function fieldName(spelling: string): FieldName {
   const copy = Buffer.from(spelling, "latin1").toString("latin1");
   const made = describe(copy);
   seen.set(copy, made);
+  const slot = hashOf(copy) & SLOT_MASK;
+  slots[slot] ??= made;
   return made;
+}
+
+/**
+ * The spellings that were seen first, by a hash that the parser makes while it scans: a name that is found here
+ * costs neither a string nor a look into a map. Whoever crowds the slots makes names slower, never wrong.
+ */
+const SLOT_MASK = 1023;
+const slots: (FieldName | undefined)[] = new Array(SLOT_MASK + 1).fill(undefined);
+
+/** The hash that `fieldNameIn` asks for: over all character codes, `hash * 31 + code` in 32 bits. */
+function hashOf(text: string): number {
+  let hash = 0;
+  for (let i = 0; i < text.length; i++) hash = (Math.imul(hash, 31) + text.charCodeAt(i)) | 0;
+  return hash;
+}
+
+/** What is known of the field whose name is text[start, end). Hot; guarded by bench/http1.ts. */
+export function fieldNameIn(text: string, start: number, end: number, hash: number): FieldName {
+  const known = slots[hash & SLOT_MASK];
+  if (known !== undefined && isAt(text, start, end, known.spelling)) return known;
+  return fieldName(text.substring(start, end));
+}
+
+function isAt(text: string, start: number, end: number, spelling: string): boolean {
+  const { length } = spelling;
+  if (length !== end - start) return false;
+  for (let i = 0; i < length; i++) {
+    if (text.charCodeAt(start + i) !== spelling.charCodeAt(i)) return false;
+  }
+  return true;
 }
 
 function describe(spelling: string): FieldName {
   const lower = spelling.toLowerCase();
-  return { lower, kind: KINDS.get(lower) ?? FIELD.other, sound: isToken(spelling) };
+  return { spelling, lower, kind: KINDS.get(lower) ?? FIELD.other, sound: isToken(spelling) };
 }
 
 /**

@@ -6,7 +6,7 @@
  * length beside a coding, any coding but `chunked`. Hot; guarded by bench/http1.ts.
  */
 import type { ErrorCode } from "../errors.ts";
-import { FIELD, fieldName, type HeaderList } from "./headers.ts";
+import { FIELD, fieldNameIn, type HeaderList } from "./headers.ts";
 import { COLON, CR, HOST, isAll, LF, SP, TAB, TARGET, TOKEN, VALUE } from "./syntax.ts";
 
 /** Bounds of one head. */
@@ -36,6 +36,9 @@ export class Head {
   keepAlive = true;
   /** Names listed in Connection beyond close and keep-alive, lower-case; null if none. */
   connectionOptions: string[] | null = null;
+  /** Whether Connection lists `close`, and `keep-alive`. */
+  saysClose = false;
+  saysKeepAlive = false;
   /** Why parsing ended with -1. */
   error: ErrorCode = "bad_request";
   errorDetail = "";
@@ -51,6 +54,8 @@ export class Head {
     this.chunked = false;
     this.keepAlive = true;
     this.connectionOptions = null;
+    this.saysClose = false;
+    this.saysKeepAlive = false;
   }
 
   refuse(error: ErrorCode, detail: string): -1 {
@@ -234,14 +239,18 @@ export function parseFields(text: string, from: number, head: Head, maxHeaders: 
       return text.charCodeAt(at + 1) === LF ? at + 2 : head.refuse("bad_header", "bare CR");
     }
     const nameStart = at;
-    at = skip(text, at, TOKEN);
+    let hash = 0;
+    for (; at < length; at++) {
+      code = text.charCodeAt(at);
+      if (TOKEN[code] !== 1) break;
+      hash = (Math.imul(hash, 31) + code) | 0;
+    }
     if (at >= length) return INCOMPLETE;
-    code = text.charCodeAt(at);
     if (code !== COLON || at === nameStart) {
       const folded = at === nameStart && (code === SP || code === TAB);
       return head.refuse("bad_header", folded ? "folded header line" : "invalid header name");
     }
-    const spelling = text.substring(nameStart, at);
+    const name = fieldNameIn(text, nameStart, at, hash);
     at++;
     while (isBlank(text.charCodeAt(at))) at++;
     const valueStart = at;
@@ -257,9 +266,8 @@ export function parseFields(text: string, from: number, head: Head, maxHeaders: 
     while (valueEnd > valueStart && isBlank(text.charCodeAt(valueEnd - 1))) valueEnd--;
     if (headers.length === maxHeaders)
       return head.refuse("head_too_large", `more than ${maxHeaders} headers`);
-    const name = fieldName(spelling);
     const value = text.substring(valueStart, valueEnd);
-    headers.push(spelling, name, value);
+    headers.push(name.spelling, name, value);
     if (name.kind !== FIELD.other) {
       // Recipients differ in what they trim around a coding: llhttp does not take "chunked" and a tab for chunked.
       if (name.kind === FIELD.transferEncoding && (valueEnd < at || text.charCodeAt(valueStart - 1) === TAB))
@@ -343,7 +351,9 @@ function connection(head: Head, value: string): boolean {
 }
 
 function pushOption(head: Head, option: string): boolean {
-  if (head.connectionOptions === null) head.connectionOptions = [option];
+  if (option === "close") head.saysClose = true;
+  else if (option === "keep-alive") head.saysKeepAlive = true;
+  else if (head.connectionOptions === null) head.connectionOptions = [option];
   else if (head.connectionOptions.length < MAX_CONNECTION_OPTIONS) head.connectionOptions.push(option);
   else return head.refuse("bad_header", `more than ${MAX_CONNECTION_OPTIONS} Connection options`) > 0;
   return true;
@@ -355,14 +365,7 @@ function checkFraming(head: Head): boolean {
     return head.refuse("bad_framing", "Content-Length beside Transfer-Encoding") > 0;
   if (head.chunked && head.minor === 0)
     return head.refuse("bad_framing", "Transfer-Encoding in HTTP/1.0") > 0;
-  const options = head.connectionOptions;
-  head.keepAlive = head.minor === 1;
-  if (options !== null) {
-    if (options.includes("close")) head.keepAlive = false;
-    else if (head.minor === 0 && options.includes("keep-alive")) head.keepAlive = true;
-    const others = options.filter((option) => option !== "close" && option !== "keep-alive");
-    head.connectionOptions = others.length > 0 ? others : null;
-  }
+  head.keepAlive = !head.saysClose && (head.minor === 1 || head.saysKeepAlive);
   return true;
 }
 

@@ -22,6 +22,20 @@ import type { ConnectingOwner, Wire, WireOwner } from "./wire.ts";
  */
 const READ_BUFFER = Buffer.allocUnsafeSlow(65536);
 
+/** Views of the first bytes of the buffer, by length: small reads come all the time, and so need no new object. */
+const SMALL_BYTES = 4096;
+const SMALL_CHUNKS: (Buffer | undefined)[] = new Array(SMALL_BYTES + 1).fill(undefined);
+
+function chunkOf(length: number): Buffer {
+  if (length > SMALL_BYTES) return READ_BUFFER.subarray(0, length);
+  let chunk = SMALL_CHUNKS[length];
+  if (chunk === undefined) {
+    chunk = READ_BUFFER.subarray(0, length);
+    SMALL_CHUNKS[length] = chunk;
+  }
+  return chunk;
+}
+
 /** The handle's wire, found without a closure for each. */
 const WIRE = Symbol("wire");
 type WiredHandle = TcpHandle & { [WIRE]?: PlainWire };
@@ -186,7 +200,7 @@ export class PlainWire implements Wire {
 
   /** Called by the handle. */
   read(result: number): void {
-    if (result > 0) return this.#owner.onRead(READ_BUFFER.subarray(0, result));
+    if (result > 0) return this.#owner.onRead(chunkOf(result));
     if (result === 0) return;
     if (result !== END_OF_STREAM) return this.broken(`read ${errorName(result)}`);
     this.#peerEnded = true;

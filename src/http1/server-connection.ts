@@ -4,6 +4,7 @@
  *
  * The connection parses heads and bodies and writes answers; what a request means is the handler's business.
  */
+import { performance } from "node:perf_hooks";
 import type { ErrorCode } from "../errors.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines, Guarded } from "./deadlines.ts";

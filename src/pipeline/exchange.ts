@@ -2,6 +2,7 @@
  * One request and its response on their way through the gateway: what the pipeline knows of them, and what
  * plugins see as their context. An exchange serves one request; nothing of it is shared with another.
  */
+import { performance } from "node:perf_hooks";
 import type { Consumer, Context, Measures, Named, PluginRequest, PluginResponse } from "@gatehouse/sdk";
 import { HeaderList } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/parse.ts";

@@ -2,6 +2,7 @@
  * The way up: picks a target, gets a connection, writes the request, streams its body, and tries another
  * target where nothing was sent.
  */
+import { performance } from "node:perf_hooks";
 import { GatewayError } from "../errors.ts";
 import { FIELD, type HeaderList } from "../http1/headers.ts";
 import { isAll, isToken, TARGET } from "../http1/syntax.ts";

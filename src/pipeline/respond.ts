@@ -2,6 +2,7 @@
  * The way back: what the upstream, a plugin or the gateway answers goes through the filters to the client.
  * Text of one tick is gathered and leaves in one write.
  */
+import { performance } from "node:perf_hooks";
 import { type ErrorForm, errorForm, errorReply, type Reply } from "@gatehouse/sdk";
 import { GatewayError } from "../errors.ts";
 import { FIELD, HeaderList } from "../http1/headers.ts";
