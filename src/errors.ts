@@ -29,7 +29,7 @@ export const ERRORS = {
   bad_chunk: { status: 400, source: "downstream", message: "Bad request" },
   head_too_large: { status: 431, source: "downstream", message: "Request header or cookie too large" },
   url_too_long: { status: 414, source: "downstream", message: "URI too long" },
-  method_refused: { status: 405, source: "downstream", message: "Method not allowed" },
+  method_refused: { status: 405, source: "downstream", message: "CONNECT is not served" },
   expectation_failed: { status: 417, source: "downstream", message: "Expectation failed" },
   method_unknown: { status: 501, source: "downstream", message: "Not implemented" },
   transfer_coding: { status: 501, source: "downstream", message: "Not implemented" },
@@ -39,6 +39,15 @@ export const ERRORS = {
   body_too_large: { status: 413, source: "downstream", message: "Payload too large" },
   client_closed: { status: 499, source: "downstream", message: "Client closed request" },
   https_required: { status: 426, source: "downstream", message: "Please use HTTPS protocol", json: true },
+
+  // Upgrades (RFC 9110 section 7.8, RFC 6455 section 4.2).
+  upgrade_refused: { status: 501, source: "downstream", message: "Only upgrades to WebSocket are served" },
+  websocket_handshake: { status: 400, source: "downstream", message: "Not a WebSocket handshake" },
+  websocket_version: {
+    status: 426,
+    source: "downstream",
+    message: "Only version 13 of WebSocket is served",
+  },
 
   // The configuration has no answer.
   no_route: { status: 404, source: "internal", message: "no Route matched with those values", json: true },

@@ -13,7 +13,7 @@ import { HeaderList } from "./headers.ts";
 import { type HeadLimits, INCOMPLETE, parseResponseHead, ResponseHead } from "./parse.ts";
 import { connectPlain } from "./plain-wire.ts";
 import { StreamWire } from "./stream-wire.ts";
-import type { ConnectingOwner, Wire } from "./wire.ts";
+import type { ConnectingOwner, Wire, WireOwner } from "./wire.ts";
 
 /** Where a connection goes. Connections with equal places may serve each other's requests. */
 export interface Place {
@@ -36,6 +36,11 @@ export interface UpstreamOwner {
   /** A 1xx answer other than 101. */
   onUpstreamInformation(head: ResponseHead): void;
   onUpstreamHead(head: ResponseHead): void;
+  /**
+   * The upstream answers 101 to a request that asked for it. `surplus` came after the head, and is valid during the
+   * call alone; nothing more is read. The owner gives the connection up by `switchTo` or `abandon`.
+   */
+  onUpstreamSwitch(head: ResponseHead, surplus: Buffer): void;
   /** A piece of the body, valid during the call alone: who keeps it, copies it. */
   onUpstreamBody(piece: Buffer): void;
   onUpstreamEnd(trailers: HeaderList | null): void;
@@ -82,6 +87,8 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   /** 1xx answers to the present request. */
   #informations = 0;
   #isHeadRequest = false;
+  /** Whether the present request asks for another protocol. */
+  #maySwitch = false;
   #answered = false;
   #closed = false;
   #keepAlive = true;
@@ -109,10 +116,14 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
     this.wire.resume();
   }
 
-  /** A request is about to be written. `isHead`: its response has no body whatever it declares. */
-  begin(isHead: boolean): void {
+  /**
+   * A request is about to be written. `isHead`: its response has no body whatever it declares. `maySwitch`: it asks
+   * for another protocol.
+   */
+  begin(isHead: boolean, maySwitch: boolean): void {
     this.requests++;
     this.#isHeadRequest = isHead;
+    this.#maySwitch = maySwitch;
     this.#awaitingHead = true;
     this.#informations = 0;
     this.#answered = false;
@@ -142,6 +153,14 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
     if (!this.wire.paused) return;
     this.deadline = performance.now() + this.#timeouts.readMs;
     this.wire.resume();
+  }
+
+  /** The connection speaks another protocol from now on: `owner` hears its wire. */
+  switchTo(owner: WireOwner): void {
+    this.#owner = null;
+    this.#closed = true;
+    this.#deadlines.delete(this);
+    this.wire.own(owner);
   }
 
   /** The owner has no more use for this connection, whatever state it is in. */
@@ -228,6 +247,7 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
     const { head } = this;
     if (head.status < 200) {
       if (head.status === 101) {
+        if (this.#maySwitch) return this.#switch(head, chunk.subarray(next));
         this.#fail("upstream_invalid", "101 without having been asked to switch protocols");
         return -1;
       }
@@ -251,6 +271,12 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
       return -1;
     }
     return this.#owner === null ? -1 : next;
+  }
+
+  #switch(head: ResponseHead, surplus: Buffer): -1 {
+    this.pause();
+    this.#owner?.onUpstreamSwitch(head, surplus);
+    return -1;
   }
 
   onDrain(): void {

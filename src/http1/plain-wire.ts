@@ -187,7 +187,8 @@ export class PlainWire implements Wire {
    * the read that follows tells of the end; who does not read hears of it here.
    */
   #writeFailed(status: number): void {
-    if (this.paused) setImmediate(() => this.broken(`write ${errorName(status)}`));
+    const deaf = this.paused || (this.#peerEnded && this.halfOpen);
+    if (deaf) setImmediate(() => this.broken(`write ${errorName(status)}`));
   }
 
   /** Called by the handle. */

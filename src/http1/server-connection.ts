@@ -50,7 +50,8 @@ const PIPELINE_BURST = 32;
 /** How long a connection that is being closed is still read, so that the answer is not lost to a reset. */
 const LINGER_MS = 2000;
 
-const PHASE = { head: 0, exchange: 1, discard: 2, closing: 3 } as const;
+const PHASE = { head: 0, exchange: 1, discard: 2, closing: 3, switched: 4 } as const;
+const NOTHING = Buffer.alloc(0);
 
 export class ServerConnection implements Guarded, BodySink, WireOwner {
   readonly wire: Wire;
@@ -173,6 +174,21 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     }
     if (!this.keepAlive || this.body.error !== null) return this.#close();
     this.#next();
+  }
+
+  /**
+   * The connection speaks another protocol from now on: `owner` hears its wire, which stands still until it is
+   * resumed, and calls `onClosed` in the end. Returns what was read beyond the head, one read at most.
+   */
+  switchTo(owner: WireOwner): Buffer {
+    const rest = this.#rest ?? NOTHING;
+    this.#rest = null;
+    this.#owner = null;
+    this.#phase = PHASE.switched;
+    this.#deadlines.delete(this);
+    this.wire.pause();
+    this.wire.own(owner);
+    return rest;
   }
 
   /** Ends the connection without another byte: the client sees that the response is cut short. */

@@ -18,6 +18,8 @@ export interface WriteRequest {
 export interface TcpHandle {
   onread: (this: TcpHandle) => void;
   readonly writeQueueSize: number;
+  /** Bytes given to the handle, those that wait included. */
+  readonly bytesWritten: number;
   readStart(): number;
   readStop(): number;
   useUserBuffer(buffer: Uint8Array): void;

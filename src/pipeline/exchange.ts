@@ -43,6 +43,8 @@ export class ExchangeRequest implements PluginRequest {
   readonly isHead: boolean;
   readonly minor: number;
   readonly expectContinue: boolean;
+  /** What other protocol the client asks for: the value of Upgrade, or null without one that counts. */
+  readonly upgrade: string | null;
   /** A body that was read whole or set by a plugin; sent in place of what the client sends. */
   body: Uint8Array | null = null;
   /** Whether a plugin set the body. */
@@ -67,10 +69,15 @@ export class ExchangeRequest implements PluginRequest {
     this.port = client.wire.localPort;
     this.clientPort = client.wire.remotePort;
     this.headers = head.headers;
+    // In HTTP/1.0, and unless Connection lists it, the field means nothing (RFC 9110 section 7.8).
+    this.upgrade =
+      head.connectionOptions?.includes("upgrade") && head.minor === 1
+        ? head.headers.getAll("upgrade").join()
+        : null;
     // Fields that the client's Connection lists end here, before plugins add their own: nobody can strip those.
-    // TE is always listed, and read when the request goes up, where the gateway lists its own.
+    // TE and Upgrade are always listed, and read when the request goes up, where the gateway lists its own.
     for (const option of head.connectionOptions ?? [])
-      if (option !== "host" && option !== "te") head.headers.remove(option);
+      if (option !== "host" && option !== "te" && option !== "upgrade") head.headers.remove(option);
     const forwarded = client.trusted ? exchange.plane.trust.read(head.headers) : null;
     this.forwarded = forwarded;
     this.clientIp = forwarded?.ip ?? client.remoteAddress;

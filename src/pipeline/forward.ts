@@ -14,6 +14,7 @@ import { attempt, whenDone } from "./handle.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
 import { fail } from "./respond.ts";
 import type { ServiceEntry } from "./snapshot.ts";
+import { expectedAccept } from "./upgrade.ts";
 
 /** Methods that may be sent twice without harm (RFC 9110 section 9.2.2). */
 const IDEMPOTENT = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"]);
@@ -48,7 +49,8 @@ function connect(x: ProxyExchange, service: ServiceEntry, peer: Peer): void {
 export function sendRequest(x: ProxyExchange): void {
   const { request, upstream } = x;
   if (upstream === null) return;
-  upstream.begin(request.method === "HEAD");
+  x.accept = x.webSocket ? expectedAccept(request) : null;
+  upstream.begin(request.method === "HEAD", x.accept !== null);
   x.sent = true;
   x.upstreamStartedAt = performance.now();
   const head = requestHead(x);
@@ -133,6 +135,15 @@ function starPath(servicePath: string | null): string {
   return servicePath === null || servicePath === "" || servicePath === "/" ? "*" : escapePath(servicePath);
 }
 
+/** Fields of one hop, which say that they are (RFC 9110 sections 7.8 and 10.1.4); in Kong's words. */
+function connectionLines(trailers: boolean, upgrade: boolean): string {
+  if (!upgrade)
+    return trailers ? "Connection: keep-alive, TE\r\nTE: trailers\r\n" : "Connection: keep-alive\r\n";
+  return trailers
+    ? "Connection: keep-alive, Upgrade, TE\r\nUpgrade: websocket\r\nTE: trailers\r\n"
+    : "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n";
+}
+
 function requestHead(x: ProxyExchange): string {
   const { request, plane, peer } = x;
   checkLine(request);
@@ -161,8 +172,7 @@ function requestHead(x: ProxyExchange): string {
   const trailers = te !== undefined && /(^|,)\s*trailers\s*($|,|;)/i.test(te);
   let head =
     `${request.method} ${path}${query} HTTP/1.1\r\nHost: ${host}\r\n` +
-    // TE is a field of one hop, and says so (RFC 9110 section 10.1.4).
-    (trailers ? "Connection: keep-alive, TE\r\nTE: trailers\r\n" : "Connection: keep-alive\r\n") +
+    connectionLines(trailers, x.accept !== null) +
     `X-Forwarded-For: ${chain}${client.remoteAddress}\r\n` +
     `X-Forwarded-Proto: ${request.scheme}\r\n` +
     `X-Forwarded-Port: ${forwarded?.port ?? request.port}\r\nX-Forwarded-Path: ${forwarded?.path ?? request.path}\r\n`;

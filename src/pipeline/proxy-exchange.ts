@@ -24,6 +24,7 @@ import {
   receiveHead,
 } from "./respond.ts";
 import type { RouteMatch } from "./snapshot.ts";
+import { asksForWebSocket, receiveSwitch } from "./upgrade.ts";
 
 export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwner {
   upstream: ClientConnection | null = null;
@@ -34,6 +35,14 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   /** Peers that were tried, once one has failed. */
   tried: Peer[] | null = null;
   attempts = 0;
+  /** Whether the client asks for a WebSocket. */
+  webSocket = false;
+  /** The Sec-WebSocket-Accept that the upstream owes; null when it was not asked for a WebSocket. */
+  accept: string | null = null;
+  /** What is answered with an error. */
+  error: ErrorCode | null = null;
+  /** Whether client and upstream go over to another protocol. */
+  switching = false;
   /** Whether a client that waits with its body was told to go on. */
   invited = false;
   /** Text of the response that waits to be written with what follows in the same tick. */
@@ -71,6 +80,13 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
     if (this.client.head.secureTarget && this.request.scheme !== "https" && !this.client.trusted) {
       this.client.keepAlive = false;
       throw new GatewayError("misdirected", "an absolute target of https on a connection without TLS");
+    }
+    const { upgrade } = this.request;
+    if (upgrade !== null) {
+      const { keepAlive } = this.client;
+      this.client.keepAlive = false; // if it is refused
+      this.webSocket = asksForWebSocket(this.request, upgrade);
+      this.client.keepAlive = keepAlive;
     }
     const max = this.plane.settings.maxBodyBytes;
     if (max > 0 && this.request.contentLength > max) {
@@ -154,6 +170,10 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
 
   onUpstreamHead(head: ResponseHead): void {
     receiveHead(this, head);
+  }
+
+  onUpstreamSwitch(head: ResponseHead, surplus: Buffer): void {
+    receiveSwitch(this, head, surplus);
   }
 
   onUpstreamBody(piece: Buffer): void {

@@ -4,7 +4,7 @@
  */
 import { performance } from "node:perf_hooks";
 import { type ErrorForm, errorForm, errorReply, type Reply } from "@gatehouse/sdk";
-import { GatewayError } from "../errors.ts";
+import { type ErrorCode, GatewayError } from "../errors.ts";
 import { FIELD, HeaderList } from "../http1/headers.ts";
 import type { ResponseHead } from "../http1/parse.ts";
 import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, statusLine } from "../http1/write.ts";
@@ -33,6 +33,13 @@ export function inform(x: ProxyExchange, head: ResponseHead): void {
 }
 
 export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
+  takeHead(x, head);
+  if (x.chain.response.length > 0) x.collecting = true;
+  else attempt(x, filterHead);
+}
+
+/** What the upstream says becomes the response. */
+export function takeHead(x: ProxyExchange, head: ResponseHead): void {
   x.upstreamHeadAt = performance.now();
   const { response } = x;
   response.status = head.status;
@@ -48,8 +55,6 @@ export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
   for (const option of head.connectionOptions ?? []) fields.remove(option);
   // A plugin turned the request into HEAD: the length is that of a body that does not come.
   if (x.request.method === "HEAD" && !x.request.isHead) response.contentLength = 0;
-  if (x.chain.response.length > 0) x.collecting = true;
-  else attempt(x, filterHead);
 }
 
 /** Runs header filters and begins the response. */
@@ -232,6 +237,7 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
   const { status, message } = error.kind;
   // A filter that fails while an error is sent is not asked again.
   const again = response.source === "error" && response.status !== 0;
+  x.error = error.code;
   const page = errorReply(request, status, message, {}, formOf(x, error));
   response.source = "error";
   response.status = page.status;
@@ -274,7 +280,7 @@ async function filterWhole(x: ProxyExchange): Promise<void> {
 }
 
 /** Sends head and body at once. */
-function answerWhole(x: ProxyExchange): void {
+export function answerWhole(x: ProxyExchange): void {
   const { request, response, client } = x;
   const body = (response.body ?? EMPTY) as Buffer;
   const bodiless = response.status === 204 || response.status === 304 || response.status < 200;
@@ -292,8 +298,15 @@ function answerWhole(x: ProxyExchange): void {
   finish(x);
 }
 
+/** Fields that the status of an error asks for (RFC 9110 sections 15.5.6 and 15.5.22). */
+const ERROR_LINES: { readonly [code in ErrorCode]?: string } = {
+  method_refused: `Allow: ${ALLOW}\r\n`,
+  https_required: "Upgrade: TLS/1.2, HTTP/1.1\r\nConnection: Upgrade\r\n",
+  websocket_version: "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n",
+};
+
 /** Head of the response with the gateway's own fields (Kong's `headers` setting). */
-function responseHead(x: ProxyExchange, framing: string): string {
+export function responseHead(x: ProxyExchange, framing: string): string {
   const { response, client, plane, request } = x;
   const { headers, product } = plane.settings;
   const proxied = response.source === "service";
@@ -304,10 +317,8 @@ function responseHead(x: ProxyExchange, framing: string): string {
     statusLine(response.status, response.status === response.reasonStatus ? response.reason : "") +
     fieldLines(response.headers, headers.requestId ? OWN : NONE) +
     framing;
-  if (response.status === 405 && response.source === "error") head += `Allow: ${ALLOW}\r\n`;
-  if (response.status === 426 && response.source === "error")
-    head += "Upgrade: TLS/1.2, HTTP/1.1\r\nConnection: Upgrade\r\n";
-  if (!client.keepAlive) head += "Connection: close\r\n";
+  if (response.source === "error" && x.error !== null) head += ERROR_LINES[x.error] ?? "";
+  if (!client.keepAlive && !x.switching) head += "Connection: close\r\n";
   else if (request.minor === 0) head += "Connection: keep-alive\r\n";
   // An upstream without a clock is helped out (RFC 9110 section 6.6.1).
   if (fieldOfKind(response.headers, FIELD.date) === null) head += dateLine();
@@ -352,7 +363,7 @@ export function clientGone(x: ProxyExchange, error: GatewayError): void {
 }
 
 /** An upstream in the middle of something cannot be used for anything else. */
-function leaveUpstream(x: ProxyExchange): void {
+export function leaveUpstream(x: ProxyExchange): void {
   const { upstream } = x;
   x.upstream = null;
   x.turn++;
@@ -363,7 +374,7 @@ function leaveUpstream(x: ProxyExchange): void {
 }
 
 /** After the last byte: log, then the connection's next request. */
-function finish(x: ProxyExchange, cut = false): void {
+export function finish(x: ProxyExchange, cut = false): void {
   if (x.finished) return;
   x.finished = true;
   x.finishedAt = performance.now();

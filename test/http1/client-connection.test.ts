@@ -41,6 +41,7 @@ class Asking implements UpstreamOwner {
   onUpstreamHead(head: ResponseHead): void {
     this.status = head.status;
   }
+  onUpstreamSwitch(): void {}
   onUpstreamBody(piece: Buffer): void {
     this.body += piece.toString("latin1");
   }
@@ -92,7 +93,7 @@ interface Opened {
 const timeouts = (readMs = LONG_MS) => ({ connectMs: LONG_MS, readMs, writeMs: LONG_MS });
 
 function begin(connection: ClientConnection, isHead = false, whole = true): void {
-  connection.begin(isHead);
+  connection.begin(isHead, false);
   connection.wire.writeText(REQUEST);
   if (whole) connection.endRequest();
 }

@@ -207,7 +207,7 @@ describe("clients", () => {
       413,
       "Payload too large",
     ],
-    ["CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405, "Method not allowed"],
+    ["CONNECT", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405, "CONNECT is not served"],
     ["an unknown expectation", "GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 417, "Expectation failed"],
     [
       "an unknown transfer coding",

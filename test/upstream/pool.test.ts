@@ -38,7 +38,7 @@ function request(pool: Pool, to: Place): Promise<number> {
   let status = 0;
   const owner: UpstreamOwner = {
     onUpstreamConnected() {
-      connection.begin(false);
+      connection.begin(false, false);
       connection.wire.writeText("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
       connection.endRequest();
     },
@@ -46,6 +46,7 @@ function request(pool: Pool, to: Place): Promise<number> {
     onUpstreamHead(head) {
       status = head.status;
     },
+    onUpstreamSwitch() {},
     onUpstreamBody() {},
     onUpstreamEnd: () => resolve(status),
     onUpstreamFlush() {},
