@@ -9,7 +9,7 @@ import { ready, startInspected } from "../test/gateway/inspected.ts";
 import { evaluateInThread, inspectorUrl } from "../test/gateway/inspector.ts";
 
 /** The thread's last instruction but one tells when: straight to the descriptor, as it will never turn again. */
-const TELL = "process.getBuiltinModule('node:fs').writeSync(2, 'struck at ' + Date.now() + '\n')";
+const TELL = "process.getBuiltinModule('node:fs').writeSync(2, 'struck at ' + Date.now() + '\\n')";
 const DOWNFALLS = {
   "endless loop": `setTimeout(() => { ${TELL}; for (;;); }, Math.random() * 200), 0`,
   "blocked in the kernel": `setTimeout(() => { ${TELL}; Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); }, Math.random() * 200), 0`,
