@@ -37,6 +37,7 @@ export const ERRORS = {
   misdirected: { status: 421, source: "downstream", message: "Misdirected request" },
   request_timeout: { status: 408, source: "downstream", message: "Request timeout" },
   body_too_large: { status: 413, source: "downstream", message: "Payload too large" },
+  client_slow: { status: 499, source: "downstream", message: "Client closed request" },
   client_closed: { status: 499, source: "downstream", message: "Client closed request" },
   https_required: { status: 426, source: "downstream", message: "Please use HTTPS protocol", json: true },
 

@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import { BUILT_INS } from "../../plugins/index.ts";
 import type { GatewayConfig, PluginEntity, Service } from "../entities/entities.ts";
-import type { GatewayError } from "../errors.ts";
+import type { ErrorCode, GatewayError } from "../errors.ts";
 import { Deadlines } from "../http1/deadlines.ts";
 import { type RequestHandler, ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
 import type { Wire } from "../http1/wire.ts";
@@ -21,6 +21,7 @@ import type { Listen } from "../settings.ts";
 import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
 import { Pool } from "../upstream/pool.ts";
 import { Resolver } from "../upstream/resolver.ts";
+import { Complaints } from "./complaints.ts";
 import { CounterTable } from "./counter-table.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Guests } from "./guests.ts";
@@ -64,6 +65,7 @@ const plane: DataPlane = {
   trust: new Trust(settings),
   onFinished,
   onError,
+  onCut: (connection, code, detail) => complain(connection, code, detail, null),
 };
 const limits: ServerLimits = plane.settings.limits;
 const pool = new Pool(
@@ -94,6 +96,7 @@ const handler: RequestHandler = {
     vitals.onBegun();
     pipeline.onRefused(connection, code, detail);
   },
+  onCut: pipeline.onCut,
   onClosed: pipeline.onClosed,
 };
 
@@ -305,6 +308,22 @@ const errorLines = new LogBudget(
   (suppressed, fields) => suppress("lines about this error", suppressed, fields),
 );
 
+/** Lines about clients. */
+const complaints = new Complaints(
+  (message, fields) => post({ kind: "log", level: "info", message, fields }),
+  (suppressed, fields) => suppress("lines about clients like that", suppressed, fields),
+  { perSecond: 1, burst: 20, intervalMs: LOG_INTERVAL_MS },
+);
+
+function complain(
+  connection: ServerConnection,
+  code: ErrorCode,
+  detail: string,
+  requestId: string | null,
+): void {
+  if (LEVELS.indexOf("info") >= pluginLogFrom) complaints.add(connection, code, detail, requestId);
+}
+
 function suppress(what: string, suppressed: number, fields: Readonly<Record<string, unknown>>): void {
   const message = `${suppressed} more ${what} suppressed`;
   post({ kind: "log", level: "warn", message, fields: { ...fields, suppressed } });
@@ -313,6 +332,7 @@ function suppress(what: string, suppressed: number, fields: Readonly<Record<stri
 /** What anybody can cause at will is for `debug`: failures of guests are in the log once already, bounded. */
 function onError(x: Exchange, error: GatewayError): void {
   const { source, status } = error.kind;
+  if (source === "downstream") complain(x.client, error.code, error.message, x.request.id);
   const common = source === "downstream" || error.code === "no_route" || error.cause instanceof GuestFailure;
   const level = common ? "debug" : status === 500 ? "error" : "warn";
   if (LEVELS.indexOf(level) < pluginLogFrom) return;

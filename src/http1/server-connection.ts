@@ -9,19 +9,27 @@ import type { ErrorCode } from "../errors.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines, Guarded } from "./deadlines.ts";
 import { HeaderList } from "./headers.ts";
+import { Pace } from "./pace.ts";
 import { type HeadLimits, INCOMPLETE, parseRequestHead, RequestHead } from "./parse.ts";
+import { PartialHead } from "./partial-head.ts";
 import type { Wire, WireOwner } from "./wire.ts";
 import { lastChunk, writeChunk, writeWithHead } from "./write.ts";
 
 export interface ServerLimits extends HeadLimits {
-  /** From the first byte of a head to its end. */
+  /** From the first byte of a head to its end, and from the start of a connection to its first byte. */
   readonly headTimeoutMs: number;
-  /** Between two reads of a body. */
+  /** Longest pause in a body. */
   readonly bodyTimeoutMs: number;
+  /** Bytes per second of a body in the long run; 0 for no bound. */
+  readonly bodyMinRate: number;
   /** Of a connection that waits for its next request. */
   readonly idleTimeoutMs: number;
-  /** For the client to take what was written. */
+  /** Longest pause of a client in taking what was written. */
   readonly writeTimeoutMs: number;
+  /** Bytes per second that a client takes in the long run, while something waits for it; 0 for no bound. */
+  readonly writeMinRate: number;
+  /** Requests of one connection; the last one's answer ends it. */
+  readonly maxRequests: number;
 }
 
 /** What happens to a request; one handler serves all connections of a thread. */
@@ -30,6 +38,8 @@ export interface RequestHandler {
   onRequest(connection: ServerConnection): void;
   /** What came is not a request; the handler answers, and the connection is closed. */
   onRefused(connection: ServerConnection, code: ErrorCode, detail: string): void;
+  /** The connection is cut off while no request is in progress. */
+  onCut(connection: ServerConnection, code: ErrorCode, detail: string): void;
   onClosed(connection: ServerConnection): void;
 }
 
@@ -49,6 +59,10 @@ const DISCARD_MAX_BYTES = 256 * 1024;
 const PIPELINE_BURST = 32;
 /** How long a connection that is being closed is still read, so that the answer is not lost to a reset. */
 const LINGER_MS = 2000;
+/** What a client has of its time at least when it is read again after a pause of the gateway's. */
+const RESUMED_MS = 5000;
+/** Bytes of a read in which a head is looked for first; most end there, and what follows may be a body. */
+const HEAD_WINDOW = 4096;
 
 const PHASE = { head: 0, exchange: 1, discard: 2, closing: 3, switched: 4 } as const;
 const NOTHING = Buffer.alloc(0);
@@ -75,8 +89,16 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   #handler: RequestHandler;
   #deadlines: Deadlines;
   #owner: RequestOwner | null = null;
-  /** Start of a head whose end has not come. */
-  #headText = "";
+  readonly #partial = new PartialHead();
+  /** When a head, the next request or the client's goodbye must have come. */
+  #until: number;
+  /** How the client sends its body; null before the first one. */
+  #sending: Pace | null = null;
+  /** How the client takes what was written; null until it once did not take all at once. */
+  #taking: Pace | null = null;
+  /** Bytes that the client had taken when that was last looked at, and when it is looked at again. */
+  #taken = 0;
+  #lookAt = 0;
   /** Bytes read beyond what could be used yet. */
   #rest: Buffer | null = null;
   #flowing = false;
@@ -90,7 +112,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.#handler = handler;
     this.#deadlines = deadlines;
     this.remoteAddress = wire.remoteAddress;
-    this.deadline = performance.now() + limits.idleTimeoutMs;
+    this.#until = performance.now() + Math.min(limits.headTimeoutMs, limits.idleTimeoutMs);
+    this.deadline = this.#until;
     deadlines.add(this);
     wire.own(this);
     wire.resume();
@@ -102,7 +125,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
 
   /** Whether no request is in progress. */
   get idle(): boolean {
-    return this.#phase === PHASE.head && this.#headText === "" && this.#rest === null;
+    return this.#phase === PHASE.head && this.#partial.length === 0 && this.#rest === null;
   }
 
   /** Whether a head has begun and not ended. */
@@ -115,22 +138,30 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.#owner = owner;
   }
 
-  /** Starts to deliver the body to the owner. */
-  startBody(): void {
+  /** Starts to deliver the body to the owner. A client that is not `invited` yet may wait until it is. */
+  startBody(invited = true): void {
     if (this.#flowing || this.body.ended) return;
     this.#flowing = true;
     const rest = this.#rest;
     this.#rest = null;
-    this.deadline = performance.now() + this.limits.bodyTimeoutMs;
+    if (invited) this.invite();
     if (rest !== null) this.#onBodyBytes(rest);
     if (this.#flowing) this.wire.resume();
+  }
+
+  /** The client was told to send its body: from now on it is waited for. */
+  invite(): void {
+    if (!this.#flowing || this.body.ended) return;
+    this.#awaitBody(performance.now());
+    this.#schedule();
   }
 
   /** The owner cannot take more of the body for now. */
   pauseBody(): void {
     if (this.body.ended || this.#phase !== PHASE.exchange) return;
     this.#flowing = false;
-    this.deadline = Number.POSITIVE_INFINITY;
+    this.#sending?.stop(performance.now());
+    this.#schedule();
     this.wire.pause();
   }
 
@@ -162,9 +193,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     if (!this.body.ended && this.body.error === null) {
       this.#phase = PHASE.discard;
       this.#discarded = 0;
-      // A slow reader that still takes its answer has the time for that.
-      const { writeTimeoutMs } = this.limits;
-      this.deadline = performance.now() + (this.wire.blocked ? writeTimeoutMs : LINGER_MS);
+      this.#sending?.refill();
+      this.#wait(LINGER_MS);
       if (!this.keepAlive) return this.#close();
       const rest = this.#rest;
       this.#rest = null;
@@ -206,15 +236,26 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   }
 
   onDeadline(): void {
-    if (this.#phase === PHASE.head) {
-      if (this.#headText === "") return this.#close();
-      return this.#refused("request_timeout", "the head did not arrive in time");
+    const now = performance.now();
+    if (this.#taking?.waiting) {
+      this.#look(this.#taking, now);
+      if (this.#taking.until <= now)
+        return this.#cut("client_slow", "the client takes its answer too slowly");
     }
-    if (this.#phase === PHASE.exchange && !this.wire.blocked) {
+    if (this.#sending !== null && this.#sending.until <= now) {
+      this.#sending.refill();
       const owner = this.#owner;
-      if (owner) return owner.onClientGone("request_timeout", "the body did not arrive in time");
+      if (owner === null) return this.wire.destroy();
+      this.#schedule();
+      return owner.onClientGone("request_timeout", "the body came too slowly, or did not go on");
     }
-    this.wire.destroy();
+    if (this.#until > now) return this.#schedule();
+    if (this.#phase !== PHASE.head) return this.wire.destroy();
+    if (this.#partial.length === 0) return this.#close();
+    // What is wrong with it says more than that it is late.
+    const end = parseRequestHead(this.#partial.text(), 0, this.head, this.limits);
+    if (end < 0) this.#refused(this.head.error, this.head.errorDetail);
+    else this.#refused("request_timeout", "the head did not arrive in time");
   }
 
   /** Receives the body that nobody wants any more. */
@@ -225,19 +266,58 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   onBodyEnd(): void {}
 
   #guardWrite(flows: boolean): boolean {
-    if (!flows) this.deadline = performance.now() + this.limits.writeTimeoutMs;
+    if (!flows && this.#taking?.waiting !== true && !this.#closed) {
+      const now = performance.now();
+      this.#taking ??= new Pace(this.limits.writeTimeoutMs, this.limits.writeMinRate);
+      this.#look(this.#taking, now);
+      this.#taking.start(now);
+      this.#schedule();
+    }
     return flows;
   }
 
+  /** Sees how much the client has taken since the last look: no event tells of a part of what waits. */
+  #look(taking: Pace, now: number): void {
+    const { takenBytes } = this.wire;
+    taking.moved(takenBytes - this.#taken, now);
+    this.#taken = takenBytes;
+    this.#lookAt = now + this.limits.writeTimeoutMs / 8;
+  }
+
+  #awaitBody(now: number): Pace {
+    this.#sending ??= new Pace(this.limits.bodyTimeoutMs, this.limits.bodyMinRate);
+    this.#sending.start(now, RESUMED_MS);
+    return this.#sending;
+  }
+
+  /** Waits that long for what is due next, once the client has taken what waits for it. */
+  #wait(ms: number): void {
+    const { blocked } = this.wire;
+    this.#until = blocked ? Number.POSITIVE_INFINITY : performance.now() + ms;
+    if (blocked) this.#guardWrite(false);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    let due = this.#until;
+    if (this.#sending !== null) due = Math.min(due, this.#sending.until);
+    if (this.#taking?.waiting) due = Math.min(due, this.#taking.until, this.#lookAt);
+    this.deadline = due;
+  }
+
   onDrain(): void {
-    if (this.#phase === PHASE.head) {
-      this.deadline = performance.now() + this.limits.idleTimeoutMs;
-      this.#run();
-    } else if (this.#phase === PHASE.exchange) {
-      const reading = this.#flowing && !this.body.ended;
-      this.deadline = reading ? performance.now() + this.limits.bodyTimeoutMs : Number.POSITIVE_INFINITY;
-      this.#owner?.onClientDrain();
+    const now = performance.now();
+    if (this.#taking !== null) {
+      this.#look(this.#taking, now);
+      this.#taking.stop(now);
     }
+    if (this.#phase === PHASE.exchange) {
+      this.#schedule();
+      this.#owner?.onClientDrain();
+      return;
+    }
+    this.#wait(this.#phase === PHASE.head ? this.limits.idleTimeoutMs : LINGER_MS);
+    if (this.#phase === PHASE.head) this.#run();
   }
 
   onRead(chunk: Buffer): void {
@@ -280,26 +360,34 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     if (this.#phase === PHASE.head && this.#rest === null && !this.#closed) this.wire.resume();
   }
 
-  /** Returns whether a whole head was found and handed on. */
+  /** Returns whether a whole head was found and handed on. Hot; guarded by bench/bench.ts `plain`. */
   #readHead(chunk: Buffer): boolean {
-    const before = this.#headText.length;
-    const window = Math.min(chunk.length, this.limits.maxHeadBytes + 2 - before);
-    const text =
-      before === 0
-        ? chunk.toString("latin1", 0, window)
-        : this.#headText + chunk.toString("latin1", 0, window);
-    // A head that comes in drops is parsed anew only when a line has ended.
-    if (before > 0 && window === chunk.length && text.indexOf("\n", before) < 0) {
-      this.#headText = text;
-      return false;
+    const partial = this.#partial;
+    const before = partial.length;
+    const { limits } = this;
+    const max = limits.maxHeadBytes + 2;
+    let end: number;
+    if (before === 0) {
+      const window = Math.min(chunk.length, HEAD_WINDOW, max);
+      end = parseRequestHead(chunk.toString("latin1", 0, window), 0, this.head, limits);
+      if (end === INCOMPLETE && window < chunk.length && window < max)
+        end = parseRequestHead(
+          chunk.toString("latin1", 0, Math.min(chunk.length, max)),
+          0,
+          this.head,
+          limits,
+        );
+      if (end === INCOMPLETE) {
+        partial.add(chunk, max);
+        this.#wait(limits.headTimeoutMs);
+        return false;
+      }
+    } else {
+      if (!partial.add(chunk, max)) return false;
+      end = parseRequestHead(partial.text(), 0, this.head, limits);
+      if (end === INCOMPLETE) return false;
+      partial.clear();
     }
-    const end = parseRequestHead(text, 0, this.head, this.limits);
-    if (end === INCOMPLETE) {
-      if (before === 0) this.deadline = performance.now() + this.limits.headTimeoutMs;
-      this.#headText = text;
-      return false;
-    }
-    this.#headText = "";
     if (end < 0) {
       this.#refused(this.head.error, this.head.errorDetail);
       return false;
@@ -308,11 +396,13 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     const used = end - before;
     if (used < chunk.length) this.#rest = chunk.subarray(used);
     this.body.start(this.head.contentLength, this.head.chunked, false);
+    this.#sending?.refill();
     this.#phase = PHASE.exchange;
     this.#flowing = false;
-    this.keepAlive = this.head.keepAlive && !this.draining;
-    this.deadline = Number.POSITIVE_INFINITY;
     this.requests++;
+    this.keepAlive = this.head.keepAlive && !this.draining && this.requests < limits.maxRequests;
+    this.#until = Number.POSITIVE_INFINITY;
+    this.deadline = Number.POSITIVE_INFINITY; // nothing waits to be taken, or the head would not be read
     this.#handler.onRequest(this);
     return true;
   }
@@ -320,7 +410,10 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   #onBodyBytes(chunk: Buffer): void {
     const owner = this.#owner;
     if (owner === null) return;
-    this.deadline = performance.now() + this.limits.bodyTimeoutMs;
+    const now = performance.now();
+    const sending = this.#awaitBody(now);
+    sending.moved(chunk.length, now);
+    this.#schedule();
     const end = this.body.read(chunk, 0, owner);
     if (this.#owner === owner && this.body.error === null) owner.onBodyFlush();
     if (this.#phase === PHASE.discard) return this.#afterDiscard(chunk, end); // answered while it was read
@@ -331,10 +424,11 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     }
     if (!this.body.ended || this.#phase === PHASE.closing) return;
     this.#flowing = false;
+    sending.refill();
     if (end < chunk.length) this.#rest = chunk.subarray(end);
+    this.#schedule();
     // The request may have been finished while its body was read: then the next one is due.
     if (this.#phase === PHASE.head) this.#run();
-    else if (!this.wire.blocked) this.deadline = Number.POSITIVE_INFINITY;
   }
 
   #discard(chunk: Buffer): void {
@@ -350,7 +444,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
 
   #next(): void {
     this.#phase = PHASE.head;
-    this.deadline = performance.now() + this.limits.idleTimeoutMs;
+    this.#wait(this.limits.idleTimeoutMs);
     if (this.draining && this.#rest === null) return this.#close();
     if (!this.#running) this.#run();
   }
@@ -359,7 +453,10 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.keepAlive = false;
     this.#phase = PHASE.exchange;
     this.body.start(0, false, false);
+    this.#partial.clear();
     this.#rest = null;
+    this.#until = Number.POSITIVE_INFINITY;
+    this.#schedule();
     this.#handler.onRefused(this, code, detail);
   }
 
@@ -367,7 +464,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   onEnd(): void {
     if (this.#owner !== null || !this.wire.blocked) return this.#gone("client closed the connection");
     this.#phase = PHASE.closing;
-    this.deadline = performance.now() + this.limits.writeTimeoutMs;
+    this.#until = Number.POSITIVE_INFINITY;
+    this.#schedule();
   }
 
   onBroken(reason: string): void {
@@ -381,14 +479,24 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.wire.destroy();
   }
 
+  /** The client had its time. What waits for it is dropped at once, also what the system holds of it. */
+  #cut(code: ErrorCode, detail: string): void {
+    const owner = this.#owner;
+    this.#owner = null;
+    this.#phase = PHASE.closing;
+    this.wire.reset();
+    if (owner !== null) owner.onClientGone(code, detail);
+    else this.#handler.onCut(this, code, detail);
+  }
+
   /** Says goodbye, then drops what still comes for a moment: a reset would destroy the answer on its way. */
   #close(): void {
     if (this.#phase === PHASE.closing) return;
     this.#phase = PHASE.closing;
     this.#rest = null;
-    this.#headText = "";
-    const lingerMs = this.wire.blocked ? this.limits.writeTimeoutMs : LINGER_MS;
-    this.deadline = performance.now() + lingerMs;
+    this.#partial.clear();
+    this.#sending?.refill();
+    this.#wait(LINGER_MS);
     this.wire.end();
     this.wire.resume();
   }

@@ -1,8 +1,8 @@
 /** What one data thread shares between its requests. */
 import { randomFillSync } from "node:crypto";
-import type { GatewayError } from "../errors.ts";
+import type { ErrorCode, GatewayError } from "../errors.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
-import type { ServerLimits } from "../http1/server-connection.ts";
+import type { ServerConnection, ServerLimits } from "../http1/server-connection.ts";
 import type { Trust } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -43,6 +43,8 @@ export interface DataPlane {
   onFinished(x: Exchange): void;
   /** Something failed; the client has seen no more than its status and message. */
   onError(x: Exchange, error: GatewayError): void;
+  /** A connection without a request was cut off. */
+  onCut(connection: ServerConnection, code: ErrorCode, detail: string): void;
 }
 
 /** Request ids: 32 hexadecimal digits from the system's generator, drawn in bulk. */

@@ -64,7 +64,7 @@ export function sendRequest(x: ProxyExchange): void {
     x.upstreamHead = head;
     // A client that waits to be told waits for the upstream: until then the time is the upstream's.
     if (request.expectContinue) upstream.deadline = performance.now() + readTimeoutMs(x);
-    x.client.startBody();
+    x.client.startBody(!request.expectContinue);
     flushBody(x);
   }
 }

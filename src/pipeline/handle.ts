@@ -113,6 +113,7 @@ export function requestHandler(
       const x = new ProxyExchange(plane, connection);
       attempt(x, () => fail(x, new GatewayError(code, detail)));
     },
+    onCut: plane.onCut,
     onClosed,
   };
 }

@@ -25,6 +25,7 @@ export function inform(x: ProxyExchange, head: ResponseHead): void {
   if (x.request.minor === 0 || x.headSent) return;
   if (head.status === 100) {
     x.invited = true;
+    x.client.invite();
     // Told to go on, the client has the time that its body takes.
     if (x.upstream !== null && !x.client.body.ended) x.upstream.deadline = Number.POSITIVE_INFINITY;
   }
@@ -355,7 +356,7 @@ function dateLine(): string {
 /** The client has left, or what it sends is not a request any more. */
 export function clientGone(x: ProxyExchange, error: GatewayError): void {
   if (x.finished) return;
-  if (error.code !== "client_closed") return fail(x, error);
+  if (error.code !== "client_closed" && error.code !== "client_slow") return fail(x, error);
   x.plane.onError(x, error);
   leaveUpstream(x);
   if (x.response.status === 0) x.response.status = error.kind.status;

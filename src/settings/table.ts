@@ -81,6 +81,9 @@ const DAY_MS = 86_400_000;
 const timeout = (byDefault: number, description: string) =>
   plain(integer({ default: byDefault, between: [1, DAY_MS], description }));
 
+const rate = (description: string) =>
+  plain(integer({ default: 256, between: [0, 2 ** 31 - 1], description }));
+
 export const SETTINGS = {
   proxy_listen: read(
     array(string(), {
@@ -250,9 +253,28 @@ export const SETTINGS = {
     }),
     (entries) => entries.map((entry) => readAddress(entry, 53)),
   ),
-  client_head_timeout_ms: timeout(10_000, "Time in which a request's head must arrive."),
-  client_body_timeout_ms: timeout(60_000, "Longest pause between two reads of a request's body."),
+  client_head_timeout_ms: timeout(
+    10_000,
+    "Time in which a request's head must arrive, from its first byte; a new connection has as long to begin.",
+  ),
+  client_body_timeout_ms: timeout(60_000, "Longest pause of a client that sends a request's body."),
+  client_body_min_rate: rate(
+    "Bytes per second at which a request's body must arrive in the long run, the time aside in which the gateway " +
+      "itself does not read; 0 for no bound.",
+  ),
+  client_read_timeout_ms: timeout(60_000, "Longest pause of a client that takes its response."),
+  client_read_min_rate: rate(
+    "Bytes per second at which a client must take what waits for it, in the long run; 0 for no bound.",
+  ),
   client_idle_timeout_ms: timeout(60_000, "Time that a client's idle connection is kept."),
+  max_requests_per_connection: plain(
+    integer({
+      default: 10_000,
+      between: [0, 2 ** 31 - 1],
+      description: "Requests after which a client's connection is closed; 0 for no bound.",
+    }),
+    { aliases: ["nginx_http_keepalive_requests"] },
+  ),
   max_head_bytes: plain(
     integer({
       default: 32_768,

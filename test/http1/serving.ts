@@ -19,7 +19,7 @@ const LONG_MS = 60_000;
 
 export interface Serving extends AsyncDisposable {
   readonly port: number;
-  /** `closed` with each connection that has closed, `connection` with each new one. */
+  /** `closed` with each connection that has closed, `cut` before with its code, `connection` with each new one. */
   readonly events: EventEmitter;
   connect(): Promise<RawClient>;
 }
@@ -33,14 +33,18 @@ export async function serve(
   const handler: RequestHandler = {
     onRequest,
     onRefused: (connection, code) => answer(connection, code, ERRORS[code].status),
+    onCut: (connection, code) => events.emit("cut", connection, code),
     onClosed: (connection) => events.emit("closed", connection),
   };
   const all: ServerLimits = {
     ...LIMITS,
     headTimeoutMs: LONG_MS,
     bodyTimeoutMs: LONG_MS,
+    bodyMinRate: 0,
     idleTimeoutMs: LONG_MS,
     writeTimeoutMs: LONG_MS,
+    writeMinRate: 0,
+    maxRequests: Number.POSITIVE_INFINITY,
     ...limits,
   };
   const connections = new Set<ServerConnection>();

@@ -83,6 +83,7 @@ export class Plane {
       trust: new Trust(settings),
       onFinished: (x) => this.statuses.push(x.response.status),
       onError: (_x, error) => this.errors.push(error.message),
+      onCut: (_connection, _code, detail) => this.errors.push(detail),
     };
     const handler = requestHandler(this.#plane, () => {});
     this.server = createServer();

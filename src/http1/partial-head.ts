@@ -1,0 +1,53 @@
+/**
+ * The start of a head whose end has not come. Kept as bytes in one buffer, so that a head costs about what it is
+ * long, whatever the drops in which it comes; and read anew only when that can tell something new, so that the
+ * work stays in proportion to the bytes.
+ */
+
+/** Heads up to this length are read anew with each line; longer ones when they have ended or grown by an eighth. */
+const EAGER_BYTES = 4096;
+const FIRST_BYTES = 512;
+const EMPTY = Buffer.alloc(0);
+
+export class PartialHead {
+  length = 0;
+  #bytes = EMPTY;
+  /** Length at which it was last worth reading. */
+  #readAt = 0;
+
+  /**
+   * Keeps what came, up to `maxBytes` in all.
+   * @returns whether the head may have ended, or its fault may show.
+   */
+  add(chunk: Buffer, maxBytes: number): boolean {
+    const from = this.length;
+    const length = Math.min(from + chunk.length, maxBytes);
+    if (length > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(Math.max(FIRST_BYTES, 2 * length), maxBytes));
+      this.#bytes.copy(larger, 0, 0, from);
+      this.#bytes = larger;
+    }
+    chunk.copy(this.#bytes, from, 0, length - from);
+    this.length = length;
+    const worth =
+      length === maxBytes ||
+      (chunk.includes(10) && (length <= EAGER_BYTES || length >= this.#readAt * 1.125 || this.#ends(from)));
+    if (worth) this.#readAt = length;
+    return worth;
+  }
+
+  text(): string {
+    return this.#bytes.toString("latin1", 0, this.length);
+  }
+
+  clear(): void {
+    this.#bytes = EMPTY;
+    this.length = 0;
+    this.#readAt = 0;
+  }
+
+  /** Whether an empty line ends behind `from`. */
+  #ends(from: number): boolean {
+    return this.#bytes.subarray(Math.max(from - 2, 0), this.length).includes("\n\r\n");
+  }
+}
