@@ -1,112 +1,288 @@
 /**
- * What is measured: which variants meet in a case, under which load, and the bars that the gateway is held to.
+ * What is measured: which variants meet in a case, and under which load. Bars are in bars.ts.
+ *
+ * A full sitting takes the rounds and seconds written here, and has to stay below 40 minutes: bars get five rounds,
+ * what only informs gets three.
  */
-import { GUEST_MARK, gatewayPlain, gatewayPolicy, gatewayPolicyAndIsolate } from "./gateway.ts";
-import { POLICY_HEADERS } from "./proof.ts";
+import {
+  GUEST_MARK,
+  gatewayPlain,
+  gatewayPolicy,
+  gatewayPolicyAndIsolate,
+  gatewayReloading,
+  gatewayTls,
+  gatewayWithRoutes,
+  gatewayWithThreads,
+} from "./gateway.ts";
+import { POLICY_HEADERS, type Work } from "./proof.ts";
 import {
   fastifyHttpProxy,
   haproxy,
+  haproxyTlsListener,
   httpProxy3,
   nginx,
   nginxLua,
+  nginxReloading,
+  nginxTlsListener,
+  nginxWithRoutes,
   nodeUndici,
   type Variant,
 } from "./variants.ts";
 
+export const GROUPS = ["core", "bodies", "connections", "tls", "routes", "reload", "guest"] as const;
+export type Group = (typeof GROUPS)[number];
+
 export interface Case {
   name: string;
+  group: Group;
   title: string;
-  work: "plain" | "policy";
+  work: Work;
   variants: Variant[];
   /** Ratios are this variant's value over each other's. */
   subject: string;
   path: string;
   headers: Record<string, string>;
+  /** POST with a body of so many bytes; 0 is GET. */
+  bodyBytes: number;
+  tls: boolean;
   connections: number;
-  /** closed: as fast as answers come. half: a constant rate, half of what the slowest variant can do. */
-  load: "closed" | "half";
+  /**
+   * closed: as fast as answers come. half: a constant rate, half of what the slowest variant can do.
+   * handshakes: as closed, each request after a full TLS handshake.
+   */
+  load: "closed" | "half" | "handshakes";
+  rounds: number;
+  seconds: number;
+  /** Why requests/s and latency of the case say nothing here; CPU per request does. */
+  cpuOnly?: string;
   /** Response header that a variant's guest sets. */
   marks?: Record<string, string>;
 }
 
 const PLAIN = {
+  group: "core",
   work: "plain",
   subject: gatewayPlain.name,
   path: "/small",
-  headers: {},
+  headers: {} as Record<string, string>,
+  bodyBytes: 0,
+  tls: false,
   connections: 64,
   load: "closed",
+  rounds: 3,
+  seconds: 3,
 } as const;
 const POLICY = { ...PLAIN, work: "policy", headers: POLICY_HEADERS } as const;
+const FULL = { rounds: 5, seconds: 4 } as const;
+const PEERS = [gatewayPlain, nginx, haproxy, nodeUndici];
 const MARKS = { [gatewayPolicyAndIsolate.name]: GUEST_MARK };
+const CLOSE = { Connection: "close" };
+
+const TLS = {
+  ...PLAIN,
+  group: "tls",
+  tls: true,
+  variants: [gatewayTls, nginxTlsListener, haproxyTlsListener] as Variant[],
+} as const;
+
+const FEW = gatewayWithRoutes(10);
+const MANY = gatewayWithRoutes(10_000);
+const RELOADING = gatewayReloading(10_000);
+const ONE_THREAD = gatewayWithThreads(1);
+const TWO_THREADS = gatewayWithThreads(2);
+
+const bodies: Case[] = [
+  { size: "1k", bytes: 1024, title: "1 KB" },
+  { size: "100k", bytes: 102_400, title: "100 KB" },
+  { size: "1m", bytes: 1_048_576, title: "1 MB" },
+].flatMap(({ size, bytes, title }) => [
+  {
+    ...PLAIN,
+    group: "bodies",
+    name: `body-${size}`,
+    title: `No plugins, an answer of ${title}, 64 connections`,
+    variants: PEERS,
+    path: `/${size}`,
+  },
+  {
+    ...PLAIN,
+    group: "bodies",
+    name: `upload-${size}`,
+    title: `No plugins, POST with a body of ${title}, 64 connections`,
+    variants: PEERS,
+    path: "/upload",
+    bodyBytes: bytes,
+  },
+]);
 
 export const CASES: Case[] = [
   {
     ...PLAIN,
+    ...FULL,
     name: "plain",
     title: "No plugins, small answer, 64 connections",
     variants: [gatewayPlain, nginx, haproxy, nodeUndici, fastifyHttpProxy, httpProxy3],
   },
   {
     ...POLICY,
+    ...FULL,
     name: "policy",
     title: "key-auth + rate-limiting + both transformers, small answer, 64 connections",
     variants: [gatewayPolicy, nginxLua],
   },
   {
     ...POLICY,
+    ...FULL,
+    name: "half-load",
+    title: "The policy at a constant rate, half of what the slower one can do, 64 connections",
+    variants: [gatewayPolicy, nginxLua],
+    load: "half",
+    seconds: 6,
+  },
+  {
+    ...PLAIN,
+    name: "half-load-plain",
+    title: "No plugins at a constant rate, half of what the slowest one can do, 64 connections",
+    variants: PEERS,
+    load: "half",
+    seconds: 5,
+  },
+  {
+    ...PLAIN,
+    ...FULL,
+    name: "threads",
+    title: "No plugins, 64 connections: two data threads and one, each free to use the same cores",
+    variants: [TWO_THREADS, ONE_THREAD],
+    subject: TWO_THREADS.name,
+  },
+  ...bodies,
+  {
+    ...POLICY,
+    group: "bodies",
+    name: "policy-100k",
+    title: "The policy, an answer of 100 KB, 64 connections",
+    variants: [gatewayPolicy, nginxLua],
+    path: "/100k",
+  },
+  {
+    ...PLAIN,
+    group: "connections",
+    name: "latency",
+    title: "No plugins, small answer, 1 connection",
+    variants: PEERS,
+    connections: 1,
+  },
+  {
+    ...PLAIN,
+    group: "connections",
+    name: "connections-1000",
+    title: "No plugins, small answer, 1,000 connections",
+    variants: PEERS,
+    connections: 1000,
+  },
+  {
+    ...POLICY,
+    group: "connections",
+    name: "policy-1000",
+    title: "The policy, small answer, 1,000 connections",
+    variants: [gatewayPolicy, nginxLua],
+    connections: 1000,
+  },
+  {
+    ...PLAIN,
+    group: "connections",
+    name: "new-connection",
+    title: "No plugins, small answer, a new connection for each request, 64 at a time",
+    variants: PEERS,
+    headers: CLOSE,
+  },
+  {
+    ...TLS,
+    ...FULL,
+    name: "tls",
+    title: "TLS 1.3 from the client, no plugins, small answer, 64 connections kept",
+  },
+  {
+    ...TLS,
+    name: "tls-100k",
+    title: "TLS 1.3 from the client, no plugins, an answer of 100 KB, 64 connections kept",
+    path: "/100k",
+  },
+  {
+    ...TLS,
+    name: "tls-new",
+    title: "TLS 1.3, a new connection with a full handshake for each request, 16 at a time",
+    connections: 16,
+    load: "handshakes",
+    cpuOnly: "the client's half of a handshake costs more than the server's, so its core is the limit",
+  },
+  {
+    ...TLS,
+    name: "tls-resumed",
+    title: "TLS 1.3, a new connection with a resumed session for each request, 16 at a time",
+    headers: CLOSE,
+    connections: 16,
+    cpuOnly: "the client's half of a handshake costs more than the server's, so its core is the limit",
+  },
+  {
+    ...PLAIN,
+    ...FULL,
+    group: "routes",
+    work: "routes",
+    name: "routes",
+    title: "No plugins, requests spread over all routes, 64 connections",
+    variants: [MANY, FEW, nginxWithRoutes(10_000), nginxWithRoutes(10)],
+    subject: MANY.name,
+  },
+  {
+    ...PLAIN,
+    group: "reload",
+    work: "routes",
+    name: "reload",
+    title: "10,000 routes at a constant rate, one route replaced each second, and the same without",
+    variants: [RELOADING, MANY, nginxReloading(10_000), nginxWithRoutes(10_000)],
+    subject: RELOADING.name,
+    path: "/r/5000/small",
+    load: "half",
+    seconds: 8,
+  },
+  {
+    ...POLICY,
+    group: "guest",
     name: "guest",
     title: "The policy with and without one isolate guest, 64 connections",
     variants: [gatewayPolicyAndIsolate, gatewayPolicy],
     subject: gatewayPolicyAndIsolate.name,
     marks: MARKS,
+    seconds: 4,
   },
   {
     ...POLICY,
+    group: "guest",
     name: "guest-latency",
     title: "The policy with and without one isolate guest, 1 connection",
     variants: [gatewayPolicyAndIsolate, gatewayPolicy],
     subject: gatewayPolicyAndIsolate.name,
     connections: 1,
     marks: MARKS,
-  },
-  {
-    ...PLAIN,
-    name: "latency",
-    title: "No plugins, small answer, 1 connection",
-    variants: [gatewayPlain, nginx, haproxy, nodeUndici],
-    connections: 1,
-  },
-  {
-    ...POLICY,
-    name: "half-load",
-    title: "The policy at a constant rate, half of what the slower one can do, 64 connections",
-    variants: [gatewayPolicy, nginxLua],
-    load: "half",
-  },
-  {
-    ...PLAIN,
-    name: "body-100k",
-    title: "No plugins, 100 KB answer, 64 connections",
-    variants: [gatewayPlain, nginx, haproxy, nodeUndici],
-    path: "/100k",
+    seconds: 4,
   },
 ];
 
-export interface Bar {
-  case: string;
-  against: string;
-  /** Of the subject over (or, for p50-added, minus) the other variant. */
-  metric: "rps-ratio" | "p99-ratio" | "p50-added-us";
-  atLeast?: number;
-  atMost?: number;
+/** What a run takes besides warming and measuring: the yardstick, the start, the proof, the stop. */
+const AROUND_SECONDS = 2;
+const PROBE_SECONDS = 2;
+
+/** Minutes that these cases take. */
+export function estimatedMinutes(cases: readonly Case[]): number {
+  let seconds = 0;
+  for (const { variants, rounds, seconds: measured, load } of cases) {
+    for (const { warmSeconds } of variants) {
+      const around = AROUND_SECONDS + warmSeconds;
+      // The open-loop client warms itself as well.
+      seconds += rounds * (around + measured + (load === "half" ? 2 : 0));
+      if (load === "half") seconds += around + PROBE_SECONDS;
+    }
+  }
+  return seconds / 60;
 }
-
-export const BARS: Bar[] = [
-  { case: "plain", against: nginx.name, metric: "rps-ratio", atLeast: 0.6 },
-  { case: "plain", against: fastifyHttpProxy.name, metric: "rps-ratio", atLeast: 3 },
-  { case: "policy", against: nginxLua.name, metric: "rps-ratio", atLeast: 0.7 },
-  { case: "guest", against: gatewayPolicy.name, metric: "rps-ratio", atLeast: 0.5 },
-  { case: "guest-latency", against: gatewayPolicy.name, metric: "p50-added-us", atMost: 100 },
-  { case: "half-load", against: nginxLua.name, metric: "p99-ratio", atMost: 2 },
-];

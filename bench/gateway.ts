@@ -5,15 +5,16 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { moveTo, start, tree, until } from "./processes.ts";
-import { JIT_WARM_SECONDS, type Running, type Site, type Variant } from "./variants.ts";
+import { certificateIn } from "./certificate.ts";
+import { freePort, moveTo, start, tree, until } from "./processes.ts";
+import { CHANGE_EVERY_MS, JIT_WARM_SECONDS, type Running, type Site, type Variant } from "./variants.ts";
 
 const ROOT = dirname(import.meta.dirname);
 const MAIN = join(ROOT, "src", "main.ts");
 const GUEST = join(ROOT, "bench", "guest");
 
 /** The policy of the bench; peers/nginx-lua/policy.lua is its twin, proof.ts checks that both do all of it. */
-const POLICY = [
+export const POLICY = [
   { name: "key-auth" },
   { name: "rate-limiting", config: { minute: 1_000_000_000, policy: "local" } },
   {
@@ -28,17 +29,36 @@ const POLICY = [
 
 type PluginEntity = { name: string; config?: Record<string, unknown> };
 
-// JSON is YAML too, so the same text serves as a file and as the body of POST /config.
-function configuration(upstreamPort: number, plugins: PluginEntity[]): string {
+export interface GatewayOptions {
+  plugins?: PluginEntity[];
+  /** Adds a TLS listener. */
+  tls?: boolean;
+  /** So many routes `/r/<n>/` in place of the one. */
+  routes?: number;
+  threads?: number;
+  /** Cores in place of the subject's. */
+  cores?: string;
+  /** Flags of Node: how a profile is taken. */
+  nodeFlags?: string[];
+}
+
+/**
+ * JSON is YAML too, so the same text serves as a file and as the body of POST /config. With `moved`, the path of
+ * route 7 is another one: what the reloads change.
+ */
+function configuration(upstreamPort: number, options: GatewayOptions, moved = false): string {
+  const routes =
+    options.routes === undefined
+      ? [{ name: "bench", paths: ["/"] }]
+      : Array.from({ length: options.routes }, (_, i) => ({
+          name: `bench-${i}`,
+          paths: [i === 7 && moved ? "/r/7-moved/" : `/r/${i}/`],
+          strip_path: false,
+        }));
   return JSON.stringify({
     _format_version: "3.0",
     services: [
-      {
-        name: "bench",
-        url: `http://127.0.0.1:${upstreamPort}`,
-        routes: [{ name: "bench", paths: ["/"] }],
-        plugins,
-      },
+      { name: "bench", url: `http://127.0.0.1:${upstreamPort}`, routes, plugins: options.plugins ?? [] },
     ],
     consumers: [{ username: "bench-consumer", keyauth_credentials: [{ key: "bench-key-1" }] }],
   });
@@ -49,21 +69,36 @@ interface Ports {
   admin: number;
 }
 
-async function startGateway(site: Site, plugins: PluginEntity[]): Promise<Running & { ports: Ports }> {
+/** A gateway as an operator would start it, ready to serve. */
+export async function startGateway(
+  site: Site,
+  options: GatewayOptions,
+): Promise<Running & { ports: Ports; prefix: string }> {
   const prefix = mkdtempSync(join(site.folder, "gateway-"));
   const config = join(prefix, "gateway.yml");
-  writeFileSync(config, configuration(site.upstreamPort, plugins));
-  const process_ = start("gateway", site.subjectCore, process.execPath, [MAIN, "start", "--config", config], {
-    env: {
-      NODE_ENV: "production",
-      GATEHOUSE_PREFIX: prefix,
-      GATEHOUSE_PROXY_LISTEN: "127.0.0.1:0",
-      GATEHOUSE_ADMIN_LISTEN: "127.0.0.1:0",
-      GATEHOUSE_STATUS_LISTEN: "127.0.0.1:0",
-      GATEHOUSE_DATA_THREADS: "1",
-      GATEHOUSE_PROXY_ACCESS_LOG: "off",
+  writeFileSync(config, configuration(site.upstreamPort, options));
+  const tlsPort = options.tls ? await freePort() : undefined;
+  const { certificate, key } = options.tls ? certificateIn(site.folder) : { certificate: "", key: "" };
+  const process_ = start(
+    "gateway",
+    options.cores ?? site.subjectCore,
+    process.execPath,
+    [...(options.nodeFlags ?? []), MAIN, "start", "--config", config],
+    {
+      env: {
+        NODE_ENV: "production",
+        GATEHOUSE_PREFIX: prefix,
+        GATEHOUSE_PROXY_LISTEN: `127.0.0.1:0${options.tls ? `, 127.0.0.1:${tlsPort} ssl` : ""}`,
+        GATEHOUSE_ADMIN_LISTEN: "127.0.0.1:0",
+        GATEHOUSE_STATUS_LISTEN: "127.0.0.1:0",
+        GATEHOUSE_DATA_THREADS: String(options.threads ?? 1),
+        GATEHOUSE_PROXY_ACCESS_LOG: "off",
+        // As many as nginx keeps here; with 1,000 clients the default would close connections after use.
+        GATEHOUSE_UPSTREAM_KEEPALIVE_POOL_SIZE: "1024",
+        ...(options.tls ? { GATEHOUSE_SSL_CERT: certificate, GATEHOUSE_SSL_CERT_KEY: key } : {}),
+      },
     },
-  });
+  );
   const file = join(prefix, "ports.json");
   const ports = await until(process_, () => {
     if (!existsSync(file)) return undefined;
@@ -75,7 +110,8 @@ async function startGateway(site: Site, plugins: PluginEntity[]): Promise<Runnin
   });
   await until(process_, async () => {
     try {
-      const answer = await fetch(`http://127.0.0.1:${ports.proxy}/small`, {
+      const path = options.routes === undefined ? "/small" : "/r/0/small";
+      const answer = await fetch(`http://127.0.0.1:${ports.proxy}${path}`, {
         headers: { connection: "close" },
       });
       await answer.arrayBuffer();
@@ -85,7 +121,7 @@ async function startGateway(site: Site, plugins: PluginEntity[]): Promise<Runnin
       return undefined;
     }
   });
-  return { process: process_, port: ports.proxy, ports };
+  return { process: process_, port: ports.proxy, tlsPort, ports, prefix };
 }
 
 /** Uploads the example guest and puts it at the end of the policy; its processes go to the guests' core. */
@@ -105,7 +141,7 @@ async function addGuest(site: Site, gateway: Running & { ports: Ports }): Promis
   const changed = await fetch(`${admin}/config`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: configuration(site.upstreamPort, [...POLICY, guest]),
+    body: configuration(site.upstreamPort, { plugins: [...POLICY, guest] }),
   });
   if (!changed.ok)
     throw new Error(`the configuration was refused: ${changed.status} ${await changed.text()}`);
@@ -125,23 +161,58 @@ async function addGuest(site: Site, gateway: Running & { ports: Ports }): Promis
 /** The header that the guest sets; the upstream shows it as a response header of `/proof`. */
 export const GUEST_MARK = "x-bench-guest";
 
-export const gatewayPlain: Variant = {
-  name: "gateway",
-  warmSeconds: JIT_WARM_SECONDS,
-  start: (site) => startGateway(site, []),
-};
+function gatewayVariant(name: string, options: GatewayOptions): Variant {
+  return {
+    name,
+    warmSeconds: JIT_WARM_SECONDS,
+    routes: options.routes,
+    start: (site) => startGateway(site, options),
+  };
+}
 
-export const gatewayPolicy: Variant = {
-  name: "gateway",
-  warmSeconds: JIT_WARM_SECONDS,
-  start: (site) => startGateway(site, POLICY),
-};
+export const gatewayPlain = gatewayVariant("gateway", {});
+export const gatewayPolicy = gatewayVariant("gateway", { plugins: POLICY });
+export const gatewayTls = gatewayVariant("gateway", { tls: true });
+
+export function gatewayWithRoutes(count: number): Variant {
+  return gatewayVariant(`gateway, ${count.toLocaleString("en-US")} routes`, { routes: count });
+}
+
+/** Both get the same cores, so that only the number of threads differs. */
+export function gatewayWithThreads(threads: number): Variant {
+  return {
+    name: `gateway, ${threads} data ${threads === 1 ? "thread" : "threads"}`,
+    warmSeconds: JIT_WARM_SECONDS + 1,
+    start: (site) => startGateway(site, { threads, cores: site.pairOfCores }),
+  };
+}
+
+/** One route among `count` is another one after each change. */
+export function gatewayReloading(count: number): Variant {
+  return {
+    ...gatewayVariant("gateway, reloading", { routes: count }),
+    changing: true,
+    async start(site) {
+      const gateway = await startGateway(site, { routes: count });
+      const documents: [string, string] = [
+        join(gateway.prefix, "moved.json"),
+        join(gateway.prefix, "back.json"),
+      ];
+      writeFileSync(documents[0], configuration(site.upstreamPort, { routes: count }, true));
+      writeFileSync(documents[1], configuration(site.upstreamPort, { routes: count }));
+      return {
+        ...gateway,
+        changes: { everyMs: CHANGE_EVERY_MS, post: { port: gateway.ports.admin, documents } },
+      };
+    },
+  };
+}
 
 export const gatewayPolicyAndIsolate: Variant = {
   name: "gateway + isolate guest",
   warmSeconds: JIT_WARM_SECONDS,
   async start(site) {
-    const gateway = await startGateway(site, POLICY);
+    const gateway = await startGateway(site, { plugins: POLICY });
     try {
       await addGuest(site, gateway);
     } catch (error) {

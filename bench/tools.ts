@@ -1,5 +1,5 @@
 /**
- * What the bench needs besides the gateway: Debian's nginx-extras, haproxy and wrk, and peers from npm in
+ * What the bench needs besides the gateway: Debian's nginx-extras, haproxy, wrk and ab, and peers from npm in
  * bench/peers. Installs what is missing, and says which versions were measured.
  */
 import { execFileSync, spawnSync } from "node:child_process";
@@ -12,6 +12,8 @@ export const NGINX_MODULES = "/usr/share/nginx/modules";
 
 const NEEDED = [
   { package: "wrk", present: () => has("wrk") },
+  { package: "apache2-utils", present: () => has("ab") },
+  { package: "openssl", present: () => has("openssl") },
   { package: "haproxy", present: () => has("haproxy") },
   {
     package: "nginx-extras",
@@ -130,6 +132,8 @@ export function machine(): Machine {
       node: process.versions.node,
       nginx: first("nginx", ["-v"], /nginx\/(\S+)/),
       haproxy: first("haproxy", ["-v"], /version (\S+)/),
+      openssl: first("openssl", ["version"], /OpenSSL (\S+)/),
+      ab: first("ab", ["-V"], /Version (\S+)/),
       wrk: first("wrk", ["-v"], /wrk \S*?([\d.]+\S*)/),
       ...lockedPeers(),
     },

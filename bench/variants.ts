@@ -4,6 +4,8 @@
  */
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { certificateIn } from "./certificate.ts";
+import type { ChangePlan } from "./load/changes.ts";
 import { freePort, type Started, start, until } from "./processes.ts";
 import { NGINX_MODULES } from "./tools.ts";
 
@@ -12,27 +14,40 @@ export interface Site {
   /** A folder of this sitting, removed at its end. */
   folder: string;
   upstreamPort: number;
+  upstreamPid: number;
   subjectCore: number;
   loadCore: number;
   /** Where sandbox processes go: a core of their own if there is one, else the load's. */
   guestCore: number;
+  /** Cores for a subject of two threads: two of its own where there are four, else all there are. */
+  pairOfCores: string;
 }
 
 export interface Running {
   process: Started;
   port: number;
+  /** Port of its TLS listener, if it was asked for one. */
+  tlsPort?: number;
+  /** How its configuration is changed while it serves, if that is what the case measures. */
+  changes?: ChangePlan;
 }
 
 export interface Variant {
   name: string;
   /** Time under load before measuring; JIT compilers need more. */
   warmSeconds: number;
+  /** How many routes it has, `/r/0/` and up; without it, one route for everything. */
+  routes?: number;
+  /** Its configuration is changed while it is measured at a constant rate. */
+  changing?: boolean;
   start(site: Site): Promise<Running>;
 }
 
 const PEERS = join(import.meta.dirname, "peers");
 const NATIVE_WARM_SECONDS = 1;
 export const JIT_WARM_SECONDS = 4;
+/** Time between two changes of configuration. */
+export const CHANGE_EVERY_MS = 1000;
 
 function fill(template: string, values: Record<string, string | number>): string {
   return readFileSync(join(PEERS, template), "utf8").replace(/@([A-Z]+)@/g, (_, name: string) => {
@@ -42,28 +57,54 @@ function fill(template: string, values: Record<string, string | number>): string
   });
 }
 
-async function startNginx(name: string, template: string, core: number, folder: string, upstream?: number) {
+interface NginxOptions {
+  core: number;
+  tls?: boolean;
+  routes?: number;
+}
+
+async function startNginx(name: string, template: string, site: Partial<Site>, options: NginxOptions) {
+  const folder = site.folder!;
   const port = await freePort();
+  const tlsPort = options.tls ? await freePort() : undefined;
   const home = mkdtempSync(join(folder, "nginx-"));
   mkdirSync(join(home, "files"));
-  for (const [file, size] of [["1k", 1024] as const, ["100k", 102_400] as const]) {
+  for (const [file, size] of [
+    ["1k", 1024] as const,
+    ["100k", 102_400] as const,
+    ["1m", 1_048_576] as const,
+  ]) {
     writeFileSync(join(home, "files", file), "gatehouse".repeat(size / 9 + 1).slice(0, size));
   }
   const config = join(home, "nginx.conf");
+  const prefixes = options.routes ? Array.from({ length: options.routes }, (_, i) => `/r/${i}/`) : ["/"];
   writeFileSync(
     config,
     fill(template, {
       PORT: port,
-      UPSTREAM: upstream ?? 0,
+      UPSTREAM: site.upstreamPort ?? 0,
       MODULES: NGINX_MODULES,
       HERE: join(PEERS, "nginx-lua"),
+      LOCATIONS: prefixes.map((prefix) => `    location ${prefix} { proxy_pass http://bench; }`).join("\n"),
+      TLS: tlsPort === undefined ? "" : nginxTls(folder, tlsPort),
       // As root, nginx would drop its worker to a user who may not read the sitting's folder.
       USER: process.getuid?.() === 0 ? "user root;" : "",
     }),
   );
-  const started = start(name, core, "nginx", ["-p", home, "-c", config, "-e", "stderr"]);
+  const started = start(name, options.core, "nginx", ["-p", home, "-c", config, "-e", "stderr"]);
   await listening(started, port);
-  return { process: started, port };
+  return { process: started, port, tlsPort };
+}
+
+function nginxTls(folder: string, port: number): string {
+  const { certificate, key } = certificateIn(folder);
+  return [
+    `    listen 127.0.0.1:${port} ssl backlog=4096;`,
+    `    ssl_certificate ${certificate};`,
+    `    ssl_certificate_key ${key};`,
+    "    ssl_protocols TLSv1.2 TLSv1.3;",
+    "    ssl_session_cache shared:bench:8m;",
+  ].join("\n");
 }
 
 async function listening(started: Started, port: number): Promise<void> {
@@ -94,35 +135,71 @@ function nodePeer(name: string, file: string): Variant {
 
 /** The upstream of a sitting, on the load's core. */
 export function startUpstream(folder: string, core: number): Promise<Running> {
-  return startNginx("upstream", "upstream/nginx.conf", core, folder);
+  return startNginx("upstream", "upstream/nginx.conf", { folder }, { core });
 }
 
-export const nginx: Variant = {
-  name: "nginx",
-  warmSeconds: NATIVE_WARM_SECONDS,
-  start: (site) => startNginx("nginx", "nginx/nginx.conf", site.subjectCore, site.folder, site.upstreamPort),
-};
+function nginxVariant(name: string, options: { tls?: boolean; routes?: number } = {}): Variant {
+  return {
+    name,
+    warmSeconds: NATIVE_WARM_SECONDS,
+    routes: options.routes,
+    start: (site) => startNginx(name, "nginx/nginx.conf", site, { core: site.subjectCore, ...options }),
+  };
+}
+
+export const nginx = nginxVariant("nginx");
+export const nginxTlsListener = nginxVariant("nginx", { tls: true });
+
+export function nginxWithRoutes(count: number): Variant {
+  return nginxVariant(`nginx, ${count.toLocaleString("en-US")} locations`, { routes: count });
+}
+
+/** The same again and again: nginx builds everything anew whatever has changed in its file. */
+export function nginxReloading(count: number): Variant {
+  const quiet = nginxWithRoutes(count);
+  return {
+    ...quiet,
+    name: "nginx, reloading",
+    changing: true,
+    async start(site) {
+      const running = await quiet.start(site);
+      return { ...running, changes: { everyMs: CHANGE_EVERY_MS, signal: running.process.pid } };
+    },
+  };
+}
 
 export const nginxLua: Variant = {
   name: "nginx + Lua",
   // LuaJIT compiles its traces within the first thousand requests.
   warmSeconds: NATIVE_WARM_SECONDS + 1,
-  start: (site) =>
-    startNginx("nginx + Lua", "nginx-lua/nginx.conf", site.subjectCore, site.folder, site.upstreamPort),
+  start: (site) => startNginx("nginx + Lua", "nginx-lua/nginx.conf", site, { core: site.subjectCore }),
 };
 
-export const haproxy: Variant = {
-  name: "HAProxy",
-  warmSeconds: NATIVE_WARM_SECONDS,
-  async start(site) {
-    const port = await freePort();
-    const config = join(mkdtempSync(join(site.folder, "haproxy-")), "haproxy.cfg");
-    writeFileSync(config, fill("haproxy/haproxy.cfg", { PORT: port, UPSTREAM: site.upstreamPort }));
-    const started = start("HAProxy", site.subjectCore, "haproxy", ["-db", "-f", config]);
-    await listening(started, port);
-    return { process: started, port };
-  },
-};
+function haproxyVariant(tls: boolean): Variant {
+  return {
+    name: "HAProxy",
+    warmSeconds: NATIVE_WARM_SECONDS,
+    async start(site) {
+      const port = await freePort();
+      const tlsPort = tls ? await freePort() : undefined;
+      const config = join(mkdtempSync(join(site.folder, "haproxy-")), "haproxy.cfg");
+      const listener =
+        tlsPort === undefined
+          ? ""
+          : `  bind 127.0.0.1:${tlsPort} backlog 4096 ssl crt ${certificateIn(site.folder).both}`;
+      writeFileSync(
+        config,
+        fill("haproxy/haproxy.cfg", { PORT: port, UPSTREAM: site.upstreamPort, TLS: listener }),
+      );
+      const started = start("HAProxy", site.subjectCore, "haproxy", ["-db", "-f", config]);
+      await listening(started, port);
+      return { process: started, port, tlsPort };
+    },
+  };
+}
+
+export const haproxy = haproxyVariant(false);
+export const haproxyTlsListener = haproxyVariant(true);
 
 export const nodeUndici = nodePeer("node:http + undici", "node-undici.js");
 export const fastifyHttpProxy = nodePeer("@fastify/http-proxy", "fastify-http-proxy.js");

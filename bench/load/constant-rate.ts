@@ -2,152 +2,294 @@
  * Open-loop load: requests are due at a constant rate whether or not earlier ones are answered, and latency
  * counts from the moment a request was due. Closed-loop load hides a stall, because it stops asking during it.
  *
- * Run as its own process (see `openLoop` at the end for how the bench starts it). It spins instead of using
- * timers, whose 1 ms grain would drown what is measured; it runs under SCHED_IDLE, so that its spinning never
- * keeps the upstream on the same core waiting.
+ * Run as its own process (`openLoop` at the end starts it). It shares a core with the upstream, so it is cheap:
+ * the request is one prepared buffer, all sockets are read into another, of an answer only the status and the
+ * end are looked for, latencies go into a histogram. It polls instead of using timers, whose 1 ms grain would
+ * drown what is measured. How late it sent is measured as well: a run in which the client was the one that made
+ * requests wait does not count.
  */
 import { execFile } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { LoadResult, Target } from "./wrk.ts";
+import { withPriority } from "../processes.ts";
+import { type ChangePlan, type ChangeReport, makeChanges } from "./changes.ts";
+import { Histogram } from "./histogram.ts";
+import type { LoadResult, Target } from "./target.ts";
 
 export interface OpenLoopResult extends LoadResult {
   /** How late the client itself came to send a request that was due, 99th percentile. */
   sentLateP99Us: number;
+  /** Requests sent in all, those of its own warming included. */
+  sent: number;
+  /** Latency at each of `QUANTILES`. */
+  quantilesUs: number[];
+  /** Requests whose connection ended before the answer did. */
+  lost: number;
+  /** Connections that the other side closed while they were idle, and that were opened again. */
+  reopened: number;
+  changes?: ChangeReport;
 }
 
-interface Job extends Target {
+export interface Job extends Target {
   perSecond: number;
   connections: number;
   warmSeconds: number;
   seconds: number;
+  /** Whether lost requests are a finding of the case; otherwise they are an error of the run. */
+  mayLose?: boolean;
+  /** What is changed while it measures. */
+  changes?: ChangePlan;
 }
 
-/** Above this the client measures its own core's other work, not the proxy. */
-const MAX_SENT_LATE_US = 1000;
+/** What the latency charts draw: from the median to one in ten thousand. */
+export const QUANTILES = [0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999];
+
+/**
+ * The client's own lateness is part of every latency. Above this share of the p99 the client measures its own
+ * core, not the proxy; below the floor it does not matter beside what a network adds.
+ */
+const MAX_LATE_SHARE = 0.33;
+const LATE_FLOOR_US = 200;
+const HEAD_END = Buffer.from("\r\n\r\n");
+/** "HTTP/1.1 2": where the first digit of the status is. */
+const STATUS_AT = 9;
+const TWO = 0x32;
 
 interface Lane {
   socket: Socket;
+  /** When the request under way was due; -1 while idle. */
   due: number;
-  received: string;
+  /** Bytes of the answer still to come; -1 until its head is whole. */
+  missing: number;
+  /** The beginning of a head that came in pieces. */
+  part: Buffer | undefined;
 }
 
 /** Plays the job against the target and resolves once its last answer is in, or 5 s after the last was due. */
-function play(job: Job): Promise<OpenLoopResult> {
-  const lines = Object.entries({ host: `127.0.0.1:${job.port}`, ...job.headers }).map(
-    ([k, v]) => `${k}: ${v}\r\n`,
+async function play(job: Job): Promise<OpenLoopResult> {
+  const fields = Object.entries({ host: `127.0.0.1:${job.port}`, ...job.headers });
+  const request = Buffer.from(
+    `GET ${job.path} HTTP/1.1\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`,
   );
-  const request = `GET ${job.path} HTTP/1.1\r\n${lines.join("")}\r\n`;
+  const bodyLength = await lengthOfAnswer(job);
   const interval = 1000 / job.perSecond;
-  const latencies: number[] = [];
-  const lateness: number[] = [];
+  const latency = new Histogram();
+  const lateness = new Histogram();
   const errors = new Map<string, number>();
   const fail = (what: string) => errors.set(what, (errors.get(what) ?? 0) + 1);
-  const free: Lane[] = [];
-  const waiting: number[] = [];
+  // Both queues are rings of fixed size, first in first out: every connection is used in turn.
+  const free = new Ring<Lane>(job.connections + 1);
+  const waiting = new Ring<number>(1 << 20);
+  const shared = Buffer.allocUnsafe(1 << 18);
   let outstanding = 0;
+  let sent = 0;
+  let lost = 0;
+  let reopened = 0;
   let finished = false;
+  let measureFrom = Number.POSITIVE_INFINITY;
 
-  return new Promise((resolve) => {
-    let measureFrom = Number.POSITIVE_INFINITY;
+  const send = (lane: Lane, due: number) => {
+    lane.due = due;
+    lane.missing = -1;
+    outstanding++;
+    sent++;
+    lane.socket.write(request);
+  };
 
-    const send = (lane: Lane, due: number) => {
-      lane.due = due;
-      lane.received = "";
-      outstanding++;
-      lane.socket.write(request, "latin1");
-    };
+  const answered = (lane: Lane) => {
+    outstanding--;
+    if (lane.due >= measureFrom) latency.add((performance.now() - lane.due) * 1000);
+    lane.due = -1;
+    const next = waiting.shift();
+    if (next === undefined) free.push(lane);
+    else send(lane, next);
+  };
 
-    const receive = (lane: Lane, chunk: Buffer) => {
-      lane.received += chunk.toString("latin1");
-      const headEnd = lane.received.indexOf("\r\n\r\n");
-      if (headEnd < 0) return;
-      const length = /\r\ncontent-length: *(\d+)/i.exec(lane.received.slice(0, headEnd + 2));
-      if (length === null) fail("answers without Content-Length");
-      else if (lane.received.length < headEnd + 4 + Number(length[1])) return;
-      if (!/^HTTP\/1\.1 2\d\d /.test(lane.received)) fail("answers with a status other than 2xx");
-      outstanding--;
-      if (lane.due >= measureFrom) latencies.push(performance.now() - lane.due);
-      const next = waiting.shift();
-      if (next === undefined) free.push(lane);
-      else send(lane, next);
-    };
+  const receive = (lane: Lane, read: number) => {
+    let bytes = shared;
+    let length = read;
+    if (lane.missing < 0) {
+      if (lane.part !== undefined) {
+        bytes = Buffer.concat([lane.part, shared.subarray(0, read)]);
+        length = bytes.length;
+        lane.part = undefined;
+      }
+      const end = bytes.indexOf(HEAD_END);
+      if (end < 0 || end + 4 > length) {
+        lane.part = Buffer.from(bytes.subarray(0, length));
+        return;
+      }
+      if (bytes[STATUS_AT] !== TWO) fail("answers with a status other than 2xx");
+      lane.missing = end + 4 + bodyLength;
+    }
+    lane.missing -= length;
+    if (lane.missing < 0) fail("answers longer than the first one");
+    if (lane.missing <= 0) answered(lane);
+  };
 
-    const lanes: Lane[] = [];
+  const open = (lane: Lane, ready: () => void) => {
+    const socket = connect({
+      port: job.port,
+      host: "127.0.0.1",
+      noDelay: true,
+      onread: {
+        buffer: shared,
+        callback: (read) => {
+          receive(lane, read);
+          return true;
+        },
+      },
+    });
+    lane.socket = socket;
+    socket.once("connect", ready);
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      if (!job.mayLose) fail(error.message);
+    });
+    socket.once("close", () => {
+      if (finished) return;
+      if (lane.due >= 0) {
+        outstanding--;
+        if (lane.due >= measureFrom) lost++;
+        lane.due = -1;
+      } else {
+        reopened++;
+        free.remove(lane);
+      }
+      lane.part = undefined;
+      open(lane, () => {
+        const next = waiting.shift();
+        if (next === undefined) free.push(lane);
+        else send(lane, next);
+      });
+    });
+  };
+
+  const lanes: Lane[] = [];
+  await new Promise<void>((resolve) => {
     let connected = 0;
     for (let i = 0; i < job.connections; i++) {
-      const lane: Lane = { socket: connect(job.port, "127.0.0.1"), due: 0, received: "" };
-      lane.socket.setNoDelay(true);
-      lane.socket.on("data", (chunk: Buffer) => receive(lane, chunk));
-      lane.socket.on("error", (error) => fail(error.message));
-      lane.socket.on("close", () => {
-        if (!finished) fail("connections closed by the other side");
-      });
-      lane.socket.once("connect", () => {
-        free.push(lane);
-        if (++connected === job.connections) begin();
-      });
+      const lane = { due: -1, missing: -1, part: undefined } as unknown as Lane;
       lanes.push(lane);
-    }
-
-    function begin() {
-      const start = performance.now();
-      measureFrom = start + job.warmSeconds * 1000;
-      const end = measureFrom + job.seconds * 1000;
-      let due = start;
-      const turn = () => {
-        const now = performance.now();
-        while (due <= now && due < end) {
-          if (due >= measureFrom) lateness.push(now - due);
-          const lane = free.pop();
-          if (lane === undefined) waiting.push(due);
-          else send(lane, due);
-          due += interval;
-        }
-        const drained = due >= end && outstanding === 0 && waiting.length === 0;
-        if (!drained && now < end + 5000) {
-          setImmediate(turn);
-          return;
-        }
-        finished = true;
-        if (!drained) fail("requests unanswered 5 s after the end");
-        for (const lane of lanes) lane.socket.destroy();
-        latencies.sort((a, b) => a - b);
-        lateness.sort((a, b) => a - b);
-        const lateUs = at(lateness, 0.99);
-        if (lateUs > MAX_SENT_LATE_US)
-          fail(`a client ${lateUs} µs late in sending (p99): its core was not its own`);
-        resolve({
-          requests: latencies.length,
-          seconds: job.seconds,
-          p50Us: at(latencies, 0.5),
-          p99Us: at(latencies, 0.99),
-          p999Us: at(latencies, 0.999),
-          maxUs: at(latencies, 1),
-          sentLateP99Us: lateUs,
-          errors: [...errors].map(([what, count]) => (count === 1 ? what : `${count} × ${what}`)),
-        });
-      };
-      turn();
+      open(lane, () => {
+        free.push(lane);
+        if (++connected === job.connections) resolve();
+      });
     }
   });
+
+  const start = performance.now();
+  measureFrom = start + job.warmSeconds * 1000;
+  const end = measureFrom + job.seconds * 1000;
+  const changes = job.changes && makeChanges(job.changes);
+  const drained = await new Promise<boolean>((resolve) => {
+    let due = start;
+    const turn = () => {
+      const now = performance.now();
+      while (due <= now && due < end) {
+        if (due >= measureFrom) lateness.add((now - due) * 1000);
+        const lane = free.shift();
+        if (lane !== undefined) send(lane, due);
+        else if (!waiting.push(due)) fail("requests that found a million others waiting");
+        due += interval;
+      }
+      if (due >= end && outstanding === 0 && waiting.size === 0) resolve(true);
+      else if (now >= end + 5000) resolve(false);
+      else setImmediate(turn);
+    };
+    turn();
+  });
+  finished = true;
+  for (const lane of lanes) lane.socket.destroy();
+  const changed = await changes?.stop();
+
+  if (!drained) fail("requests unanswered 5 s after the end");
+  if (lost > 0 && !job.mayLose) fail(`${lost} requests lost with their connection`);
+  const lateUs = lateness.quantile(0.99);
+  const p99Us = latency.quantile(0.99);
+  if (lateUs > Math.max(LATE_FLOOR_US, MAX_LATE_SHARE * p99Us))
+    fail(
+      `a client ${lateUs} µs late in sending (p99; the latency's is ${p99Us} µs): its core was not its own`,
+    );
+  return {
+    requests: latency.count,
+    sent,
+    seconds: job.seconds,
+    p50Us: latency.quantile(0.5),
+    p99Us,
+    p999Us: latency.quantile(0.999),
+    maxUs: latency.max,
+    quantilesUs: QUANTILES.map((share) => latency.quantile(share)),
+    sentLateP99Us: lateUs,
+    lost,
+    reopened,
+    changes: changed,
+    errors: [
+      ...[...errors].map(([what, count]) => (count === 1 ? what : `${count} × ${what}`)),
+      ...(changed?.errors ?? []),
+    ],
+  };
 }
 
-function at(sortedMs: number[], quantile: number): number {
-  const index = Math.min(sortedMs.length - 1, Math.floor(sortedMs.length * quantile));
-  return Math.round((sortedMs[index] ?? 0) * 1000);
+/** Content-Length of the answer; it is the same for every request, so that no other head needs to be read. */
+async function lengthOfAnswer(job: Target): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${job.port}${job.path}`, { headers: job.headers });
+  await answer.arrayBuffer();
+  const length = answer.headers.get("content-length");
+  if (length === null) throw new Error("The open-loop client needs answers with a Content-Length");
+  return Number(length);
 }
 
-/** Runs this file as a process of its own on `core` and returns what it measured. */
-export async function openLoop(job: Job, core: number): Promise<OpenLoopResult> {
-  const { stdout } = await promisify(execFile)("taskset", [
-    ...["-c", String(core), "chrt", "--idle", "0", process.execPath],
-    ...[fileURLToPath(import.meta.url), JSON.stringify(job)],
-  ]);
-  return JSON.parse(stdout) as OpenLoopResult;
+/** A queue that never allocates after it was made. */
+class Ring<T> {
+  readonly #items: (T | undefined)[];
+  #first = 0;
+  size = 0;
+
+  constructor(capacity: number) {
+    this.#items = new Array(capacity);
+  }
+
+  /** Returns false, and keeps nothing, when the ring is full. */
+  push(item: T): boolean {
+    const capacity = this.#items.length;
+    if (this.size === capacity) return false;
+    this.#items[(this.#first + this.size++) % capacity] = item;
+    return true;
+  }
+
+  shift(): T | undefined {
+    if (this.size === 0) return undefined;
+    const item = this.#items[this.#first];
+    this.#items[this.#first] = undefined;
+    this.#first = (this.#first + 1) % this.#items.length;
+    this.size--;
+    return item;
+  }
+
+  remove(item: T): void {
+    for (let left = this.size; left > 0; left--) {
+      const other = this.shift()!;
+      if (other !== item) this.push(other);
+    }
+  }
+}
+
+/**
+ * Runs this file as a process of its own on `core` and returns what it measured. Where the user may (root), it
+ * runs above the core's other work, and the upstream above it, so that polling keeps nobody waiting.
+ */
+export async function openLoop(job: Job, core: number, upstreamPid: number): Promise<OpenLoopResult> {
+  const client = [process.execPath, "--max-semi-space-size=64", fileURLToPath(import.meta.url)];
+  return await withPriority(upstreamPid, async (priority) => {
+    const { stdout } = await promisify(execFile)("taskset", [
+      ...["-c", String(core), ...priority, ...client, JSON.stringify(job)],
+    ]);
+    return JSON.parse(stdout) as OpenLoopResult;
+  });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   process.stdout.write(JSON.stringify(await play(JSON.parse(process.argv[2] ?? "{}") as Job)));
+  process.exit();
 }

@@ -1,29 +1,15 @@
 /**
  * Closed-loop load by wrk: a number of connections, each sending its next request when the last is answered.
+ * With `Connection: close` among the headers, wrk connects anew for each request. Over TLS it then resumes the
+ * session of the connection before, so that handshakes from nothing need another client (ab.ts).
  */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { type LoadResult, type Target, urlOf } from "./target.ts";
 
-const REPORT = fileURLToPath(new URL("report.lua", import.meta.url));
+const SCRIPT = fileURLToPath(new URL("wrk.lua", import.meta.url));
 const run = promisify(execFile);
-
-export interface Target {
-  port: number;
-  path: string;
-  headers: Record<string, string>;
-}
-
-export interface LoadResult {
-  requests: number;
-  seconds: number;
-  p50Us: number;
-  p99Us: number;
-  p999Us: number;
-  maxUs: number;
-  /** Empty when every answer was as it should be. */
-  errors: string[];
-}
 
 interface Report {
   requests: number;
@@ -47,10 +33,20 @@ export async function closedLoop(
   core: number,
 ): Promise<LoadResult> {
   const headers = Object.entries(target.headers).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
-  const { stdout } = await run("taskset", [
-    ...["-c", String(core), "wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--timeout", "5s"],
-    ...["-s", REPORT, ...headers, `http://127.0.0.1:${target.port}${target.path}`],
-  ]);
+  const { stdout } = await run(
+    "taskset",
+    [
+      ...["-c", String(core), "wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--timeout", "5s"],
+      ...["-s", SCRIPT, ...headers, urlOf(target)],
+    ],
+    {
+      env: {
+        ...process.env,
+        BENCH_BODY_BYTES: String(target.bodyBytes),
+        BENCH_ROUTES: String(target.routes),
+      },
+    },
+  );
   const line = stdout.split("\n").find((candidate) => candidate.startsWith("REPORT "));
   if (line === undefined) throw new Error(`wrk printed no report:\n${stdout}`);
   const report = JSON.parse(line.slice("REPORT ".length)) as Report;
