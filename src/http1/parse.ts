@@ -318,7 +318,7 @@ function known(head: Head, kind: number, value: string): boolean {
  * doubt, which is another status (RFC 9112 sections 6.1 and 6.3).
  */
 function refuseCoding(head: Head, value: string): false {
-  const codings = value.split(",").map((coding) => coding.trim().toLowerCase());
+  const codings = elements(value);
   if (codings.indexOf("chunked") === codings.length - 1)
     head.refuse("transfer_coding", "only the transfer coding 'chunked' is supported");
   else head.refuse("bad_framing", "the last transfer coding is not 'chunked', once");
@@ -337,12 +337,22 @@ function parseLength(value: string): number {
   return length <= Number.MAX_SAFE_INTEGER ? length : -1;
 }
 
+/** The elements of a list, lower-case. Blanks are SP and HTAB alone: `trim` would take NBSP for one, too. */
+function elements(value: string): string[] {
+  return value.split(",").map((element) => {
+    let start = 0;
+    let end = element.length;
+    while (start < end && isBlank(element.charCodeAt(start))) start++;
+    while (end > start && isBlank(element.charCodeAt(end - 1))) end--;
+    return element.substring(start, end).toLowerCase();
+  });
+}
+
 /** Reads a Connection field; `keepAlive` itself is decided when the head has ended. */
 function connection(head: Head, value: string): boolean {
   if (value === "keep-alive" || value === "Keep-Alive") return pushOption(head, "keep-alive");
   if (value === "close") return pushOption(head, "close");
-  for (const part of value.split(",")) {
-    const option = part.trim().toLowerCase();
+  for (const option of elements(value)) {
     if (option === "") continue;
     if (!isAll(option, TOKEN)) return head.refuse("bad_header", "invalid Connection option") > 0;
     if (!pushOption(head, option)) return false;

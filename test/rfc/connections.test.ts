@@ -1,8 +1,8 @@
 /** RFC 9112 section 9: how connections are kept, shared and closed; section 11: what must not be smuggled. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { Between, chunked, OK, request, valueOf } from "../support/between.ts";
 import { openRaw } from "../support/raw-client.ts";
-import { Between, chunked, OK, request, valueOf } from "./between.ts";
 
 let between: Between;
 before(async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { VERSION } from "../../src/version.ts";
-import { Between, chunked, OK, request, valueOf } from "./between.ts";
+import { Between, chunked, OK, request, valueOf } from "../support/between.ts";
 
 let between: Between;
 before(async () => {

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
+import { Between, chunked, OK, request, valueOf } from "../support/between.ts";
 import { openRaw } from "../support/raw-client.ts";
-import { Between, chunked, OK, request, valueOf } from "./between.ts";
 
 let between: Between;
 before(async () => {

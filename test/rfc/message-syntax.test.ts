@@ -1,8 +1,8 @@
 /** RFC 9112 sections 2 to 5: how a message is parsed, its start line, its target, its fields. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { Between, OK, request, valueOf } from "../support/between.ts";
 import { openRaw } from "../support/raw-client.ts";
-import { Between, OK, request, valueOf } from "./between.ts";
 
 let between: Between;
 before(async () => {

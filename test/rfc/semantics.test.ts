@@ -1,8 +1,8 @@
 /** RFC 9110 sections 8 to 15, as far as they bind a gateway: lengths, methods, expectations, statuses. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { Between, chunked, OK, request, valueOf } from "../support/between.ts";
 import { openRaw } from "../support/raw-client.ts";
-import { Between, chunked, OK, request, valueOf } from "./between.ts";
 
 let between: Between;
 before(async () => {

@@ -1,6 +1,6 @@
 /**
- * The gateway between a client and an upstream that both show every byte: for tests of single requirements of
- * RFC 9110 and RFC 9112.
+ * The gateway between a client and an upstream that both show every byte: for tests of what the RFCs require, and of
+ * what attackers try.
  *
  * The upstream reads with Node's strict parser, as an origin server would, and answers with exactly the bytes
  * that a test hands it.
@@ -9,8 +9,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { type Gateway, startGateway } from "../support/gateway.ts";
-import { openRaw, type RawResponse } from "../support/raw-client.ts";
+import { type Gateway, startGateway } from "./gateway.ts";
+import { openRaw, type RawResponse } from "./raw-client.ts";
 
 type Fields = readonly (readonly [name: string, value: string])[];
 
