@@ -2,19 +2,33 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { request } from "../../support/between.ts";
+import { request, valueOf } from "../../support/between.ts";
 import { openRaw } from "../../support/raw-client.ts";
 import { Attack } from "./attack.ts";
 
 const attack = new Attack();
 
 describe("pipelining floods", () => {
-  it("20,000 requests in one write are answered in order, while others are served", async () => {
+  it("a flood beyond max_requests_per_connection ends with the last of them", async () => {
     await attack.begin();
     await using client = await openRaw(attack.between.port);
-    client.write(request("GET", "/own").repeat(10_000) + request("GET", "/last"));
+    client.write(request("GET", "/own").repeat(20_000));
+    for (let i = 0; i < 10_000; i++) {
+      const { status, headers } = await client.read();
+      assert.equal(status, 200);
+      assert.equal(valueOf(headers, "connection"), i === 9_999 ? "close" : undefined);
+    }
+    await client.closed();
+    assert.equal(client.pending.length, 0);
+    await attack.othersAreServed();
+  });
+
+  it("9,000 requests in one write are answered in order, while others are served", async () => {
+    await attack.begin();
+    await using client = await openRaw(attack.between.port);
+    client.write(request("GET", "/own").repeat(9_000) + request("GET", "/last"));
     const others = attack.othersAreServed();
-    for (let i = 0; i < 10_000; i++) assert.equal((await client.read()).status, 200);
+    for (let i = 0; i < 9_000; i++) assert.equal((await client.read()).status, 200);
     assert.equal((await client.read()).body.toString(), "/last");
     await others;
   });
