@@ -24,7 +24,7 @@ import { readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
 import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./gather.ts";
-import { contentHash, entityContent, entityId } from "./identity.ts";
+import { contentHash, entityContent, entityId, equalJson } from "./identity.ts";
 import { nearest } from "./nearest.ts";
 import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
 
@@ -34,6 +34,8 @@ export interface LoadOptions {
   /** Name of the file, for messages. */
   file?: string;
   plugins: PluginCatalogue;
+  /** Entities that say the same as in this configuration are taken over from it, times and made-up fields included. */
+  previous?: GatewayConfig;
   /** Milliseconds since the epoch that `created_at` and `updated_at` get. Default: now. */
   now?: number;
 }
@@ -47,12 +49,13 @@ const META = ["_format_version", "_transform", "_comment", "_ignore"];
 
 /** What a configuration holds before anything is written: the default workspace. */
 export function emptyConfig(now = Date.now()): GatewayConfig {
-  const config = blank();
+  const config = noConfig();
   config.workspaces.push(defaultWorkspace(now) as never);
   return config;
 }
 
-function blank(): GatewayConfig {
+/** Not even that. */
+export function noConfig(): GatewayConfig {
   const lists = Object.fromEntries(ENTITY_NAMES.map((name) => [name, []]));
   return { hash: EMPTY_HASH, ...lists } as unknown as GatewayConfig;
 }
@@ -90,7 +93,7 @@ export function loadDeclarative(text: string, options: LoadOptions): Loaded {
   const faults = new Faults(file, document.locate);
   const drafts = new Loader(options.plugins, faults).load(document.value);
   if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
-  return { ok: true, config: seal(drafts, options.now ?? Date.now()) };
+  return { ok: true, config: seal(drafts, options.now ?? Date.now(), options.previous ?? noConfig()) };
 }
 
 type WorkspaceScope = Scope & { readonly draft: Draft };
@@ -320,16 +323,22 @@ function generate(field: string): string {
 }
 
 /** Sound drafts to the configuration: ids, times, what is made up, and the hash of the content. */
-function seal(drafts: readonly Draft[], now: number): GatewayConfig {
-  const config = blank();
-  const lists = config as unknown as Record<EntityName, unknown[]>;
-  lists.workspaces.push(defaultWorkspace(now));
+function seal(drafts: readonly Draft[], now: number, previous: GatewayConfig): GatewayConfig {
+  const config = noConfig();
+  const lists = config as unknown as Record<EntityName, Record<string, unknown>[]>;
+  const known = new Map(ENTITY_NAMES.map((name) => [name, byId(previous[name])]));
+  lists.workspaces.push(known.get("workspaces")!.get(DEFAULT_WORKSPACE_ID) ?? defaultWorkspace(now));
   const contents: string[] = [];
   for (const draft of drafts) {
     const { type, value: entity, scope, id } = draft;
     entity.id = id;
     entity.ws_id = type.name === "workspaces" ? id : scope.id;
     contents.push(entityContent(type.name, entity));
+    const old = known.get(type.name)!.get(id);
+    if (old !== undefined && saysTheSame(entity, old, type)) {
+      lists[type.name].push(old);
+      continue;
+    }
     const time = type.fractionalTime ? now / 1000 : Math.floor(now / 1000);
     if (entity.created_at === null) entity.created_at = time;
     if (entity.updated_at === null) entity.updated_at = time;
@@ -339,4 +348,24 @@ function seal(drafts: readonly Draft[], now: number): GatewayConfig {
   // Neither the order of entities nor the time of loading changes what a configuration means.
   if (contents.length > 0) config.hash = contentHash(contents.sort());
   return config;
+}
+
+function byId(entities: readonly { readonly id: string }[]): Map<string, Record<string, unknown>> {
+  return new Map(entities.map((entity) => [entity.id, entity]));
+}
+
+/** Whether an entity as it was loaded says what one in force does, whose absent times and fields were filled in. */
+function saysTheSame(
+  entity: Readonly<Record<string, unknown>>,
+  old: Readonly<Record<string, unknown>>,
+  type: EntityType,
+): boolean {
+  for (const field in entity) {
+    const value = entity[field];
+    const isFilledIn =
+      value === null &&
+      (field === "created_at" || field === "updated_at" || type.madeUpFields.includes(field));
+    if (!isFilledIn && !equalJson(value, old[field])) return false;
+  }
+  return true;
 }

@@ -64,3 +64,19 @@ export function entityContent(collection: string, entity: Readonly<Record<string
 export function contentHash(parts: readonly string[]): string {
   return hash("sha256", parts.join("\n"), "hex").slice(0, 32);
 }
+
+/** Whether two values are the same JSON, whatever the order of keys. */
+export function equalJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a))
+    return Array.isArray(b) && a.length === b.length && a.every((value, i) => equalJson(value, b[i]));
+  if (Array.isArray(b)) return false;
+  const keys = Object.keys(a);
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every(
+      (key) => Object.hasOwn(b, key) && equalJson(a[key as keyof typeof a], b[key as keyof typeof b]),
+    )
+  );
+}

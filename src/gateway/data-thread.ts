@@ -3,9 +3,11 @@
  * connections. It knows the world through messages from the main thread alone.
  */
 import { isIP } from "node:net";
+import { deserialize } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 import { BUILT_INS } from "../../plugins/index.ts";
-import type { GatewayConfig, PluginEntity, Service } from "../entities/entities.ts";
+import { type ConfigChange, joined } from "../entities/change.ts";
+import type { PluginEntity, Service, Target, Upstream } from "../entities/entities.ts";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import { Deadlines } from "../http1/deadlines.ts";
 import { type RequestHandler, ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
@@ -15,7 +17,8 @@ import { Trust } from "../pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { requestHandler } from "../pipeline/handle.ts";
-import { type PluginInstance, Snapshot, type SnapshotParts } from "../pipeline/snapshot.ts";
+import { inSlices } from "../pipeline/slices.ts";
+import { type PluginInstance, Replaced, Snapshot } from "../pipeline/snapshot.ts";
 import { GuestFailure } from "../sandbox/client.ts";
 import type { Listen } from "../settings.ts";
 import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
@@ -36,7 +39,7 @@ import type {
   ToThread,
 } from "./messages.ts";
 import { LEVELS, logFrom, NativeHost } from "./native-host.ts";
-import { type InstalledPackage, identityOf } from "./packages.ts";
+import type { InstalledPackage } from "./packages.ts";
 import { planeSettings } from "./plane-settings.ts";
 import { Vitals } from "./vitals.ts";
 
@@ -103,44 +106,45 @@ const handler: RequestHandler = {
 // Configuration: prepared first, served when every thread has prepared it.
 
 let prepared: { version: number; snapshot: Snapshot } | null = null;
+const replaced = new Replaced();
+/** Pieces of the change that is on its way. */
+let pieces: Uint8Array[] = [];
 
-function prepare(version: number, deployment: Deployment): void {
+async function prepare(version: number, packages: Deployment["packages"]): Promise<void> {
+  const change = pieces;
+  pieces = [];
   try {
-    prepared = {
-      version,
-      snapshot: Snapshot.compile(deployment.config, snapshotParts(deployment), plane.snapshot),
-    };
+    prepared = { version, snapshot: await inSlices(nextSnapshot(change, packages)) };
     post({ kind: "prepared", version, error: null });
   } catch (error) {
     post({ kind: "prepared", version, error: error instanceof Error ? error.message : String(error) });
   }
 }
 
+function* nextSnapshot(
+  bytes: readonly Uint8Array[],
+  packages: Deployment["packages"],
+): Generator<void, Snapshot> {
+  const change: ConfigChange[] = [];
+  for (const piece of bytes) yield void change.push(deserialize(piece) as ConfigChange);
+  return yield* plane.snapshot.next(joined(change), {
+    instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
+    balancer,
+  });
+}
+
 function commit(version: number): void {
   if (prepared?.version !== version) return;
-  replaced.push(plane.snapshot);
+  const old = plane.snapshot;
   plane.snapshot = prepared.snapshot;
   prepared = null;
-  retireIdle();
+  replaced.add(old, plane.snapshot);
   post({ kind: "live", version });
 }
 
-/** Snapshots that were replaced while requests went by them. */
-let replaced: Snapshot[] = [];
-
-/** Frees what only snapshots without requests still hold. */
-function retireIdle(): void {
-  const idle = replaced.filter(({ inFlight }) => inFlight === 0);
-  replaced = replaced.filter(({ inFlight }) => inFlight > 0);
-  for (const snapshot of idle) snapshot.retire([plane.snapshot, ...replaced]);
-}
-
-function snapshotParts({ config, packages }: Deployment): SnapshotParts {
-  return {
-    codeOf: (plugin) => identityOf(packages[plugin.id]),
-    instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
-    balancer: balancers(config),
-  };
+function discard(): void {
+  prepared?.snapshot.discard();
+  prepared = null;
 }
 
 function instantiate(
@@ -164,24 +168,11 @@ function instantiate(
   return { priority: definition.priority, hooks: definition.create(plugin.config, host), dispose() {} };
 }
 
-/** Makes balancers: over an upstream's targets where a service's host names one, else over that host itself. */
-function balancers(config: GatewayConfig): SnapshotParts["balancer"] {
-  const upstreams = new Map(config.upstreams.map((one) => [`${one.ws_id} ${one.name}`, one]));
-  const targetsOf = Map.groupBy(config.targets, ({ upstream }) => upstream.id);
-  return (service) => {
-    const upstream = upstreams.get(`${service.ws_id} ${service.host}`);
-    const targets =
-      upstream === undefined
-        ? [{ host: service.host, port: service.port, weight: 1 }]
-        : (targetsOf.get(upstream.id) ?? []).map(({ target, weight }) => ({
-            ...splitTarget(target),
-            weight,
-          }));
-    return { balancer: balancer(service, targets), hostHeader: upstream?.host_header ?? null };
-  };
-}
-
-function balancer(service: Service, targets: readonly TargetSpec[]): Balancer {
+function balancer(service: Service, upstream: Upstream | null, list: readonly Target[]): Balancer {
+  const targets: readonly TargetSpec[] =
+    upstream === null
+      ? [{ host: service.host, port: service.port, weight: 1 }]
+      : list.map(({ target, weight }) => ({ ...splitTarget(target), weight }));
   const secure = service.protocol === "https";
   return new Balancer(targets, resolver, secure ? 443 : 80, (ip, target) =>
     pool.origin({
@@ -265,7 +256,7 @@ const logsAccess = settings.proxyAccessLog !== null;
 
 function onFinished(x: Exchange): void {
   vitals.onFinished();
-  if (--x.snapshot.inFlight === 0 && replaced.length > 0) retireIdle();
+  if (--x.snapshot.inFlight === 0 && x.snapshot !== plane.snapshot) replaced.sweep();
   if (!logsAccess) return;
   const { request, response, measures } = x;
   access.push([
@@ -345,14 +336,14 @@ function onError(x: Exchange, error: GatewayError): void {
 
 port.on("message", (message: ToThread) => {
   switch (message.kind) {
+    case "piece":
+      return void pieces.push(message.bytes);
     case "prepare":
-      return prepare(message.version, message.deployment);
+      return void prepare(message.version, message.packages);
     case "commit":
       return commit(message.version);
     case "discard":
-      prepared?.snapshot.retire([plane.snapshot, ...replaced]);
-      prepared = null;
-      return;
+      return discard();
     case "listen":
       return void listen(message.listeners);
     case "drain":

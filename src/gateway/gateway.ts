@@ -17,7 +17,9 @@ import {
   emptyConfig,
   formatConfigErrors,
   loadDeclarative,
+  noConfig,
 } from "../declarative/declarative.ts";
+import { changeBetween, wholeChange } from "../entities/change.ts";
 import type { GatewayConfig } from "../entities/entities.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
@@ -28,8 +30,7 @@ import { VERSION } from "../version.ts";
 import { createCatalogue, nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
 import { counterTableSpec } from "./counter-table.ts";
-import type { Deployment } from "./messages.ts";
-import type { InstalledPackage } from "./packages.ts";
+import { type InstalledPackage, identityOf } from "./packages.ts";
 import { Sandbox } from "./sandbox.ts";
 import { DataThreads } from "./threads.ts";
 
@@ -50,7 +51,9 @@ export class Gateway {
   readonly #accessLog: AccessLog | null;
   readonly #nodeId = randomUUID();
   readonly #startedAt = Date.now();
-  #config: GatewayConfig = emptyConfig();
+  /** What is in force on the threads; they start with nothing. */
+  #config: GatewayConfig = noConfig();
+  #packages: Readonly<Record<string, InstalledPackage>> = {};
   #registry!: Registry;
   #sandbox!: Sandbox;
   #threads!: DataThreads;
@@ -89,7 +92,7 @@ export class Gateway {
     });
     const file = settings.declarativeConfig;
     const stamp = file === null ? "" : await fileStamp(file);
-    const deployment = await this.#initial();
+    const config = await this.#initial();
     this.#threads = new DataThreads({
       settings,
       counters: counterTableSpec(COUNTER_WINDOWS, [
@@ -102,8 +105,7 @@ export class Gateway {
       connectSandbox: (post) => this.#sandbox.connect(post),
     });
     await this.#threads.start();
-    await this.#threads.deploy(deployment);
-    this.#config = deployment.config;
+    await this.#deploy(config);
     const ports: Record<string, number> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
     const admin = await listening("admin_listen", this.#openAdmin());
@@ -155,9 +157,9 @@ export class Gateway {
     await this.#stdout.flush(LAST_LINES_MS);
   }
 
-  async #initial(): Promise<Deployment> {
+  async #initial(): Promise<GatewayConfig> {
     const file = this.#settings.declarativeConfig;
-    if (file === null) return { config: emptyConfig(), packages: {} };
+    if (file === null) return emptyConfig();
     let text: string;
     try {
       text = await readFile(file, "utf8");
@@ -166,12 +168,13 @@ export class Gateway {
     }
     const loaded = this.#load(text, file);
     if (!loaded.ok) throw new StartError(formatConfigErrors(loaded.errors));
-    return this.#deployment(loaded.config);
+    return loaded.config;
   }
 
   #load(text: string, file?: string) {
     return loadDeclarative(text, {
       plugins: this.#catalogue(),
+      previous: this.#config,
       ...(file === undefined ? {} : { file }),
     });
   }
@@ -192,8 +195,8 @@ export class Gateway {
     });
   }
 
-  /** Adds the code of the packages that a configuration uses. */
-  async #deployment(config: GatewayConfig): Promise<Deployment> {
+  /** The packages that a configuration uses, by plugin entity. */
+  async #packagesOf(config: GatewayConfig): Promise<Record<string, InstalledPackage>> {
     const workspaces = new Map(config.workspaces.map(({ id, name }) => [id, name]));
     const packages: Record<string, InstalledPackage> = {};
     const loaded = new Map<string, Promise<Uint8Array>>();
@@ -209,7 +212,25 @@ export class Gateway {
       const { id, manifest, emitted: digest } = stored;
       packages[plugin.id] = { id, manifest, digest, code: await code };
     }
-    return { config, packages };
+    return packages;
+  }
+
+  /** Puts a configuration in force; threads hear what differs from the one before. */
+  async #deploy(config: GatewayConfig): Promise<void> {
+    const packages = await this.#packagesOf(config);
+    const change = changeBetween(
+      this.#config,
+      config,
+      (plugin) =>
+        // A plugin whose package was published anew is another one, though its entity says the same.
+        identityOf(packages[plugin.id]) === identityOf(this.#packages[plugin.id]),
+    );
+    const put = Object.fromEntries(
+      change.put.plugins.flatMap(({ id }) => (packages[id] === undefined ? [] : [[id, packages[id]]])),
+    );
+    await this.#threads.deploy({ change, packages: put }, () => ({ change: wholeChange(config), packages }));
+    this.#config = config;
+    this.#packages = packages;
   }
 
   /** Puts a configuration in force, or tells what is wrong with it. */
@@ -222,8 +243,7 @@ export class Gateway {
       if (!loaded.ok) return loaded;
       if (options.ifChanged && loaded.config.hash === this.#config.hash)
         return { ok: true as const, changed: false };
-      await this.#threads.deploy(await this.#deployment(loaded.config));
-      this.#config = loaded.config;
+      await this.#deploy(loaded.config);
       this.#log.info({ config_hash: loaded.config.hash }, "configuration is live on all threads");
       return { ok: true as const, changed: true };
     });

@@ -1,14 +1,14 @@
 /** What the main thread and a data thread say to each other. Plain data, structured-cloned. */
-import type { GatewayConfig } from "../entities/entities.ts";
+import type { ConfigChange } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Settings } from "../settings.ts";
 import type { CounterTableSpec } from "./counter-table.ts";
 import type { InstalledPackage } from "./packages.ts";
 
-/** A configuration with the packages that its plugins name, by plugin entity id. */
+/** A change of the configuration with the packages that plugins put by it name, by plugin entity id. */
 export interface Deployment {
-  readonly config: GatewayConfig;
+  readonly change: ConfigChange;
   readonly packages: Readonly<Record<string, InstalledPackage>>;
 }
 
@@ -22,8 +22,10 @@ export interface ThreadData {
 }
 
 export type ToThread =
-  /** Compile; answered by `prepared`. Nothing changes yet. */
-  | { kind: "prepare"; version: number; deployment: Deployment }
+  /** A part of a `ConfigChange`, serialized into memory that all threads share. */
+  | { kind: "piece"; bytes: Uint8Array }
+  /** Compile what the pieces change; answered by `prepared`. Nothing changes yet. */
+  | { kind: "prepare"; version: number; packages: Deployment["packages"] }
   /** Serve what was prepared; answered by `live`. */
   | { kind: "commit"; version: number }
   | { kind: "discard"; version: number }

@@ -6,8 +6,11 @@
  * connections goes to the others as soon as its sockets are closed, and the thread in its place gets whatever is
  * in force by then. What it held is cut off, counted and logged.
  */
+import { setImmediate as rest } from "node:timers/promises";
+import { serialize } from "node:v8";
 import { Worker } from "node:worker_threads";
 import type { Logger } from "pino";
+import { inPieces, sizeOf } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Listen, Settings } from "../settings.ts";
@@ -66,6 +69,8 @@ const SHORT_LIFE_MS = 1000;
 const START_PATIENCE_MS = 30_000;
 /** What compiling one entity may take: ten times what it takes (bench/router.ts). */
 const ENTITY_PATIENCE_MS = 0.1;
+/** Entities that are sent at once: a thread takes 2 ms to read so many. */
+const PIECE_ENTITIES = 250;
 /** A thread that has not ended by then is stuck outside of JavaScript, where nothing can end it. */
 const END_MS = 5000;
 
@@ -75,7 +80,8 @@ export class DataThreads {
   readonly #options: ThreadsOptions;
   readonly #threads: Thread[] = [];
   readonly #waiters = new Map<Thread, Set<Waiter>>();
-  #deployment: Deployment | null = null;
+  /** What is in force. */
+  #whole: (() => Deployment) | null = null;
   #version = 0;
   #listeners: readonly Listen[] = [];
   #stopping = false;
@@ -134,23 +140,24 @@ export class DataThreads {
   }
 
   /**
-   * Puts a configuration in force on all threads, or on none.
-   * @throws {Error} if a thread cannot prepare it; the old one goes on.
+   * Puts a change in force on all threads, or on none. What it leaves alone is neither sent nor compiled again.
+   * @param whole what is in force after it, as a change from nothing: for threads that start later.
+   * @throws {Error} if a thread cannot prepare it; the old configuration goes on.
    */
-  deploy(deployment: Deployment): Promise<void> {
-    return this.#inTurn(() => this.#deploy(deployment));
+  deploy(change: Deployment, whole: () => Deployment): Promise<void> {
+    return this.#inTurn(() => this.#deploy(change, whole));
   }
 
-  async #deploy(deployment: Deployment): Promise<void> {
+  async #deploy(change: Deployment, whole: () => Deployment): Promise<void> {
     const version = ++this.#version;
     const threads = [...this.#threads];
-    const errors = await Promise.all(threads.map((thread) => this.#prepare(thread, version, deployment)));
+    const errors = await this.#prepare(threads, version, change);
     const error = errors.find((message) => message !== null);
     if (error !== undefined) {
       for (const thread of threads) this.#post(thread, { kind: "discard", version });
       throw new Error(error);
     }
-    this.#deployment = deployment;
+    this.#whole = whole;
     await Promise.all(threads.map((thread) => this.#commit(thread, version)));
   }
 
@@ -368,9 +375,9 @@ export class DataThreads {
     const thread = await this.#spawn(index);
     try {
       const version = this.#version;
-      if (this.#deployment !== null) {
-        const error = await this.#prepare(thread, version, this.#deployment);
-        if (error !== null) throw new Error(error);
+      if (this.#whole !== null) {
+        const [error] = await this.#prepare([thread], version, this.#whole());
+        if (typeof error === "string") throw new Error(error);
         await this.#commit(thread, version);
       }
       if (this.#listeners.length > 0) await this.#open(thread, this.#listeners);
@@ -392,14 +399,27 @@ export class DataThreads {
     return message.ports;
   }
 
-  async #prepare(thread: Thread, version: number, deployment: Deployment): Promise<string | null> {
-    const answer = this.#await(thread, (m) => m.kind === "prepared" && m.version === version);
-    thread.patienceMs = size(deployment) * ENTITY_PATIENCE_MS;
-    this.#post(thread, { kind: "prepare", version, deployment });
-    const message = await answer;
-    this.#calm(thread);
+  /** What each thread has against the change; null if nothing. */
+  async #prepare(
+    threads: readonly Thread[],
+    version: number,
+    { change, packages }: Deployment,
+  ): Promise<(string | null)[]> {
+    const answers = threads.map((thread) => {
+      thread.patienceMs = sizeOf(change) * ENTITY_PATIENCE_MS;
+      return this.#await(thread, (m) => m.kind === "prepared" && m.version === version);
+    });
+    for (const piece of inPieces(change, PIECE_ENTITIES)) {
+      // Once for all threads, and in pieces: neither the main thread nor one of the others is held up for long.
+      const bytes = shared(serialize(piece));
+      for (const thread of threads) this.#post(thread, { kind: "piece", bytes });
+      if (sizeOf(change) > PIECE_ENTITIES) await rest();
+    }
+    for (const thread of threads) this.#post(thread, { kind: "prepare", version, packages });
+    const messages = await Promise.all(answers);
+    for (const thread of threads) this.#calm(thread);
     // A thread that died meanwhile is replaced by one that gets whatever is in force then.
-    return message?.kind === "prepared" ? message.error : null;
+    return messages.map((message) => (message?.kind === "prepared" ? message.error : null));
   }
 
   async #commit(thread: Thread, version: number): Promise<void> {
@@ -429,11 +449,10 @@ export class DataThreads {
   }
 }
 
-/** How many entities a thread compiles. */
-function size({ config }: Deployment): number {
-  let entities = 0;
-  for (const value of Object.values(config)) if (Array.isArray(value)) entities += value.length;
-  return entities;
+function shared(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
 }
 
 /** Whether something is done in time. */

@@ -49,6 +49,10 @@ export class PersistentMap<V> {
     for (const part of this.#parts) yield* part.values();
   }
 
+  *entries(): Generator<[key: string, value: V]> {
+    for (const part of this.#parts) yield* part.entries();
+  }
+
   edit(): MapEdit<V> {
     return new MapEdit(this.#parts, this.size, (parts, size) => new PersistentMap(parts, size));
   }

@@ -4,13 +4,14 @@
  * has one.
  */
 import type { Hooks } from "@gatehouse/sdk";
+import { PersistentMap } from "../persistent/persistent-map.ts";
 
 /** A configured plugin as it stands in a chain. */
 export interface HookEntry {
   readonly name: string;
+  /** Of the plugin in this workspace: the same for every configuration of it. */
+  readonly priority: number;
   readonly hooks: Hooks;
-  /** Place in the order over all plugins of the workspace; lower runs earlier. */
-  readonly rank: number;
 }
 
 /** A plugin instance with the scope that it is configured for. */
@@ -24,6 +25,15 @@ export interface ScopedPlugin {
   readonly consumerId: string | null;
 }
 
+type Order = Pick<HookEntry, "name" | "priority">;
+
+/** Sort order: what runs earlier comes first. */
+const inOrder = (a: Order, b: Order): number =>
+  b.priority - a.priority || (a.name === b.name ? 0 : a.name < b.name ? 1 : -1);
+
+/** Whether a plugin runs later than another; one is not later than itself. */
+export const runsAfter = (a: Order, b: Order): boolean => inOrder(a, b) > 0;
+
 /** The hooks that apply to one request, by phase. */
 export class Chain {
   readonly rewrite: readonly HookEntry[];
@@ -33,13 +43,13 @@ export class Chain {
   readonly bodyFilter: readonly HookEntry[];
   readonly log: readonly HookEntry[];
   readonly entries: readonly HookEntry[];
-  readonly #reselect: (base: Chain, consumerId: string, afterRank: number) => Chain;
-  readonly #byConsumer = new Map<string, Chain>();
+  readonly #reselect: (base: Chain, consumerId: string, after: HookEntry) => Chain;
+  #byConsumer: Map<string, Chain> | null = null;
 
   constructor(
     entries: readonly HookEntry[],
     globals: readonly HookEntry[],
-    reselect: (base: Chain, consumerId: string, afterRank: number) => Chain,
+    reselect: (base: Chain, consumerId: string, after: HookEntry) => Chain,
   ) {
     const having = (phase: keyof Hooks) => entries.filter(({ hooks }) => hooks[phase] !== undefined);
     this.entries = entries;
@@ -54,17 +64,20 @@ export class Chain {
   }
 
   /**
-   * The chain once a consumer is known: plugins ranked up to `afterRank` stay as they ran, later ones are
-   * chosen with the consumer's scope.
+   * The chain once a consumer is known: plugins up to `after` stay as they ran, later ones are chosen with the
+   * consumer's scope.
    */
-  forConsumer(consumerId: string | null, afterRank: number): Chain {
+  forConsumer(consumerId: string | null, after: HookEntry): Chain {
     if (consumerId === null) return this;
-    const key = `${afterRank}:${consumerId}`;
-    let chain = this.#byConsumer.get(key);
+    const key = `${after.name}:${consumerId}`;
+    let chain = this.#byConsumer?.get(key);
     if (chain === undefined) {
-      chain = this.#reselect(this, consumerId, afterRank);
+      chain = this.#reselect(this, consumerId, after);
       // Without plugins of its own a consumer gets this very chain; then there is nothing to remember.
-      if (chain !== this) this.#byConsumer.set(key, chain);
+      if (chain !== this) {
+        this.#byConsumer ??= new Map();
+        this.#byConsumer.set(key, chain);
+      }
     }
     return chain;
   }
@@ -73,42 +86,67 @@ export class Chain {
 const scopeKey = (route: string | null, service: string | null, consumer: string | null) =>
   `${route ?? ""}|${service ?? ""}|${consumer ?? ""}`;
 
-/** The plugins of one workspace; makes chains for its routes. */
+const keyOf = ({ routeId, serviceId, consumerId }: ScopedPlugin) => scopeKey(routeId, serviceId, consumerId);
+
+/** One plugin of a workspace with its configurations by scope. */
+interface Scopes {
+  readonly name: string;
+  /** Packages of one name may differ in priority by version: then the highest counts for all. */
+  readonly priority: number;
+  readonly isMixed: boolean;
+  readonly byScope: PersistentMap<{ readonly own: number; readonly entry: HookEntry }>;
+}
+
+/** The plugins of one workspace; makes chains for its routes. Never changes: `with` makes the next one. */
 export class Chains {
-  /** By name, in order of rank; each with its instances by scope. */
-  readonly #plugins: { name: string; rank: number; byScope: Map<string, HookEntry> }[];
-  readonly #consumers = new Set<string>();
+  /** In order of running. */
+  readonly #plugins: readonly Scopes[];
+  /** Number of configurations by consumer that has any. */
+  readonly #consumers: PersistentMap<number>;
   readonly #globals: readonly HookEntry[];
   /** For requests that matched no route. */
   readonly global: Chain;
 
-  constructor(plugins: readonly ScopedPlugin[]) {
-    const byName = Map.groupBy(plugins, ({ name }) => name);
-    const names = [...byName].map(([name, list]) => ({ name, list, priority: list[0]?.priority ?? 0 }));
-    names.sort((a, b) => b.priority - a.priority || (a.name < b.name ? 1 : -1));
-    this.#plugins = names.map(({ name, list }, rank) => ({
-      name,
-      rank,
-      byScope: new Map(
-        list.map(({ hooks, routeId, serviceId, consumerId }) => [
-          scopeKey(routeId, serviceId, consumerId),
-          { name, hooks, rank },
-        ]),
-      ),
-    }));
-    for (const { consumerId } of plugins) if (consumerId !== null) this.#consumers.add(consumerId);
+  private constructor(plugins: readonly Scopes[], consumers: PersistentMap<number>) {
+    this.#plugins = plugins;
+    this.#consumers = consumers;
     this.#globals = this.#select(null, null, null);
     this.global = this.chain(null, null);
   }
 
+  static readonly none = new Chains([], PersistentMap.empty());
+
+  /** These with some taken out and then some put in, each with its scope. Costs what these cost. */
+  with(change: { readonly remove: readonly ScopedPlugin[]; readonly put: readonly ScopedPlugin[] }): Chains {
+    const consumers = this.#consumers.edit();
+    const count = ({ consumerId }: ScopedPlugin, by: 1 | -1) => {
+      if (consumerId === null) return;
+      const sum = (consumers.get(consumerId) ?? 0) + by;
+      if (sum === 0) consumers.delete(consumerId);
+      else consumers.set(consumerId, sum);
+    };
+    for (const plugin of change.remove) count(plugin, -1);
+    for (const plugin of change.put) count(plugin, 1);
+    const plugins = new Map(this.#plugins.map((scopes) => [scopes.name, scopes]));
+    const removed = Map.groupBy(change.remove, ({ name }) => name);
+    const added = Map.groupBy(change.put, ({ name }) => name);
+    for (const name of new Set([...removed.keys(), ...added.keys()])) {
+      const next = changedScopes(plugins.get(name), name, removed.get(name) ?? [], added.get(name) ?? []);
+      if (next === null) plugins.delete(name);
+      else plugins.set(name, next);
+    }
+    return new Chains([...plugins.values()].sort(inOrder), consumers.done());
+  }
+
   /** The chain of a route before a consumer is known. */
   chain(routeId: string | null, serviceId: string | null): Chain {
-    const reselect = (base: Chain, consumerId: string, afterRank: number): Chain => {
-      const known = this.#consumers.has(consumerId);
+    const reselect = (base: Chain, consumerId: string, after: HookEntry): Chain => {
+      const known = this.#consumers.get(consumerId) !== undefined;
       if (!known && base === plain) return base;
-      const ran = base.entries.filter(({ rank }) => rank <= afterRank);
+      const ran = base.entries.filter((entry) => !runsAfter(entry, after));
       const chosen = this.#select(routeId, serviceId, known ? consumerId : null);
-      return new Chain([...ran, ...chosen.filter(({ rank }) => rank > afterRank)], this.#globals, reselect);
+      const later = chosen.filter((entry) => runsAfter(entry, after));
+      return new Chain([...ran, ...later], this.#globals, reselect);
     };
     const plain = new Chain(this.#select(routeId, serviceId, null), this.#globals, reselect);
     return plain;
@@ -131,9 +169,43 @@ export class Chains {
     add(null, null, null);
     const chosen: HookEntry[] = [];
     for (const { byScope } of this.#plugins) {
-      const scope = scopes.find((key) => byScope.has(key));
-      if (scope !== undefined) chosen.push(byScope.get(scope) as HookEntry);
+      for (const scope of scopes) {
+        const found = byScope.get(scope);
+        if (found === undefined) continue;
+        chosen.push(found.entry);
+        break;
+      }
     }
     return chosen;
   }
+}
+
+function changedScopes(
+  before: Scopes | undefined,
+  name: string,
+  removed: readonly ScopedPlugin[],
+  added: readonly ScopedPlugin[],
+): Scopes | null {
+  const edit = (before?.byScope ?? PersistentMap.empty<{ own: number; entry: HookEntry }>()).edit();
+  const priority = before?.priority ?? added[0]!.priority;
+  const isMixed = before?.isMixed === true || added.some((plugin) => plugin.priority !== priority);
+  for (const plugin of removed) edit.delete(keyOf(plugin));
+  for (const plugin of added)
+    edit.set(keyOf(plugin), { own: plugin.priority, entry: { name, priority, hooks: plugin.hooks } });
+  const byScope = edit.done();
+  if (byScope.size === 0) return null;
+  return isMixed ? ofOnePriority(name, byScope) : { name, priority, isMixed, byScope };
+}
+
+function ofOnePriority(name: string, byScope: Scopes["byScope"]): Scopes {
+  let highest = Number.NEGATIVE_INFINITY;
+  let lowest = Number.POSITIVE_INFINITY;
+  for (const { own } of byScope.values()) {
+    highest = Math.max(highest, own);
+    lowest = Math.min(lowest, own);
+  }
+  const edit = byScope.edit();
+  for (const [scope, { own, entry }] of byScope.entries())
+    edit.set(scope, { own, entry: { ...entry, priority: highest } });
+  return { name, priority: highest, isMixed: lowest !== highest, byScope: edit.done() };
 }

@@ -101,7 +101,7 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
     this.entry = data;
     this.matchedPath = found.matchedPath;
     this.request.uriCaptures = found.captures;
-    this.chain = data.chain;
+    this.chain = data.chain(this.snapshot);
   }
 
   /** Reads the whole body for a plugin, up to the cap. */

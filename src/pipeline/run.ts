@@ -4,7 +4,7 @@
  */
 import type { Phase, Reply } from "@gatehouse/sdk";
 import { GatewayError } from "../errors.ts";
-import type { Chain, HookEntry } from "./chain.ts";
+import { type Chain, type HookEntry, runsAfter } from "./chain.ts";
 import { asBuffer, type Exchange } from "./exchange.ts";
 
 /** How a phase went: nothing to say, an answer to send instead, or a failure that becomes an answer. */
@@ -72,8 +72,8 @@ export function runAccess(x: Exchange, from = 0): Outcome | Promise<Outcome> {
 /** Chooses the chain for the consumer that is known now; returns where its access hooks go on. */
 function reselect(x: Exchange, after: HookEntry): number {
   x.consumerChanged = false;
-  x.chain = x.chain.forConsumer(x.consumer?.id ?? null, after.rank);
-  const at = x.chain.access.findIndex((entry) => entry.rank > after.rank);
+  x.chain = x.chain.forConsumer(x.consumer?.id ?? null, after);
+  const at = x.chain.access.findIndex((entry) => runsAfter(entry, after));
   return at < 0 ? x.chain.access.length : at;
 }
 

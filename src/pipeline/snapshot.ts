@@ -1,44 +1,31 @@
 /**
- * The configuration as one data thread uses it: compiled once, never changed, replaced whole. A request keeps
- * the snapshot that it started with. What did not change is taken over from the snapshot before: plugin
- * instances with their state, and (through the pool) connections.
+ * The configuration as one data thread uses it: never changed, replaced whole. A request keeps the snapshot that
+ * it started with. A snapshot is made from the one before and what changed (snapshot-edit.ts), and shares with
+ * it everything else: the index of routes, plugin instances with their state, balancers and (through the pool)
+ * connections.
  */
 import type { Consumer, Credential, Hooks } from "@gatehouse/sdk";
+import type { ConfigChange } from "../entities/change.ts";
 import {
   DEFAULT_WORKSPACE_ID,
-  type GatewayConfig,
+  EMPTY_HASH,
   type PluginEntity,
-  pluginBaseName,
   type Route,
   type Service,
+  type Target,
+  type Upstream,
 } from "../entities/entities.ts";
-import type { UpstreamTimeouts } from "../http1/client-connection.ts";
+import { PersistentMap } from "../persistent/persistent-map.ts";
+import type { RouteIndex } from "../router/route-index.ts";
 import { type Match, Router } from "../router/router.ts";
 import type { Balancer } from "../upstream/balancer.ts";
-import { type Chain, Chains, type ScopedPlugin } from "./chain.ts";
+import { type Chain, Chains } from "./chain.ts";
 import type { Exchange } from "./exchange.ts";
+import { People } from "./people.ts";
+import type { PluginsInForce, RouteEntry, ServiceEntry } from "./route-entry.ts";
+import { nextParts } from "./snapshot-edit.ts";
 
-export interface ServiceEntry {
-  readonly entity: { readonly id: string; readonly name: string | null; readonly host: string };
-  readonly balancer: Balancer;
-  readonly timeouts: UpstreamTimeouts;
-  readonly retries: number;
-  readonly path: string | null;
-  /** Host that an upstream entity prescribes. */
-  readonly hostHeader: string | null;
-}
-
-export interface RouteEntry {
-  readonly route: { readonly id: string; readonly name: string | null };
-  readonly workspace: string;
-  readonly service: ServiceEntry | null;
-  readonly stripPath: boolean;
-  readonly preserveHost: boolean;
-  /** Status that tells a client on plain http to use https; 0 if the route serves http. */
-  readonly httpsStatus: number;
-  readonly chain: Chain;
-}
-
+export type { RouteEntry, ServiceEntry };
 export type RouteMatch = Match<RouteEntry>;
 
 /** A configured plugin that is ready to run. */
@@ -51,100 +38,128 @@ export interface PluginInstance {
 
 /** What compiling needs from the thread. */
 export interface SnapshotParts {
-  /** Makes an instance; `workspace` is a name. What it throws refuses the whole configuration. */
+  /** Makes an instance; `workspace` is a name. What it throws refuses the whole change. */
   instantiate(plugin: PluginEntity, workspace: string): PluginInstance;
-  /** Identity of the code behind a plugin entity: another value makes another instance. */
-  codeOf(plugin: PluginEntity): string;
-  balancer(service: Service): { balancer: Balancer; hostHeader: string | null };
+  /** Over an upstream's targets where a service's host names one, else over that host itself. */
+  balancer(service: Service, upstream: Upstream | null, targets: readonly Target[]): Balancer;
 }
 
-/** Who is known in a workspace. */
-interface Directory {
-  /** By `type:key`. */
-  readonly credentials: ReadonlyMap<string, Credential>;
-  /** By id, username and custom_id's owner. */
-  readonly consumers: ReadonlyMap<string, Consumer>;
+/** A plugin entity with its instance; null if it is not enabled. */
+export interface PluginInForce {
+  readonly entity: PluginEntity;
+  readonly instance: PluginInstance | null;
+  /** Version of the snapshot that it was made for. */
+  readonly since: number;
 }
 
-const NOBODY: Directory = { credentials: new Map(), consumers: new Map() };
+/** What a snapshot is made of. */
+export interface Compiled {
+  readonly workspaces: PersistentMap<string>;
+  readonly services: PersistentMap<{ readonly service: Service; readonly entry: ServiceEntry }>;
+  readonly routes: PersistentMap<Route>;
+  readonly upstreams: PersistentMap<Upstream>;
+  /** By `workspace name`. */
+  readonly upstreamsByName: PersistentMap<Upstream>;
+  readonly targets: PersistentMap<Target>;
+  /** By upstream. */
+  readonly targetsOf: PersistentMap<readonly Target[]>;
+  readonly plugins: PersistentMap<PluginInForce>;
+  /** By workspace. */
+  readonly chains: PersistentMap<Chains>;
+  readonly people: People;
+  readonly index: RouteIndex<RouteEntry>;
+}
 
-export class Snapshot {
+/** A plugin that no later snapshot has, with the versions of those that have it: `since` up to before `until`. */
+interface Released {
+  readonly instance: PluginInstance;
+  readonly since: number;
+  readonly until: number;
+}
+
+export class Snapshot implements PluginsInForce {
   readonly hash: string;
+  readonly version: number;
   readonly globalChain: Chain;
   /** Requests that go by this snapshot. */
   inFlight = 0;
-  readonly #router: Router<RouteEntry>;
-  readonly #directories: ReadonlyMap<string, Directory>;
-  readonly #instances: ReadonlyMap<string, PluginInstance>;
+  readonly #compiled: Compiled;
+  /** Instances that were made for this snapshot, and those that it has no more. */
+  readonly #made: readonly PluginInstance[];
+  readonly #released: readonly Released[];
 
   private constructor(
     hash: string,
-    router: Router<RouteEntry>,
-    globalChain: Chain,
-    directories: ReadonlyMap<string, Directory>,
-    instances: ReadonlyMap<string, PluginInstance>,
+    version: number,
+    compiled: Compiled,
+    made: readonly PluginInstance[],
+    released: readonly Released[],
   ) {
     this.hash = hash;
-    this.#router = router;
-    this.globalChain = globalChain;
-    this.#directories = directories;
-    this.#instances = instances;
+    this.version = version;
+    this.#compiled = compiled;
+    this.#made = made;
+    this.#released = released;
+    this.globalChain = this.chainsOf(DEFAULT_WORKSPACE_ID).global;
   }
 
   static readonly empty = new Snapshot(
-    "0".repeat(32),
-    Router.build<RouteEntry>([]),
-    new Chains([]).global,
-    new Map(),
-    new Map(),
+    EMPTY_HASH,
+    0,
+    {
+      workspaces: PersistentMap.empty(),
+      services: PersistentMap.empty(),
+      routes: PersistentMap.empty(),
+      upstreams: PersistentMap.empty(),
+      upstreamsByName: PersistentMap.empty(),
+      targets: PersistentMap.empty(),
+      targetsOf: PersistentMap.empty(),
+      plugins: PersistentMap.empty(),
+      chains: PersistentMap.empty(),
+      people: People.nobody,
+      index: Router.empty(),
+    },
+    [],
+    [],
   );
 
-  /** Compiles a configuration. Throws, and leaves `previous` as it is, if any part of it cannot be made. */
-  static compile(config: GatewayConfig, parts: SnapshotParts, previous: Snapshot): Snapshot {
-    const workspaces = new Map(config.workspaces.map(({ id, name }) => [id, name]));
-    const instances = new Map<string, PluginInstance>();
+  /**
+   * Compiles the snapshot after this one, which stays as it is whatever becomes of that. The work is done in
+   * steps with a `yield` between any two, for the caller to pause at: a large change must not keep requests
+   * waiting.
+   * @throws whatever of it cannot be made: then nothing is left of it.
+   */
+  *next(change: ConfigChange, parts: SnapshotParts): Generator<void, Snapshot> {
+    const version = this.version + 1;
     const made: PluginInstance[] = [];
+    const released: Released[] = [];
+    const log = {
+      make(plugin: PluginEntity, workspace: string): PluginInForce {
+        const instance = plugin.enabled ? parts.instantiate(plugin, workspace) : null;
+        if (instance !== null) made.push(instance);
+        return { entity: plugin, instance, since: version };
+      },
+      release({ instance, since }: PluginInForce): void {
+        if (instance !== null) released.push({ instance, since, until: version });
+      },
+    };
     try {
-      const chains = new Map<string, Chains>();
-      const scoped = Map.groupBy(
-        config.plugins.filter((plugin) => plugin.enabled),
-        ({ ws_id }) => ws_id,
-      );
-      for (const [ws, plugins] of scoped) {
-        const workspace = workspaces.get(ws) ?? "default";
-        const list = plugins.map((plugin): ScopedPlugin => {
-          const key = JSON.stringify([plugin, parts.codeOf(plugin)]);
-          let instance = previous.#instances.get(key);
-          if (instance === undefined) {
-            instance = parts.instantiate(plugin, workspace);
-            made.push(instance);
-          }
-          instances.set(key, instance);
-          return {
-            name: pluginBaseName(plugin.name),
-            priority: instance.priority,
-            hooks: instance.hooks,
-            routeId: plugin.route?.id ?? null,
-            serviceId: plugin.service?.id ?? null,
-            consumerId: plugin.consumer?.id ?? null,
-          };
-        });
-        chains.set(ws, new Chains(list));
-      }
-      const none = new Chains([]);
-      const router = buildRouter(config, parts, (route) => chains.get(route.ws_id) ?? none, workspaces);
-      const globalChain = (chains.get(DEFAULT_WORKSPACE_ID) ?? none).global;
-      return new Snapshot(config.hash, router, globalChain, directories(config), instances);
+      const compiled = yield* nextParts(this.#compiled, change, parts, log);
+      return new Snapshot(change.hash, version, compiled, made, released);
     } catch (error) {
       for (const instance of made) instance.dispose();
       throw error;
     }
   }
 
-  /** Frees the plugin instances that none of `kept` uses. Called once no request goes by this snapshot. */
-  retire(kept: readonly Snapshot[]): void {
-    const used = new Set(kept.flatMap((snapshot) => [...snapshot.#instances.values()]));
-    for (const instance of this.#instances.values()) if (!used.has(instance)) instance.dispose();
+  /** Frees what was made for a snapshot that is never served. */
+  discard(): void {
+    for (const instance of this.#made) instance.dispose();
+  }
+
+  /** The plugins that the snapshot before had and this one has no more. */
+  get released(): readonly Released[] {
+    return this.#released;
   }
 
   match(x: Exchange): RouteMatch | null {
@@ -155,19 +170,45 @@ export class Snapshot {
     input.port = request.port;
     input.scheme = request.scheme as "http" | "https";
     input.path = request.normalPath;
-    return this.#router.match(input);
+    return this.#compiled.index.match(input);
+  }
+
+  chainsOf(workspaceId: string): Chains {
+    return this.#compiled.chains.get(workspaceId) ?? Chains.none;
   }
 
   findCredential(workspaceId: string, type: string, key: string): Credential | null {
-    return this.#directory(workspaceId).credentials.get(`${type}:${key}`) ?? null;
+    return this.#compiled.people.findCredential(workspaceId, type, key);
   }
 
   findConsumer(workspaceId: string, idOrName: string): Consumer | null {
-    return this.#directory(workspaceId).consumers.get(idOrName) ?? null;
+    return this.#compiled.people.findConsumer(workspaceId, idOrName);
+  }
+}
+
+/**
+ * Snapshots that were replaced while requests went by them, and the plugins that are to be freed when the last
+ * request that may use them is over.
+ */
+export class Replaced {
+  #snapshots: Snapshot[] = [];
+  #released: Released[] = [];
+
+  add(old: Snapshot, by: Snapshot): void {
+    this.#snapshots.push(old);
+    this.#released.push(...by.released);
+    this.sweep();
   }
 
-  #directory(workspaceId: string): Directory {
-    return this.#directories.get(workspaceId) ?? NOBODY;
+  /** Frees what only snapshots without requests still hold. */
+  sweep(): void {
+    this.#snapshots = this.#snapshots.filter(({ inFlight }) => inFlight > 0);
+    const uses = ({ since, until }: Released) =>
+      this.#snapshots.some(({ version }) => version >= since && version < until);
+    const kept = this.#released.filter(uses);
+    const gone = this.#released.filter((plugin) => !kept.includes(plugin));
+    this.#released = kept;
+    for (const { instance } of gone) instance.dispose();
   }
 }
 
@@ -184,80 +225,3 @@ const input = {
     return this.exchange === null ? [] : this.exchange.headerValues(lower);
   },
 };
-
-function buildRouter(
-  config: GatewayConfig,
-  parts: SnapshotParts,
-  chainsOf: (route: Route) => Chains,
-  workspaces: ReadonlyMap<string, string>,
-): Router<RouteEntry> {
-  const services = new Map(config.services.map((service) => [service.id, service]));
-  const entries = new Map<string, ServiceEntry>();
-  const serviceEntry = (service: Service): ServiceEntry => {
-    let entry = entries.get(service.id);
-    if (entry === undefined) {
-      const { id, name, host, connect_timeout, read_timeout, write_timeout } = service;
-      entry = {
-        ...parts.balancer(service),
-        entity: { id, name, host },
-        timeouts: { connectMs: connect_timeout, readMs: read_timeout, writeMs: write_timeout },
-        retries: service.retries,
-        path: service.path,
-      };
-      entries.set(id, entry);
-    }
-    return entry;
-  };
-  return Router.build(
-    config.routes.flatMap((route) => {
-      const service = route.service === null ? null : (services.get(route.service.id) ?? null);
-      if (service !== null && !service.enabled) return [];
-      const { id, name } = route;
-      let chain: Chain | null = null;
-      const data: RouteEntry = {
-        route: { id, name },
-        workspace: workspaces.get(route.ws_id) ?? "default",
-        service: service === null ? null : serviceEntry(service),
-        stripPath: route.strip_path,
-        preserveHost: route.preserve_host,
-        httpsStatus: route.protocols.includes("http") ? 0 : route.https_redirect_status_code,
-        // Made at the first request: most of many routes are quiet.
-        get chain() {
-          chain ??= chainsOf(route).chain(id, service?.id ?? null);
-          return chain;
-        },
-      };
-      return [{ route, data }];
-    }),
-  );
-}
-
-function directories(config: GatewayConfig): Map<string, Directory> {
-  const out = new Map<string, { credentials: Map<string, Credential>; consumers: Map<string, Consumer> }>();
-  const byId = new Map<string, Consumer>();
-  const directory = (ws: string) => {
-    let found = out.get(ws);
-    if (found === undefined) {
-      found = { credentials: new Map(), consumers: new Map() };
-      out.set(ws, found);
-    }
-    return found;
-  };
-  for (const { id, username, custom_id, ws_id } of config.consumers) {
-    const consumer: Consumer = { id, username, custom_id };
-    byId.set(id, consumer);
-    const { consumers } = directory(ws_id);
-    consumers.set(id, consumer);
-    if (username !== null) consumers.set(username, consumer);
-  }
-  for (const credential of config.keyauth_credentials) {
-    const consumer = byId.get(credential.consumer.id);
-    if (consumer === undefined) continue;
-    // Looked up by the whole key in a hash table: how long that takes says nothing about parts of a key.
-    directory(credential.ws_id).credentials.set(`key-auth:${credential.key}`, {
-      id: credential.id,
-      consumer,
-    });
-  }
-  return out;
-}

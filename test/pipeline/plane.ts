@@ -2,6 +2,7 @@
 import { createServer, type Server } from "node:net";
 import type { Consumer, Hooks } from "@gatehouse/sdk";
 import { loadDeclarative } from "../../src/declarative/declarative.ts";
+import { wholeChange } from "../../src/entities/change.ts";
 import { createCatalogue } from "../../src/gateway/catalogue.ts";
 import { planeSettings } from "../../src/gateway/plane-settings.ts";
 import { Deadlines } from "../../src/http1/deadlines.ts";
@@ -10,6 +11,7 @@ import { ServerConnection } from "../../src/http1/server-connection.ts";
 import { Trust } from "../../src/pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../../src/pipeline/data-plane.ts";
 import { requestHandler } from "../../src/pipeline/handle.ts";
+import { atOnce } from "../../src/pipeline/slices.ts";
 import { Snapshot } from "../../src/pipeline/snapshot.ts";
 import { loadSettings } from "../../src/settings.ts";
 import { Balancer } from "../../src/upstream/balancer.ts";
@@ -53,27 +55,22 @@ export class Plane {
     );
     const resolver = new Resolver({ servers: null, hostsFile: "/etc/hosts" });
     const nameOf = new Map(config.routes.map(({ id, name }) => [id, name as string]));
-    const snapshot = Snapshot.compile(
-      config,
-      {
-        codeOf: () => "",
+    const snapshot = atOnce(
+      Snapshot.empty.next(wholeChange(config), {
         instantiate: (plugin) => {
           const at = STAND_INS.indexOf(plugin.name);
           const hooks =
             plugin.consumer !== null ? FOR_ALICE : plugins[nameOf.get(plugin.route?.id ?? "") ?? ""]?.[at];
           return { priority: 1000 - at, hooks: hooks ?? {}, dispose() {} };
         },
-        balancer: (service) => ({
-          balancer: new Balancer(
+        balancer: (service) =>
+          new Balancer(
             [{ host: service.host, port: service.port, weight: 1 }],
             resolver,
             80,
             (address, { port }) => pool.origin({ address, port, tls: null }),
           ),
-          hostHeader: null,
-        }),
-      },
-      Snapshot.empty,
+      }),
     );
     this.#plane = {
       snapshot,
