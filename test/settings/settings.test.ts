@@ -157,6 +157,7 @@ const REFUSED: [title: string, text: string, message: RegExp][] = [
   ],
   ["a database", "database: postgres", /expected one of: off/],
   ["too many threads", "data_threads: 5000", /between 1 and 1024/],
+  ["a heartbeat's time that is none", "thread_hang_ms: 199", /199 is less than two heartbeats; write 200 or/],
   ["half a thread", "data_threads: 1.5", /expected an integer/],
   ["a word for a number", "max_headers: many", /expected an integer/],
   ["an unknown log level", "log_level: loud", /expected one of: debug, info/],
