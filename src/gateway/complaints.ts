@@ -4,6 +4,7 @@
  */
 import type { ErrorCode } from "../errors.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
+import type { Refusal } from "./connection-caps.ts";
 import { type LogAllowance, LogBudget } from "./log-budget.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -11,11 +12,22 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Ends that say nothing about a client: it left, or it asked for a resource in plain text that is TLS's. */
 const HARMLESS: readonly ErrorCode[] = ["client_closed", "https_required", "method_refused"];
 
+const REFUSED: Record<Refusal, string> = {
+  total: "a connection is closed: there are max_connections already",
+  address: "a connection is closed: its address has max_connections_per_ip already",
+};
+
+/** Addresses whose line about refused connections is remembered. */
+const MAX_ADDRESSES = 1000;
+
 export class Complaints {
   readonly #log: (message: string, fields: Fields) => void;
   readonly #lines: LogBudget;
   /** Connections that have their line. */
   readonly #told = new WeakSet<ServerConnection>();
+  /** Addresses that have theirs, and when. */
+  readonly #refused = new Map<string, number>();
+  readonly #intervalMs: number;
 
   constructor(
     log: (message: string, fields: Fields) => void,
@@ -24,6 +36,32 @@ export class Complaints {
   ) {
     this.#log = log;
     this.#lines = new LogBudget(allowance, suppress);
+    this.#intervalMs = allowance.intervalMs;
+  }
+
+  /** A connection found no seat: one line for an address and interval. */
+  refuse(client: string, refusal: Refusal): void {
+    const now = performance.now();
+    const key = `${refusal} ${client}`;
+    if (now - (this.#refused.get(key) ?? Number.NEGATIVE_INFINITY) < this.#intervalMs) return;
+    if (this.#refused.size >= MAX_ADDRESSES) this.#refused.clear();
+    this.#refused.set(key, now);
+    const code = `connections_${refusal}`;
+    if (this.#lines.admits(code, { code }))
+      this.#log(REFUSED[refusal], { code, source: "downstream", client });
+  }
+
+  /** The system has no descriptor for a connection. */
+  starved(reason: string): void {
+    const code = "no_descriptor";
+    if (this.#lines.admits(code, { code }))
+      this.#log(
+        `connections cannot be accepted (${reason}): lower max_connections or raise the limit of open files`,
+        {
+          code,
+          source: "internal",
+        },
+      );
   }
 
   /** A request or connection is refused, or cut off. `requestId` is null where there is no request. */

@@ -25,6 +25,7 @@ import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
 import { Pool } from "../upstream/pool.ts";
 import { Resolver } from "../upstream/resolver.ts";
 import { Complaints } from "./complaints.ts";
+import { ConnectionCaps } from "./connection-caps.ts";
 import { CounterTable } from "./counter-table.ts";
 import { FailureLog } from "./failure-log.ts";
 import { Guests } from "./guests.ts";
@@ -43,7 +44,14 @@ import type { InstalledPackage } from "./packages.ts";
 import { planeSettings } from "./plane-settings.ts";
 import { Vitals } from "./vitals.ts";
 
-const { settings, vitals: vitalsMemory, counters: counterSpec, ca } = workerData as ThreadData;
+const {
+  settings,
+  vitals: vitalsMemory,
+  counters: counterSpec,
+  caps: capsSpec,
+  capColumn,
+  ca,
+} = workerData as ThreadData;
 const port = parentPort as NonNullable<typeof parentPort>;
 const post = (message: FromThread) => port.postMessage(message);
 
@@ -51,6 +59,7 @@ const vitals = new Vitals(vitalsMemory);
 vitals.begin();
 const deadlines = new Deadlines();
 const metrics = new ThreadMetrics();
+const caps = new ConnectionCaps(capsSpec, capColumn);
 const counters = new CounterTable(counterSpec);
 const connections = new Set<ServerConnection>();
 let draining = false;
@@ -86,7 +95,7 @@ const guests = new Guests(
   (failure) => failures.add(failure),
 );
 const pipeline = requestHandler(plane, (connection) => {
-  connections.delete(connection);
+  if (connections.delete(connection)) caps.leave(connection.seat);
   vitals.open = connections.size;
   finishDraining();
 });
@@ -201,7 +210,7 @@ function address({ host, port: number }: { host: string; port: number }): string
 
 // Listeners.
 
-const listeners = new Listeners(accept);
+const listeners = new Listeners(accept, onAcceptFailed);
 
 async function listen(wanted: readonly Listen[]): Promise<void> {
   try {
@@ -213,11 +222,26 @@ async function listen(wanted: readonly Listen[]): Promise<void> {
 
 function accept(wire: Wire): void {
   vitals.onAccepted();
+  const trusted = plane.trust.trusts(wire.remoteAddress);
+  const seat = caps.enter(wire.remoteAddress, trusted);
+  if (typeof seat === "string") {
+    complaints.refuse(wire.remoteAddress, seat);
+    return wire.reset(); // costs least, and leaves nothing behind
+  }
   const connection = new ServerConnection(wire, handler, deadlines, limits);
-  connection.trusted = plane.trust.trusts(connection.remoteAddress);
+  connection.trusted = trusted;
+  connection.seat = seat;
   connections.add(connection);
   vitals.open = connections.size;
   if (draining) connection.drain();
+}
+
+/** Descriptors have run out: a connection that does nothing makes room. */
+function onAcceptFailed(reason: string): void {
+  complaints.starved(reason);
+  for (const connection of connections) {
+    if (connection.idle) return connection.wire.destroy();
+  }
 }
 
 function connectionStates(): ConnectionStates {

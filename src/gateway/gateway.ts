@@ -29,6 +29,7 @@ import type { Listen, Settings } from "../settings.ts";
 import { VERSION } from "../version.ts";
 import { createCatalogue, nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
+import { type CapColumns, openCaps } from "./connection-caps.ts";
 import { counterTableSpec } from "./counter-table.ts";
 import { type InstalledPackage, identityOf } from "./packages.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -57,6 +58,7 @@ export class Gateway {
   #registry!: Registry;
   #sandbox!: Sandbox;
   #threads!: DataThreads;
+  #caps!: CapColumns;
   #admin: ApiServer | null = null;
   #status: ApiServer | null = null;
   #unwatch: (() => void) | null = null;
@@ -93,8 +95,10 @@ export class Gateway {
     const file = settings.declarativeConfig;
     const stamp = file === null ? "" : await fileStamp(file);
     const config = await this.#initial();
+    this.#caps = openCaps(settings, this.#log);
     this.#threads = new DataThreads({
       settings,
+      caps: this.#caps,
       counters: counterTableSpec(COUNTER_WINDOWS, [
         randomBytes(4).readInt32LE(),
         randomBytes(4).readInt32LE(),
@@ -294,6 +298,7 @@ export class Gateway {
           nodeId: this.#nodeId,
           version: VERSION,
           cordons: this.#sandbox.cordons().length,
+          refused: this.#caps.refused,
         }),
       version: VERSION,
       log: (level, message, details) => this.#log[level](details ?? {}, message),
@@ -332,10 +337,12 @@ export class Gateway {
   async #statusReport(): Promise<object> {
     const { stats, losses } = await this.#threads.collect();
     const { heapUsed, rss } = process.memoryUsage();
+    const { total, address } = this.#caps.refused;
     return {
       server: {
         connections_accepted: stats.accepted,
-        connections_handled: stats.accepted,
+        connections_handled: stats.accepted - total - address,
+        connections_refused: total + address,
         connections_active: stats.active,
         connections_reading: stats.reading,
         connections_writing: stats.active - stats.reading - stats.waiting,

@@ -10,10 +10,12 @@ import type { Listen } from "../settings.ts";
 export class Listeners {
   readonly #servers: Server[] = [];
   readonly #onWire: (wire: Wire, listener: Listen) => void;
+  readonly #onFailed: (reason: string) => void;
 
-  /** `onWire` gets each connection once HTTP can be spoken on it. */
-  constructor(onWire: (wire: Wire, listener: Listen) => void) {
+  /** `onWire` gets each connection once HTTP can be spoken on it, `onFailed` the system's word when one cannot be had. */
+  constructor(onWire: (wire: Wire, listener: Listen) => void, onFailed: (reason: string) => void) {
     this.#onWire = onWire;
+    this.#onFailed = onFailed;
   }
 
   /**
@@ -29,7 +31,7 @@ export class Listeners {
         server.once("error", reject);
         server.listen({ host, port, backlog, reusePort: true }, resolve);
       });
-      acceptPlain(server, (wire) => this.#accept(wire, listener));
+      acceptPlain(server, (wire) => this.#accept(wire, listener), this.#onFailed);
       this.#servers.push(server);
       ports.push((server.address() as { port: number }).port);
     }

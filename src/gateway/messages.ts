@@ -3,6 +3,7 @@ import type { ConfigChange } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Settings } from "../settings.ts";
+import type { ConnectionCapsSpec } from "./connection-caps.ts";
 import type { CounterTableSpec } from "./counter-table.ts";
 import type { InstalledPackage } from "./packages.ts";
 
@@ -17,6 +18,9 @@ export interface ThreadData {
   /** The thread's `Vitals`. */
   readonly vitals: SharedArrayBuffer;
   readonly counters: CounterTableSpec;
+  /** The caps on connections, and the thread's column of their counts. */
+  readonly caps: ConnectionCapsSpec;
+  readonly capColumn: number;
   /** PEM of the authorities that upstreams are verified against; null for the runtime's own. */
   readonly ca: readonly string[] | null;
 }

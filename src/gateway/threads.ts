@@ -14,6 +14,7 @@ import { inPieces, sizeOf } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Listen, Settings } from "../settings.ts";
+import type { CapColumns } from "./connection-caps.ts";
 import { type CounterTableSpec, releaseCounters } from "./counter-table.ts";
 import type {
   AccessRecord,
@@ -32,6 +33,7 @@ import { LOOK_MS, Watch } from "./watch.ts";
 export interface ThreadsOptions {
   readonly settings: Settings;
   readonly counters: CounterTableSpec;
+  readonly caps: CapColumns;
   readonly ca: readonly string[] | null;
   readonly log: Logger;
   onAccess(records: readonly AccessRecord[]): void;
@@ -44,6 +46,8 @@ interface Thread {
   readonly worker: Worker;
   /** Node's number of the thread, which the worker forgets when it ends. */
   readonly id: number;
+  /** Where it counts its connections. */
+  readonly capColumn: number;
   readonly vitals: Vitals;
   readonly watch: Watch;
   readonly sandbox: SandboxChannel;
@@ -220,9 +224,10 @@ export class DataThreads {
   }
 
   async #spawn(index: number): Promise<Thread> {
-    const { settings, counters, ca } = this.#options;
+    const { settings, counters, caps, ca } = this.#options;
     const memory = Vitals.memory();
-    const workerData: ThreadData = { settings, vitals: memory, counters, ca };
+    const capColumn = caps.open();
+    const workerData: ThreadData = { settings, vitals: memory, counters, caps: caps.spec, capColumn, ca };
     const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
       workerData,
       name: `data-${index}`,
@@ -232,6 +237,7 @@ export class DataThreads {
       index,
       worker,
       id: worker.threadId,
+      capColumn,
       vitals,
       watch: new Watch(vitals),
       sandbox: this.#options.connectSandbox((message) =>
@@ -274,6 +280,7 @@ export class DataThreads {
 
   #onExit(thread: Thread): void {
     releaseCounters(this.#options.counters, thread.id);
+    this.#options.caps.close(thread.capColumn);
     if (this.#ending.delete(thread)) {
       const vacant = this.#vacant.shift();
       if (vacant !== undefined) this.#fill(vacant, 0);

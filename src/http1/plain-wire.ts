@@ -255,13 +255,18 @@ interface ListeningHandle {
  * Has a listening server give its connections as wires, in place of sockets. Reading begins when whoever takes the
  * wire resumes it.
  */
-export function acceptPlain(server: Server, onWire: (wire: PlainWire) => void): void {
+export function acceptPlain(
+  server: Server,
+  onWire: (wire: PlainWire) => void,
+  onFailed: (reason: string) => void = ignore,
+): void {
   const listening = (server as unknown as { _handle: ListeningHandle })._handle;
   const { port: localPort } = server.address() as { port: number };
   listening.setNoDelay(true); // accepted sockets inherit it
   listening.onconnection = (status, handle) => {
-    // Without free descriptors the system refuses; connections wait in its queue until there are some again.
-    if (status !== 0 || handle === undefined) return;
+    // Without free descriptors the runtime accepts and closes at once, from a reserve, so that nothing spins; where
+    // the reserve is gone too, this is called again and again until there is a descriptor.
+    if (status !== 0 || handle === undefined) return onFailed(status === 0 ? "no handle" : errorName(status));
     const peer: { address?: string; port?: number } = {};
     if (handle.getpeername(peer) !== 0) return handle.close(ignore); // gone already
     const address = peer.address as string;

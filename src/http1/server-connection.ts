@@ -79,6 +79,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   draining = false;
   /** Whether the peer is a proxy whose word on the client is believed. Set by whoever accepts. */
   trusted = false;
+  /** Where it is counted among all connections. Set by whoever accepts. */
+  seat = 0;
   requests = 0;
   /** Bytes of the head that was read last. */
   headBytes = 0;

@@ -1,5 +1,6 @@
 /** The Prometheus page: the sum of what all data threads counted, and what the node knows of itself. */
 import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
+import type { Refusal } from "../gateway/connection-caps.ts";
 import type { Losses } from "../gateway/past-threads.ts";
 import type { Collected } from "../gateway/threads.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
@@ -8,6 +9,8 @@ export interface NodeFacts {
   readonly nodeId: string;
   readonly version: string;
   readonly cordons: number;
+  /** Connections that were closed at once, by the cap that they met. */
+  readonly refused: Readonly<Record<Refusal, number>>;
 }
 
 /** Prometheus text (format 0.0.4). Kong's names where Kong has them; ours begin with `gatehouse_`. */
@@ -23,7 +26,7 @@ export async function renderMetrics(collected: Collected, facts: NodeFacts): Pro
 function nodeMetrics(
   registry: Registry,
   { stats }: Collected,
-  { nodeId, version, cordons }: NodeFacts,
+  { nodeId, version, cordons, refused }: NodeFacts,
 ): void {
   const gauge = (name: string, help: string, rows: [Record<string, string>, number][]) => {
     const labelNames = Object.keys(rows[0]?.[0] ?? {});
@@ -36,12 +39,16 @@ function nodeMetrics(
   gauge("kong_nginx_requests_total", "Requests since start.", [[http, stats.requests]]);
   gauge("kong_nginx_connections_total", "Connections by state.", [
     [{ ...http, state: "accepted" }, stats.accepted],
-    [{ ...http, state: "handled" }, stats.accepted],
+    [{ ...http, state: "handled" }, stats.accepted - refused.total - refused.address],
     [{ ...http, state: "total" }, stats.requests],
     [{ ...http, state: "active" }, stats.active],
     [{ ...http, state: "reading" }, stats.reading],
     [{ ...http, state: "writing" }, stats.active - stats.reading - stats.waiting],
     [{ ...http, state: "waiting" }, stats.waiting],
+  ]);
+  gauge("gatehouse_connections_refused_total", "Connections closed at once, by the cap that they met.", [
+    [{ ...node, cap: "total" }, refused.total],
+    [{ ...node, cap: "address" }, refused.address],
   ]);
   gauge("gatehouse_cordons", "Processes that run guests.", [[node, cordons]]);
   gauge("gatehouse_resident_memory_bytes", "Resident memory of the gateway process.", [

@@ -15,6 +15,7 @@ import {
   readNetwork,
   UnreadableValue,
 } from "./addresses.ts";
+import { connectionsThatFit } from "./descriptors.ts";
 
 export type { Listen } from "./addresses.ts";
 
@@ -267,6 +268,23 @@ export const SETTINGS = {
     "Bytes per second at which a client must take what waits for it, in the long run; 0 for no bound.",
   ),
   client_idle_timeout_ms: timeout(60_000, "Time that a client's idle connection is kept."),
+  max_connections: read(
+    integer({
+      between: [1, MIB],
+      description:
+        "Most connections that clients have at the same time, over all data threads; what is beyond is closed at " +
+        "once. The default is half of the descriptors that the process may have, up to 65536.",
+    }),
+    (count) => count ?? connectionsThatFit(),
+  ),
+  max_connections_per_ip: plain(
+    integer({
+      between: [0, MIB],
+      description:
+        "Most connections from one IPv4 address or IPv6 network of 64 bits, `trusted_ips` aside; 0 for no bound. " +
+        "The default is half of max_connections.",
+    }),
+  ),
   max_requests_per_connection: plain(
     integer({
       default: 10_000,

@@ -18,7 +18,7 @@ async function page(past: PastMetrics, ...living: MetricsJson[]): Promise<string
   const losses = { threads: { crash: 2, hang: 1 }, connections: 5, requests: 3 };
   const text = await renderMetrics(
     { metrics: [past.metrics, ...living], stats, ledger: past.ledger, losses },
-    { nodeId: "n", version: "1", cordons: 0 },
+    { nodeId: "n", version: "1", cordons: 0, refused: { total: 0, address: 0 } },
   );
   return text.split("\n");
 }

@@ -9,7 +9,10 @@ async function page(...threads: ThreadMetrics[]): Promise<string> {
   const metrics = await Promise.all(threads.map((thread) => thread.json()));
   const stats = { requests: 0, accepted: 0, active: 0, waiting: 0, reading: 0 };
   const losses = { threads: { crash: 0, hang: 0 }, connections: 0, requests: 0 };
-  return renderMetrics({ metrics, stats, ledger: [], losses }, { nodeId: "n", version: "1", cordons: 0 });
+  return renderMetrics(
+    { metrics, stats, ledger: [], losses },
+    { nodeId: "n", version: "1", cordons: 0, refused: { total: 0, address: 0 } },
+  );
 }
 
 /** Samples of a metric by their labels, as they are printed. */
