@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { requireProgram } from "./services.ts";
+import { requireProgram, untilListening } from "./services.ts";
 
 /** Starts nginx with `server` as the body of its only server block; `listen` is added. */
 export async function startNginx(server: string): Promise<Nginx> {
@@ -54,19 +54,8 @@ export class Nginx implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** nginx tells nobody when it listens: connections are tried until one is taken. */
-  async answers(): Promise<void> {
-    for (;;) {
-      if (this.#child.exitCode !== null) throw new Error(`nginx ended: ${this.#stderr}`);
-      const socket = connect({ port: this.port, host: "127.0.0.1" });
-      const taken = await new Promise<boolean>((resolve) => {
-        socket.once("connect", () => resolve(true));
-        socket.once("error", () => resolve(false));
-      });
-      socket.destroy();
-      if (taken) return;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+  answers(): Promise<void> {
+    return untilListening(this.port, () => (this.#child.exitCode === null ? null : `nginx: ${this.#stderr}`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,10 +4,12 @@
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 /** The package that holds each program. */
-const PACKAGES = { nginx: "nginx-core", openssl: "openssl" } as const;
+const PACKAGES = { nginx: "nginx-core", haproxy: "haproxy", openssl: "openssl" } as const;
 export type Program = keyof typeof PACKAGES;
 /** Every program that some test needs. The runner sees to them before any test, one installation at a time. */
 export const PROGRAMS = Object.keys(PACKAGES) as Program[];
@@ -29,6 +31,25 @@ export function requireProgram(program: Program): string {
   const installed = find(program);
   if (installed === undefined) throw new Error(`${wanted}, which its package did not bring.`);
   return installed;
+}
+
+/**
+ * Waits until a program listens that tells nobody so: connections are tried until one is taken.
+ * @param ended what it said, once it has ended; then waiting is in vain
+ */
+export async function untilListening(port: number, ended: () => string | null): Promise<void> {
+  for (;;) {
+    const last = ended();
+    if (last !== null) throw new Error(`it ended before it listened: ${last}`);
+    const socket = connect({ port, host: "127.0.0.1" });
+    const taken = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true));
+      socket.once("error", () => resolve(false));
+    });
+    socket.destroy();
+    if (taken) return;
+    await setTimeout(20);
+  }
 }
 
 function find(program: string): string | undefined {
