@@ -6,6 +6,7 @@
  */
 import { performance } from "node:perf_hooks";
 import type { ErrorCode } from "../errors.ts";
+import type { ProxiedFrom } from "../proxy-protocol/header.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines, Guarded } from "./deadlines.ts";
 import { HeaderList } from "./headers.ts";
@@ -79,6 +80,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   draining = false;
   /** Whether the peer is a proxy whose word on the client is believed. Set by whoever accepts. */
   trusted = false;
+  /** What the peer said of its client by the PROXY protocol. Set by whoever accepts. */
+  proxied: ProxiedFrom | null = null;
   /** Where it is counted among all connections. Set by whoever accepts. */
   seat = 0;
   requests = 0;

@@ -67,7 +67,6 @@ export class ExchangeRequest implements PluginRequest {
     this.authority = head.authority ?? head.host ?? "";
     this.host = hostOf(this.authority);
     this.port = client.wire.localPort;
-    this.clientPort = client.wire.remotePort;
     this.headers = head.headers;
     // In HTTP/1.0, and unless Connection lists it, the field means nothing (RFC 9110 section 7.8).
     this.upgrade =
@@ -78,9 +77,11 @@ export class ExchangeRequest implements PluginRequest {
     // TE and Upgrade are always listed, and read when the request goes up, where the gateway lists its own.
     for (const option of head.connectionOptions ?? [])
       if (option !== "host" && option !== "te" && option !== "upgrade") head.headers.remove(option);
-    const forwarded = client.trusted ? exchange.plane.trust.read(head.headers) : null;
+    const forwarded = client.trusted ? exchange.plane.trust.read(head.headers, client.proxied) : null;
     this.forwarded = forwarded;
-    this.clientIp = forwarded?.ip ?? client.remoteAddress;
+    const real = forwarded?.client ?? null;
+    this.clientIp = real === null ? client.remoteAddress : real.address;
+    this.clientPort = real === null ? client.wire.remotePort : real.port;
     this.scheme = forwarded?.scheme ?? "http";
     this.contentLength = head.contentLength;
     this.chunked = head.chunked;

@@ -167,13 +167,17 @@ function requestHead(x: ProxyExchange): string {
         ? request.authority
         : (service.hostHeader ?? (peer as Peer).authority);
   const { forwarded } = request;
-  const chain = forwardedFor === undefined ? "" : `${request.headers.getAll("x-forwarded-for").join(", ")}, `;
+  // As Kong has it: a chain that has begun goes on with the peer, a new one begins with the client.
+  const chain =
+    forwardedFor === undefined
+      ? request.clientIp
+      : `${request.headers.getAll("x-forwarded-for").join(", ")}, ${client.remoteAddress}`;
   const te = request.headers.get("te");
   const trailers = te !== undefined && /(^|,)\s*trailers\s*($|,|;)/i.test(te);
   let head =
     `${request.method} ${path}${query} HTTP/1.1\r\nHost: ${host}\r\n` +
     connectionLines(trailers, x.accept !== null) +
-    `X-Forwarded-For: ${chain}${client.remoteAddress}\r\n` +
+    `X-Forwarded-For: ${chain}\r\n` +
     `X-Forwarded-Proto: ${request.scheme}\r\n` +
     `X-Forwarded-Port: ${forwarded?.port ?? request.port}\r\nX-Forwarded-Path: ${forwarded?.path ?? request.path}\r\n`;
   const forwardedHost = forwarded?.host ?? request.host;
