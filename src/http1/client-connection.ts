@@ -11,6 +11,7 @@ import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines, Guarded } from "./deadlines.ts";
 import { HeaderList } from "./headers.ts";
 import { type HeadLimits, INCOMPLETE, parseResponseHead, ResponseHead } from "./parse.ts";
+import { PartialHead } from "./partial-head.ts";
 import { connectPlain } from "./plain-wire.ts";
 import { StreamWire } from "./stream-wire.ts";
 import type { ConnectingOwner, Wire, WireOwner } from "./wire.ts";
@@ -82,7 +83,8 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   readonly #body = new BodyReader();
   #owner: UpstreamOwner | null = null;
   #timeouts: UpstreamTimeouts;
-  #headText = "";
+  readonly #partial = new PartialHead();
+  readonly #parse = (text: string) => parseResponseHead(text, 0, this.head, this.pool.limits);
   #awaitingHead = true;
   /** 1xx answers to the present request. */
   #informations = 0;
@@ -93,6 +95,8 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   #closed = false;
   #keepAlive = true;
   #requestEnded = false;
+  /** Bytes that the upstream had taken when that was last looked at. */
+  #taken = 0;
   #trailers: HeaderList | null = null;
 
   constructor(pool: ConnectionPool, deadlines: Deadlines, owner: UpstreamOwner, timeouts: UpstreamTimeouts) {
@@ -135,11 +139,13 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   /** The whole request is written. */
   endRequest(): void {
     this.#requestEnded = true;
-    this.deadline = performance.now() + this.#timeouts.readMs;
+    // An upstream that has not taken it yet is not late with its answer.
+    if (!this.wire.blocked) this.deadline = performance.now() + this.#timeouts.readMs;
   }
 
-  /** The socket did not take everything: it has `writeMs` to do so. */
+  /** The system did not take everything: it has `writeMs` to take more. */
   wroteInPart(): void {
+    this.#taken = this.wire.takenBytes;
     this.deadline = performance.now() + this.#timeouts.writeMs;
   }
 
@@ -172,6 +178,7 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   onDeadline(): void {
     if (this.#owner === null) return this.#drop();
     if (!this.connected) return this.#fail("upstream_connect_timeout", "connecting took too long");
+    if (this.wire.blocked && this.wire.takenBytes > this.#taken) return this.wroteInPart(); // slow, but it reads
     this.#fail("upstream_timeout", "the upstream did not answer in time");
   }
 
@@ -224,26 +231,14 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   /** Returns the index after the head; -1 if there is nothing more to do with this chunk. */
   #readHead(chunk: Buffer, at: number): number {
     this.#answered = true;
-    const before = this.#headText.length;
-    const room = this.pool.limits.maxHeadBytes + 2 - before;
-    const stop = Math.min(chunk.length, at + room);
-    const text = this.#headText + chunk.toString("latin1", at, stop);
-    // A head that comes in drops is parsed anew only when a line has ended.
-    if (before > 0 && stop === chunk.length && text.indexOf("\n", before) < 0) {
-      this.#headText = text;
-      return -1;
-    }
-    const end = parseResponseHead(text, 0, this.head, this.pool.limits);
-    if (end === INCOMPLETE) {
-      this.#headText = text;
-      return -1;
-    }
-    this.#headText = "";
-    if (end < 0) {
+    const rest = at === 0 ? chunk : chunk.subarray(at);
+    const used = this.#partial.find(rest, this.pool.limits.maxHeadBytes + 2, this.#parse);
+    if (used === INCOMPLETE) return -1;
+    if (used < 0) {
       this.#fail("upstream_invalid", this.head.errorDetail);
       return -1;
     }
-    const next = at + end - before;
+    const next = at + used;
     const { head } = this;
     if (head.status < 200) {
       if (head.status === 101) {
@@ -294,7 +289,7 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   /** Both messages are over: the connection goes back to the pool or away. */
   #release(): void {
     this.#owner = null;
-    this.#headText = "";
+    this.#partial.clear();
     this.wire.resume(); // or it would not be noticed when the upstream closes it
     this.deadline = performance.now() + this.pool.idleTimeoutMs;
     if (!this.#keepAlive || this.requests >= this.pool.maxRequests || !this.pool.keep(this))

@@ -62,8 +62,6 @@ const PIPELINE_BURST = 32;
 const LINGER_MS = 2000;
 /** What a client has of its time at least when it is read again after a pause of the gateway's. */
 const RESUMED_MS = 5000;
-/** Bytes of a read in which a head is looked for first; most end there, and what follows may be a body. */
-const HEAD_WINDOW = 4096;
 
 const PHASE = { head: 0, exchange: 1, discard: 2, closing: 3, switched: 4 } as const;
 const NOTHING = Buffer.alloc(0);
@@ -95,6 +93,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   #deadlines: Deadlines;
   #owner: RequestOwner | null = null;
   readonly #partial = new PartialHead();
+  readonly #parse = (text: string) => parseRequestHead(text, 0, this.head, this.limits);
   /** When a head, the next request or the client's goodbye must have come. */
   #until: number;
   /** How the client sends its body; null before the first one. */
@@ -258,8 +257,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     if (this.#phase !== PHASE.head) return this.wire.destroy();
     if (this.#partial.length === 0) return this.#close();
     // What is wrong with it says more than that it is late.
-    const end = parseRequestHead(this.#partial.text(), 0, this.head, this.limits);
-    if (end < 0) this.#refused(this.head.error, this.head.errorDetail);
+    if (this.#parse(this.#partial.text()) < 0) this.#refused(this.head.error, this.head.errorDetail);
     else this.#refused("request_timeout", "the head did not arrive in time");
   }
 
@@ -367,38 +365,18 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
 
   /** Returns whether a whole head was found and handed on. Hot; guarded by bench/bench.ts `plain`. */
   #readHead(chunk: Buffer): boolean {
-    const partial = this.#partial;
-    const before = partial.length;
     const { limits } = this;
-    const max = limits.maxHeadBytes + 2;
-    let end: number;
-    if (before === 0) {
-      const window = Math.min(chunk.length, HEAD_WINDOW, max);
-      end = parseRequestHead(chunk.toString("latin1", 0, window), 0, this.head, limits);
-      if (end === INCOMPLETE && window < chunk.length && window < max)
-        end = parseRequestHead(
-          chunk.toString("latin1", 0, Math.min(chunk.length, max)),
-          0,
-          this.head,
-          limits,
-        );
-      if (end === INCOMPLETE) {
-        partial.add(chunk, max);
-        this.#wait(limits.headTimeoutMs);
-        return false;
-      }
-    } else {
-      if (!partial.add(chunk, max)) return false;
-      end = parseRequestHead(partial.text(), 0, this.head, limits);
-      if (end === INCOMPLETE) return false;
-      partial.clear();
+    const before = this.#partial.length;
+    const used = this.#partial.find(chunk, limits.maxHeadBytes + 2, this.#parse);
+    if (used === INCOMPLETE) {
+      if (before === 0) this.#wait(limits.headTimeoutMs);
+      return false;
     }
-    if (end < 0) {
+    if (used < 0) {
       this.#refused(this.head.error, this.head.errorDetail);
       return false;
     }
-    this.headBytes = end;
-    const used = end - before;
+    this.headBytes = before + used;
     if (used < chunk.length) this.#rest = chunk.subarray(used);
     this.body.start(this.head.contentLength, this.head.chunked, false);
     this.#sending?.refill();
