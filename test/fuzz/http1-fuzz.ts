@@ -8,10 +8,12 @@ import fc from "fast-check";
 import { FIELD, HeaderList } from "../../src/http1/headers.ts";
 import { fieldLines, lastChunk, statusLine } from "../../src/http1/write.ts";
 import { disagreement, same, show } from "../http1/compare.ts";
-import { ACCEPTED_REQUESTS } from "../http1/corpus/accepted-requests.ts";
-import { REFUSED_FRAMING } from "../http1/corpus/refused-framing.ts";
-import { REFUSED_HEADS } from "../http1/corpus/refused-heads.ts";
-import { ACCEPTED_RESPONSES, REFUSED_RESPONSES } from "../http1/corpus/responses.ts";
+import {
+  ACCEPTED_REQUESTS,
+  ACCEPTED_RESPONSES,
+  REFUSED_REQUESTS,
+  REFUSED_RESPONSES,
+} from "../http1/corpus/corpus.ts";
 import {
   cut,
   everyByte,
@@ -38,7 +40,7 @@ const DICTIONARY = [
 ]; // biome-ignore format: one word a line would hide the shape
 
 const SEEDS = {
-  request: [...ACCEPTED_REQUESTS, ...REFUSED_HEADS, ...REFUSED_FRAMING].map(({ bytes }) => bytes),
+  request: [...ACCEPTED_REQUESTS, ...REFUSED_REQUESTS].map(({ bytes }) => bytes),
   response: [...ACCEPTED_RESPONSES, ...REFUSED_RESPONSES].map(({ bytes }) => bytes),
 };
 /** Long seeds would take most of the time. */

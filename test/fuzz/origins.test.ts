@@ -13,9 +13,7 @@ import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
-import { ACCEPTED_REQUESTS } from "../http1/corpus/accepted-requests.ts";
-import { REFUSED_FRAMING } from "../http1/corpus/refused-framing.ts";
-import { REFUSED_HEADS } from "../http1/corpus/refused-heads.ts";
+import { ACCEPTED_REQUESTS, REFUSED_REQUESTS } from "../http1/corpus/corpus.ts";
 import { LIMITS, type Reading, readRequests } from "../http1/harness.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { type Haproxy, startHaproxy } from "../support/haproxy.ts";
@@ -36,7 +34,7 @@ interface Attempt {
 /** Connections that come to an end by themselves; those that wait for more bytes are tested elsewhere. */
 function attempts(): Attempt[] {
   const texts = [
-    ...[...ACCEPTED_REQUESTS, ...REFUSED_HEADS, ...REFUSED_FRAMING].map(({ bytes }) => bytes),
+    ...[...ACCEPTED_REQUESTS, ...REFUSED_REQUESTS].map(({ bytes }) => bytes),
     ...fc
       .sample(grammatical("request"), { seed: SEED, numRuns: GRAMMAR_STREAMS })
       .map(({ bytes }) => bytes.toString("latin1")),

@@ -4,43 +4,23 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { disagreement, same, show } from "./compare.ts";
-import { ACCEPTED_REQUESTS } from "./corpus/accepted-requests.ts";
-import { REFUSED_FRAMING } from "./corpus/refused-framing.ts";
-import { REFUSED_HEADS } from "./corpus/refused-heads.ts";
-import { ACCEPTED_RESPONSES, REFUSED_RESPONSES } from "./corpus/responses.ts";
-import { cut, everyByte, type Reading, readRequests, readResponse } from "./harness.ts";
+import { disagreement, show } from "./compare.ts";
+import {
+  ACCEPTED_REQUESTS,
+  ACCEPTED_RESPONSES,
+  REFUSED_REQUESTS,
+  REFUSED_RESPONSES,
+} from "./corpus/corpus.ts";
+import { type Reading, readRequests, readResponse } from "./harness.ts";
 import { nodeRequests, nodeResponses } from "./oracle.ts";
-import { Random } from "./random.ts";
+import { dependsOnSplit } from "./splits.ts";
 
 const NEXT = "GET /next HTTP/1.1\r\nHost: n\r\n\r\n";
-/** Two-piece splits tried for one message; short messages are split everywhere. */
-const MAX_SPLITS = 600;
-const THREE_PIECES = 40;
-
-const REFUSED_REQUESTS = [...REFUSED_HEADS, ...REFUSED_FRAMING];
-
 const latin1 = (text: string) => Buffer.from(text, "latin1");
+/** However it arrives, it reads the same. */
+const assertIndifferentToPieces = (bytes: Buffer, read: (pieces: Buffer[]) => Reading) =>
+  assert.equal(dependsOnSplit(bytes, read), null);
 const bodies = (reading: Reading) => reading.messages.map((message) => message.body);
-
-/** The same bytes in two pieces, in three, and one by one must read the same as at once. */
-function assertIndifferentToPieces(bytes: Buffer, read: (pieces: Buffer[]) => Reading) {
-  const whole = read([bytes]);
-  const check = (pieces: Buffer[]) => {
-    const reading = read(pieces);
-    if (same(reading, whole)) return;
-    const sizes = pieces.length > 3 ? "single bytes" : pieces.map((piece) => piece.length).join(" + ");
-    assert.fail(`as ${sizes}: ${show(reading)}\nat once: ${show(whole)}`);
-  };
-  const step = Math.max(1, Math.ceil(bytes.length / MAX_SPLITS));
-  for (let at = 1; at < bytes.length; at += step) check(cut(bytes, at));
-  const random = new Random(bytes.length);
-  for (let i = 0; i < THREE_PIECES; i++) {
-    const first = 1 + random.below(bytes.length);
-    check(cut(bytes, first, first + random.below(bytes.length - first + 1)));
-  }
-  check(everyByte(bytes));
-}
 
 describe("a sound request is read", async () => {
   const alone = await nodeRequests(ACCEPTED_REQUESTS.map(({ bytes }) => latin1(bytes)));
@@ -110,4 +90,17 @@ describe("a response that could be misread is refused, one that is cut short is 
         assert.equal(node.end === "refused", stricter === undefined, `Node: ${node.end} ${node.reason}`);
       assertIndifferentToPieces(latin1(bytes), read);
     });
+});
+
+it("no message stands in the corpus twice: 500 requests and 300 responses are that many", () => {
+  for (const [least, messages] of [
+    [500, [...ACCEPTED_REQUESTS, ...REFUSED_REQUESTS]],
+    [300, [...ACCEPTED_RESPONSES, ...REFUSED_RESPONSES]],
+  ] as const) {
+    const distinct = new Set(
+      messages.map((message) => `${"method" in message ? message.method : ""} ${message.bytes}`),
+    );
+    assert.equal(distinct.size, messages.length);
+    assert.ok(distinct.size >= least);
+  }
 });

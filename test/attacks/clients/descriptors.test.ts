@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { it } from "node:test";
-import { REFUSED_FRAMING } from "../../http1/corpus/refused-framing.ts";
-import { REFUSED_HEADS } from "../../http1/corpus/refused-heads.ts";
+import { REFUSED_REQUESTS } from "../../http1/corpus/corpus.ts";
 import { Attack } from "./attack.ts";
 
 const CONNECTIONS = 10_000;
@@ -39,7 +38,7 @@ it(`${CONNECTIONS} hostile connections leave no descriptor open and nobody else 
   await attack.begin();
   const { between } = attack;
   const open = () => readdirSync(`/proc/${between.gateway.pid}/fd`).length;
-  const attacks = [...REFUSED_HEADS, ...REFUSED_FRAMING].map(({ bytes }) => Buffer.from(bytes, "latin1"));
+  const attacks = REFUSED_REQUESTS.map(({ bytes }) => Buffer.from(bytes, "latin1"));
   const before = open();
   let started = 0;
   const worker = async () => {

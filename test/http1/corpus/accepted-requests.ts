@@ -1,13 +1,18 @@
 /** Requests that are sound, however odd, and the bodies that they carry. */
-import { type AcceptedRequests, chunkedRequest, lines, withFields } from "./cases.ts";
-
-type Row = readonly [name: string, rule: string, bytes: string, bodies?: readonly string[], closes?: true];
+import {
+  type AcceptedRequests,
+  type AcceptedRow,
+  acceptedRow,
+  chunkedRequest,
+  lines,
+  withFields,
+} from "./cases.ts";
 
 const line = (start: string) => lines(start, "Host: a.example", "", "");
 const host = (value: string) => lines("GET / HTTP/1.1", `Host: ${value}`, "", "");
 const SMALL = line("GET / HTTP/1.1");
 
-const REQUEST_LINES: Row[] = [
+const REQUEST_LINES: AcceptedRow[] = [
   ["GET", "9112 3", SMALL],
   ["HEAD", "9110 9.3.2", line("HEAD / HTTP/1.1")],
   ["POST without a body", "9112 6.3", line("POST / HTTP/1.1")],
@@ -50,7 +55,7 @@ const REQUEST_LINES: Row[] = [
   ],
 ];
 
-const HOSTS: Row[] = [
+const HOSTS: AcceptedRow[] = [
   ["Host with a port", "9110 7.2", host("a.example:8080")],
   ["Host with an empty port", "3986 3.2.3", host("a.example:")],
   ["empty Host", "9112 3.2", host("")],
@@ -68,7 +73,7 @@ const HOSTS: Row[] = [
   ["Host without a space", "9112 5", lines("GET / HTTP/1.1", "Host:a", "", "")],
 ];
 
-const FIELDS: Row[] = [
+const FIELDS: AcceptedRow[] = [
   ["empty value", "9110 5.5", withFields(["A:"])],
   ["value of white space", "9112 5.1", withFields(["A: \t "])],
   ["white space around a value", "9112 5.1", withFields(["A: \t b c \t "])],
@@ -95,7 +100,7 @@ const FIELDS: Row[] = [
   ["Cookie", "6265 4.2", withFields(["Cookie: a=b; c=d", "Cookie: e=f"])],
 ];
 
-const CONNECTIONS: Row[] = [
+const CONNECTIONS: AcceptedRow[] = [
   ["Connection: close", "9112 9.6", withFields(["Connection: close"]), [""], true],
   ["Connection: Close", "9112 9.6", withFields(["Connection: Close"]), [""], true],
   ["close among other options", "9112 9.6", withFields(["Connection: x, close , y"]), [""], true],
@@ -131,7 +136,7 @@ const CONNECTIONS: Row[] = [
   ["Proxy-Connection means nothing", "9112 C.2.2", withFields(["Proxy-Connection: close"])],
 ];
 
-const LENGTHS: Row[] = [
+const LENGTHS: AcceptedRow[] = [
   ["body", "9112 6.2", withFields(["Content-Length: 3"], "abc", "POST"), ["abc"]],
   ["empty body", "9112 6.2", withFields(["Content-Length: 0"], "", "POST")],
   ["body of a GET", "9110 9.3.1", withFields(["Content-Length: 3"], "abc"), ["abc"]],
@@ -177,7 +182,7 @@ const LENGTHS: Row[] = [
   ],
 ];
 
-const CHUNKS: Row[] = [
+const CHUNKS: AcceptedRow[] = [
   ["chunks", "9112 7.1", chunkedRequest("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), ["abcde"]],
   ["no chunk but the last", "9112 7.1", chunkedRequest("0\r\n\r\n")],
   ["size in small letters", "9112 7.1", chunkedRequest("a\r\n0123456789\r\n0\r\n\r\n"), ["0123456789"]],
@@ -211,7 +216,7 @@ const CHUNKS: Row[] = [
   ["chunked GET", "9110 9.3.1", withFields(["Transfer-Encoding: chunked"], "1\r\nx\r\n0\r\n\r\n"), ["x"]],
 ];
 
-const PIPELINES: Row[] = [
+const PIPELINES: AcceptedRow[] = [
   ["three requests", "9112 9.3.2", SMALL.repeat(3), ["", "", ""]],
   [
     "requests with and without bodies",
@@ -230,4 +235,4 @@ export const ACCEPTED_REQUESTS: AcceptedRequests[] = [
   ...LENGTHS,
   ...CHUNKS,
   ...PIPELINES,
-].map(([name, rule, bytes, bodies = [""], closes]) => ({ name, rule, bytes, bodies, closes }));
+].map(acceptedRow);

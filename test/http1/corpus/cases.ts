@@ -69,3 +69,16 @@ export type RefusedRow = readonly [
 export function refusedRow([name, rule, code, bytes, stricter]: RefusedRow, after = 0): RefusedRequest {
   return { name, rule, code, bytes, stricter, after };
 }
+
+export type AcceptedRow = readonly [
+  name: string,
+  rule: string,
+  bytes: string,
+  bodies?: readonly string[],
+  closes?: true,
+];
+
+/** A row's request has one empty body unless it says otherwise. */
+export function acceptedRow([name, rule, bytes, bodies = [""], closes]: AcceptedRow): AcceptedRequests {
+  return { name, rule, bytes, bodies, closes };
+}
