@@ -7,7 +7,14 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { certificateIn } from "./certificate.ts";
 import { freePort, moveTo, start, tree, until } from "./processes.ts";
-import { CHANGE_EVERY_MS, JIT_WARM_SECONDS, type Running, type Site, type Variant } from "./variants.ts";
+import {
+  CHANGE_EVERY_MS,
+  JIT_WARM_SECONDS,
+  type Running,
+  type Site,
+  shortCount,
+  type Variant,
+} from "./variants.ts";
 
 const ROOT = dirname(import.meta.dirname);
 const MAIN = join(ROOT, "src", "main.ts");
@@ -175,13 +182,13 @@ export const gatewayPolicy = gatewayVariant("gateway", { plugins: POLICY });
 export const gatewayTls = gatewayVariant("gateway", { tls: true });
 
 export function gatewayWithRoutes(count: number): Variant {
-  return gatewayVariant(`gateway, ${count.toLocaleString("en-US")} routes`, { routes: count });
+  return gatewayVariant(`gateway ${shortCount(count)} routes`, { routes: count });
 }
 
 /** Both get the same cores, so that only the number of threads differs. */
 export function gatewayWithThreads(threads: number): Variant {
   return {
-    name: `gateway, ${threads} data ${threads === 1 ? "thread" : "threads"}`,
+    name: `gateway ${threads} data ${threads === 1 ? "thread" : "threads"}`,
     warmSeconds: JIT_WARM_SECONDS + 1,
     start: (site) => startGateway(site, { threads, cores: site.pairOfCores }),
   };
@@ -190,7 +197,7 @@ export function gatewayWithThreads(threads: number): Variant {
 /** One route among `count` is another one after each change. */
 export function gatewayReloading(count: number): Variant {
   return {
-    ...gatewayVariant("gateway, reloading", { routes: count }),
+    ...gatewayVariant("gateway reloading", { routes: count }),
     changing: true,
     async start(site) {
       const gateway = await startGateway(site, { routes: count });

@@ -49,6 +49,11 @@ export const JIT_WARM_SECONDS = 4;
 /** Time between two changes of configuration. */
 export const CHANGE_EVERY_MS = 1000;
 
+/** 10000 is "10k": names of variants hold no comma, since --variants takes a list of them. */
+export function shortCount(count: number): string {
+  return count % 1000 === 0 ? `${count / 1000}k` : String(count);
+}
+
 function fill(template: string, values: Record<string, string | number>): string {
   return readFileSync(join(PEERS, template), "utf8").replace(/@([A-Z]+)@/g, (_, name: string) => {
     const value = values[name];
@@ -151,7 +156,7 @@ export const nginx = nginxVariant("nginx");
 export const nginxTlsListener = nginxVariant("nginx", { tls: true });
 
 export function nginxWithRoutes(count: number): Variant {
-  return nginxVariant(`nginx, ${count.toLocaleString("en-US")} locations`, { routes: count });
+  return nginxVariant(`nginx ${shortCount(count)} locations`, { routes: count });
 }
 
 /** The same again and again: nginx builds everything anew whatever has changed in its file. */
@@ -159,7 +164,7 @@ export function nginxReloading(count: number): Variant {
   const quiet = nginxWithRoutes(count);
   return {
     ...quiet,
-    name: "nginx, reloading",
+    name: "nginx reloading",
     changing: true,
     async start(site) {
       const running = await quiet.start(site);

@@ -69,7 +69,7 @@ function send(port: number, post: Buffer): Promise<number> {
     let answeredAt = 0;
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });
     const started = performance.now();
-    socket.end(post);
+    socket.write(post);
     socket.on("data", (bytes) => {
       if (answeredAt > 0) return;
       answeredAt = performance.now();

@@ -203,7 +203,8 @@ async function play(job: Job): Promise<OpenLoopResult> {
   for (const lane of lanes) lane.socket.destroy();
   const changed = await changes?.stop();
 
-  if (!drained) fail("requests unanswered 5 s after the end");
+  if (!drained)
+    fail(`${outstanding} of ${sent} requests unanswered, and ${waiting.size} not sent, 5 s after the end`);
   if (lost > 0 && !job.mayLose) fail(`${lost} requests lost with their connection`);
   const lateUs = lateness.quantile(0.99);
   const p99Us = latency.quantile(0.99);
