@@ -16,7 +16,7 @@ import { moveTo } from "./processes.ts";
 import type { Run, Sitting } from "./results.ts";
 import { markdown } from "./table.ts";
 import { commit, installMissing, machine } from "./tools.ts";
-import { type Site, startUpstream } from "./variants.ts";
+import { openSite, type Site } from "./variants.ts";
 
 const USAGE = `npm run bench -- [--cases a,b] [--variants "a,b"] [--rounds N] [--seconds S] [--rate R] [--quick] [--dry]
   --cases     groups (${GROUPS.join(", ")}) or
@@ -157,27 +157,16 @@ async function main(): Promise<void> {
   }
   if (process.platform !== "linux")
     throw new Error("The bench needs Linux: it pins processes and reads /proc.");
-  const cores = cpus().length;
-  if (cores < 2) throw new Error("The bench needs two cores: one for the subject, one for the load.");
+  if (cpus().length < 2) throw new Error("The bench needs two cores: one for the subject, one for the load.");
   installMissing();
 
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-bench-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 
-  const loadCore = 1;
+  const { site, close } = await openSite(folder);
   // What the bench itself does between and during runs is not to be on the subject's core.
-  moveTo(loadCore, process.pid);
-  const upstream = await startUpstream(folder, loadCore);
-  const site: Site = {
-    folder,
-    upstreamPort: upstream.port,
-    upstreamPid: upstream.process.pid,
-    subjectCore: 0,
-    loadCore,
-    guestCore: Math.min(2, cores - 1),
-    pairOfCores: cores >= 4 ? "2,3" : "0,1",
-  };
+  moveTo(site.loadCore, process.pid);
   const sitting: Sitting = {
     date: new Date().toISOString().slice(0, 10),
     commit: commit(),
@@ -198,7 +187,7 @@ async function main(): Promise<void> {
     // After each case: a sitting that is cut short keeps what it has, and --render makes its table.
     if (!dry) writeFileSync(join(RESULTS, name), `${JSON.stringify(sitting, null, 1)}\n`);
   }
-  await upstream.process.stop();
+  await close();
 
   console.log(render(sitting, cases, !dry));
   if (!dry) console.error(`Written to bench/results: ${name}, latest.md and the charts`);

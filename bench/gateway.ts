@@ -14,6 +14,7 @@ import {
   type Site,
   shortCount,
   type Variant,
+  type Watched,
 } from "./variants.ts";
 
 const ROOT = dirname(import.meta.dirname);
@@ -45,8 +46,6 @@ export interface GatewayOptions {
   threads?: number;
   /** Cores in place of the subject's. */
   cores?: string;
-  /** Flags of Node: how a profile is taken. */
-  nodeFlags?: string[];
 }
 
 /**
@@ -80,6 +79,7 @@ interface Ports {
 export async function startGateway(
   site: Site,
   options: GatewayOptions,
+  watched?: Watched,
 ): Promise<Running & { ports: Ports; prefix: string }> {
   const prefix = mkdtempSync(join(site.folder, "gateway-"));
   const config = join(prefix, "gateway.yml");
@@ -90,8 +90,9 @@ export async function startGateway(
     "gateway",
     options.cores ?? site.subjectCore,
     process.execPath,
-    [...(options.nodeFlags ?? []), MAIN, "start", "--config", config],
+    [...(watched?.nodeFlags ?? []), MAIN, "start", "--config", config],
     {
+      watch: watched?.watch,
       env: {
         NODE_ENV: "production",
         GATEHOUSE_PREFIX: prefix,
@@ -173,7 +174,7 @@ function gatewayVariant(name: string, options: GatewayOptions): Variant {
     name,
     warmSeconds: JIT_WARM_SECONDS,
     routes: options.routes,
-    start: (site) => startGateway(site, options),
+    start: (site, watched) => startGateway(site, options, watched),
   };
 }
 
@@ -190,7 +191,7 @@ export function gatewayWithThreads(threads: number): Variant {
   return {
     name: `gateway ${threads} data ${threads === 1 ? "thread" : "threads"}`,
     warmSeconds: JIT_WARM_SECONDS + 1,
-    start: (site) => startGateway(site, { threads, cores: site.pairOfCores }),
+    start: (site, watched) => startGateway(site, { threads, cores: site.pairOfCores }, watched),
   };
 }
 

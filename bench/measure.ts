@@ -30,6 +30,18 @@ export function loadOf(site: Site, case_: Case, perSecond: number): Load {
     );
 }
 
+/** What the clients of a case are pointed at. */
+export function targetOf(case_: Case, variant: Variant, running: Running): Target {
+  return {
+    port: (case_.tls ? running.tlsPort : undefined) ?? running.port,
+    tls: case_.tls,
+    path: case_.path,
+    headers: case_.headers,
+    bodyBytes: case_.bodyBytes,
+    routes: variant.routes ?? 0,
+  };
+}
+
 /** As fast as answers come: what `half` is half of. */
 export function capacity(site: Site, seconds: number): Load {
   return (target) => closedLoop(target, WARM_CONNECTIONS, seconds, site.loadCore);
@@ -48,14 +60,7 @@ export async function measure(
     run.yardstickMs = await yardstickMs(site.subjectCore);
     const running = await variant.start(site);
     try {
-      const target: Target = {
-        port: (case_.tls ? running.tlsPort : undefined) ?? running.port,
-        tls: case_.tls,
-        path: case_.path,
-        headers: case_.headers,
-        bodyBytes: case_.bodyBytes,
-        routes: variant.routes ?? 0,
-      };
+      const target = targetOf(case_, variant, running);
       await prove(case_.work, target, case_.marks?.[variant.name]);
       await closedLoop(target, WARM_CONNECTIONS, variant.warmSeconds, site.loadCore);
       const pid = running.process.pid;

@@ -30,7 +30,7 @@ export function start(
   core: number | string,
   command: string,
   args: string[],
-  options: { env?: Record<string, string>; cwd?: string } = {},
+  options: { env?: Record<string, string>; cwd?: string; watch?: (output: string) => void } = {},
 ): Started {
   // taskset replaces itself with the command, so the child's pid is the command's.
   const child = spawn("taskset", ["-c", String(core), command, ...args], {
@@ -41,7 +41,9 @@ export function start(
   running.add(child);
   let output = "";
   const keep = (chunk: Buffer) => {
-    output = (output + chunk.toString("utf8")).slice(-KEPT_OUTPUT_BYTES);
+    const text = chunk.toString("utf8");
+    options.watch?.(text);
+    output = (output + text).slice(-KEPT_OUTPUT_BYTES);
   };
   child.stdout!.on("data", keep);
   child.stderr!.on("data", keep);

@@ -3,6 +3,7 @@
  * to a core, keep-alive on both sides, no access log. Every one sends the same forwarded headers as the gateway.
  */
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import { certificateIn } from "./certificate.ts";
 import type { ChangePlan } from "./load/changes.ts";
@@ -40,7 +41,14 @@ export interface Variant {
   routes?: number;
   /** Its configuration is changed while it is measured at a constant rate. */
   changing?: boolean;
-  start(site: Site): Promise<Running>;
+  start(site: Site, watched?: Watched): Promise<Running>;
+}
+
+/** How the gateway is started to be looked into (profile.ts); peers take no notice of it. */
+export interface Watched {
+  nodeFlags: string[];
+  /** Gets everything that the process prints. */
+  watch?(output: string): void;
 }
 
 const PEERS = join(import.meta.dirname, "peers");
@@ -138,9 +146,25 @@ function nodePeer(name: string, file: string): Variant {
   };
 }
 
-/** The upstream of a sitting, on the load's core. */
-export function startUpstream(folder: string, core: number): Promise<Running> {
-  return startNginx("upstream", "upstream/nginx.conf", { folder }, { core });
+const SUBJECT_CORE = 0;
+const LOAD_CORE = 1;
+
+/** The cores of a sitting and its upstream, which runs on the load's core until `close`. */
+export async function openSite(folder: string): Promise<{ site: Site; close(): Promise<void> }> {
+  const upstream = await startNginx("upstream", "upstream/nginx.conf", { folder }, { core: LOAD_CORE });
+  const cores = cpus().length;
+  return {
+    site: {
+      folder,
+      upstreamPort: upstream.port,
+      upstreamPid: upstream.process.pid,
+      subjectCore: SUBJECT_CORE,
+      loadCore: LOAD_CORE,
+      guestCore: Math.min(2, cores - 1),
+      pairOfCores: cores >= 4 ? "2,3" : "0,1",
+    },
+    close: () => upstream.process.stop(),
+  };
 }
 
 function nginxVariant(name: string, options: { tls?: boolean; routes?: number } = {}): Variant {
