@@ -12,7 +12,7 @@ import { nearest } from "./declarative/nearest.ts";
 import { UnreadableValue } from "./settings/addresses.ts";
 import { camelCase, SETTINGS, type Setting, type Settings } from "./settings/table.ts";
 
-export type { Listen } from "./settings/addresses.ts";
+export type { Listen, ProxyListen } from "./settings/addresses.ts";
 export type { ResponseHeader, Settings } from "./settings/table.ts";
 
 export interface SettingsSources {

@@ -3,6 +3,7 @@
  * collections and the schema output come from the same values: adding an entity is a line here and its schema.
  */
 import type { ConfigOf, Field } from "@gatehouse/sdk";
+import { caCertificateSchema, certificateSchema, digestOf, sniSchema } from "./certificates.ts";
 import { consumerSchema, keyauthCredentialSchema } from "./consumers.ts";
 import { NOT_SERVED } from "./not-served.ts";
 import { pluginSchema } from "./plugins.ts";
@@ -39,6 +40,8 @@ export interface EntityType {
   readonly cacheKey?: readonly string[];
   /** Input-only fields that stand for others. */
   readonly shorthands?: Readonly<Record<string, (value: unknown) => Record<string, unknown> | string>>;
+  /** Fields that nobody is shown, the Admin API's clients included; taken from the schema. */
+  readonly secretFields: readonly string[];
   /** Brings the given fields into the form in which they are kept, before validation. Edits in place. */
   readonly normalize?: (input: Record<string, unknown>) => void;
   /** What a sound entity asks for and this version does not do: by dotted field, why not. */
@@ -69,6 +72,7 @@ function entity<N extends EntityName>(
     foreignKeys,
     uniqueFields: fields.filter(([, { unique }]) => unique).map(([field]) => field),
     madeUpFields: fields.filter(([, { auto, required }]) => auto && required).map(([field]) => field),
+    secretFields: fields.filter(([, { encrypted }]) => encrypted).map(([field]) => field),
     notServed: NOT_SERVED[name],
     ...extra,
   };
@@ -78,6 +82,9 @@ function entity<N extends EntityName>(
 export const ENTITY_NAMES = [
   "workspaces",
   "consumers",
+  "certificates",
+  "snis",
+  "ca_certificates",
   "services",
   "routes",
   "upstreams",
@@ -90,6 +97,13 @@ export type EntityName = (typeof ENTITY_NAMES)[number];
 export const ENTITIES: Readonly<Record<EntityName, EntityType>> = {
   workspaces: entity("workspaces", "workspace", "workspaces", "name", workspaceSchema),
   consumers: entity("consumers", "consumer", "consumers", "username", consumerSchema),
+  certificates: entity("certificates", "certificate", "certificates", "id", certificateSchema),
+  snis: entity("snis", "sni", "snis", "name", sniSchema),
+  ca_certificates: entity("ca_certificates", "ca_certificate", "ca_certificates", "id", caCertificateSchema, {
+    normalize(authority) {
+      authority.cert_digest ??= digestOf(authority.cert);
+    },
+  }),
   services: entity("services", "service", "services", "name", serviceSchema, {
     shorthands: { url: expandServiceUrl },
   }),
@@ -135,6 +149,9 @@ type Sound<T> = Omit<T, "id" | "created_at" | "updated_at"> & {
   readonly ws_id: string;
 } & ("updated_at" extends keyof T ? { readonly updated_at: number } : unknown);
 
+export type Certificate = Sound<ConfigOf<typeof certificateSchema>>;
+export type Sni = Sound<ConfigOf<typeof sniSchema>>;
+export type CaCertificate = Sound<ConfigOf<typeof caCertificateSchema>>;
 export type Service = Sound<ConfigOf<typeof serviceSchema>>;
 export type Route = Sound<ConfigOf<typeof routeSchema>>;
 export type Consumer = Sound<ConfigOf<typeof consumerSchema>>;
@@ -152,6 +169,9 @@ export interface GatewayConfig {
   /** 32 hexadecimal digits that change if and only if the content does; 32 zeros when empty. */
   hash: string;
   workspaces: Workspace[];
+  certificates: Certificate[];
+  snis: Sni[];
+  ca_certificates: CaCertificate[];
   services: Service[];
   routes: Route[];
   upstreams: Upstream[];

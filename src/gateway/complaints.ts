@@ -51,6 +51,20 @@ export class Complaints {
       this.#log(REFUSED[refusal], { code, source: "downstream", client });
   }
 
+  /** A handshake of TLS came to nothing. The reason is OpenSSL's or ours, and not the client's word. */
+  shake(client: string, reason: string): void {
+    const code = "tls_handshake";
+    if (this.#lines.admits(code, { code }))
+      this.#log(`a TLS handshake failed: ${reason}`, { code, source: "downstream", client });
+  }
+
+  /** A connection did not begin with a sound PROXY header. */
+  unproxied(client: string, reason: string): void {
+    const code = "proxy_protocol";
+    if (this.#lines.admits(code, { code }))
+      this.#log(`a connection is closed: ${reason}`, { code, source: "downstream", client });
+  }
+
   /** The system has no descriptor for a connection. */
   starved(reason: string): void {
     const code = "no_descriptor";

@@ -10,8 +10,9 @@ import { type ConfigChange, joined } from "../entities/change.ts";
 import type { PluginEntity, Service, Target, Upstream } from "../entities/entities.ts";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import { Deadlines } from "../http1/deadlines.ts";
+import type { PlainWire } from "../http1/plain-wire.ts";
 import { type RequestHandler, ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
-import type { Wire } from "../http1/wire.ts";
+import type { TlsSession, Wire } from "../http1/wire.ts";
 import { ThreadMetrics } from "../observe/thread-metrics.ts";
 import { Trust } from "../pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
@@ -19,8 +20,12 @@ import type { Exchange } from "../pipeline/exchange.ts";
 import { requestHandler } from "../pipeline/handle.ts";
 import { inSlices } from "../pipeline/slices.ts";
 import { type PluginInstance, Replaced, Snapshot } from "../pipeline/snapshot.ts";
+import type { ProxiedFrom } from "../proxy-protocol/header.ts";
+import { ProxyHeaders } from "../proxy-protocol/header-reader.ts";
 import { GuestFailure } from "../sandbox/client.ts";
-import type { Listen } from "../settings.ts";
+import type { ProxyListen } from "../settings.ts";
+import type { Certificates } from "../tls/certificates.ts";
+import { Terminator } from "../tls/terminator.ts";
 import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
 import { Pool } from "../upstream/pool.ts";
 import { Resolver } from "../upstream/resolver.ts";
@@ -51,6 +56,7 @@ const {
   caps: capsSpec,
   capColumn,
   ca,
+  tls,
 } = workerData as ThreadData;
 const port = parentPort as NonNullable<typeof parentPort>;
 const post = (message: FromThread) => port.postMessage(message);
@@ -114,7 +120,12 @@ const handler: RequestHandler = {
 
 // Configuration: prepared first, served when every thread has prepared it.
 
-let prepared: { version: number; snapshot: Snapshot } | null = null;
+interface Prepared {
+  readonly snapshot: Snapshot;
+  readonly certificates: Certificates | null;
+}
+
+let prepared: (Prepared & { readonly version: number }) | null = null;
 const replaced = new Replaced();
 /** Pieces of the change that is on its way. */
 let pieces: Uint8Array[] = [];
@@ -123,29 +134,30 @@ async function prepare(version: number, packages: Deployment["packages"]): Promi
   const change = pieces;
   pieces = [];
   try {
-    prepared = { version, snapshot: await inSlices(nextSnapshot(change, packages)) };
+    prepared = { version, ...(await inSlices(next(change, packages))) };
     post({ kind: "prepared", version, error: null });
   } catch (error) {
     post({ kind: "prepared", version, error: error instanceof Error ? error.message : String(error) });
   }
 }
 
-function* nextSnapshot(
-  bytes: readonly Uint8Array[],
-  packages: Deployment["packages"],
-): Generator<void, Snapshot> {
-  const change: ConfigChange[] = [];
-  for (const piece of bytes) yield void change.push(deserialize(piece) as ConfigChange);
-  return yield* plane.snapshot.next(joined(change), {
+function* next(bytes: readonly Uint8Array[], packages: Deployment["packages"]): Generator<void, Prepared> {
+  const parts: ConfigChange[] = [];
+  for (const piece of bytes) yield void parts.push(deserialize(piece) as ConfigChange);
+  const change = joined(parts);
+  const certificates = terminator?.certificates.next(change) ?? null;
+  const snapshot = yield* plane.snapshot.next(change, {
     instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
     balancer,
   });
+  return { snapshot, certificates };
 }
 
 function commit(version: number): void {
   if (prepared?.version !== version) return;
   const old = plane.snapshot;
   plane.snapshot = prepared.snapshot;
+  if (terminator !== null && prepared.certificates !== null) terminator.certificates = prepared.certificates;
   prepared = null;
   replaced.add(old, plane.snapshot);
   post({ kind: "live", version });
@@ -212,7 +224,7 @@ function address({ host, port: number }: { host: string; port: number }): string
 
 const listeners = new Listeners(accept, onAcceptFailed);
 
-async function listen(wanted: readonly Listen[]): Promise<void> {
+async function listen(wanted: readonly ProxyListen[]): Promise<void> {
   try {
     post({ kind: "listening", ports: await listeners.open(wanted) });
   } catch (error) {
@@ -220,20 +232,82 @@ async function listen(wanted: readonly Listen[]): Promise<void> {
   }
 }
 
-function accept(wire: Wire): void {
+/** TLS, where a listener speaks it. */
+const terminator =
+  tls === null
+    ? null
+    : new Terminator(tls, deadlines, limits.headTimeoutMs, (client, reason) => {
+        if (LEVELS.indexOf("info") >= pluginLogFrom) complaints.shake(client, reason);
+      });
+
+/** PROXY headers, where a listener expects them. */
+const proxyHeaders = new ProxyHeaders(deadlines, limits.headTimeoutMs, (client, reason) => {
+  if (LEVELS.indexOf("info") >= pluginLogFrom) complaints.unproxied(client, reason);
+});
+
+/** What is known of a connection before HTTP is spoken on it. */
+interface Arrival {
+  readonly trusted: boolean;
+  /** The client that the peer speaks for, by the PROXY protocol. */
+  readonly proxied: ProxiedFrom | null;
+  readonly seat: number;
+}
+
+function accept(wire: PlainWire, listener: ProxyListen): void {
   vitals.onAccepted();
   const trusted = plane.trust.trusts(wire.remoteAddress);
-  const seat = caps.enter(wire.remoteAddress, trusted);
-  if (typeof seat === "string") {
-    complaints.refuse(wire.remoteAddress, seat);
-    return wire.reset(); // costs least, and leaves nothing behind
-  }
+  const seat = enter(wire, wire.remoteAddress, trusted);
+  if (seat === null) return;
+  if (!listener.proxyProtocol) return secure(wire, listener, { trusted, proxied: null, seat }, null);
+  proxyHeaders.read(
+    wire,
+    (proxied, rest) => {
+      const arrival = seated(wire, { trusted, proxied, seat });
+      if (arrival !== null) secure(wire, listener, arrival, rest);
+    },
+    () => caps.leave(seat),
+  );
+}
+
+/** The seat of a connection; null if there is none, and then it is closed. */
+function enter(wire: Wire, client: string, exempt: boolean): number | null {
+  const seat = caps.enter(client, exempt);
+  if (typeof seat !== "string") return seat;
+  complaints.refuse(client, seat);
+  wire.reset(); // costs least, and leaves nothing behind
+  return null;
+}
+
+/** Where a trusted peer's word stands for the client's address, the seat is that client's. */
+function seated(wire: Wire, { trusted, proxied, seat }: Arrival): Arrival | null {
+  const client = trusted ? plane.trust.proxiedClient(proxied) : null;
+  if (client === null) return { trusted, proxied, seat };
+  caps.leave(seat);
+  const own = enter(wire, client.address, plane.trust.trusts(client.address));
+  return own === null ? null : { trusted, proxied, seat: own };
+}
+
+/** TLS where the listener speaks it. `first` was read already. */
+function secure(wire: PlainWire, listener: ProxyListen, arrival: Arrival, first: Buffer | null): void {
+  if (!listener.ssl || terminator === null) return serve(wire, arrival, null, first);
+  terminator.shake(
+    wire,
+    first,
+    (secured, session) => serve(secured, arrival, session, null),
+    () => caps.leave(arrival.seat),
+  );
+}
+
+function serve(wire: Wire, arrival: Arrival, session: TlsSession | null, first: Buffer | null): void {
   const connection = new ServerConnection(wire, handler, deadlines, limits);
-  connection.trusted = trusted;
-  connection.seat = seat;
+  connection.trusted = arrival.trusted;
+  connection.proxied = arrival.proxied;
+  connection.seat = arrival.seat;
+  connection.tls = session;
   connections.add(connection);
   vitals.open = connections.size;
   if (draining) connection.drain();
+  if (first !== null && first.length > 0) connection.onRead(first);
 }
 
 /** Descriptors have run out: a connection that does nothing makes room. */
@@ -256,6 +330,8 @@ function connectionStates(): ConnectionStates {
 function drain(): void {
   draining = true;
   listeners.close();
+  proxyHeaders.close();
+  terminator?.close();
   for (const connection of connections) connection.drain();
   finishDraining();
 }
@@ -370,6 +446,8 @@ port.on("message", (message: ToThread) => {
       return discard();
     case "listen":
       return void listen(message.listeners);
+    case "tls":
+      return terminator?.replace(message.tls);
     case "drain":
       return drain();
     case "metrics":

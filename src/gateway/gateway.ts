@@ -34,6 +34,7 @@ import { counterTableSpec } from "./counter-table.ts";
 import { type InstalledPackage, identityOf } from "./packages.ts";
 import { Sandbox } from "./sandbox.ts";
 import { DataThreads } from "./threads.ts";
+import { MaterialError, TlsMaterial } from "./tls-material.ts";
 
 /** Rate-limiting windows that can be counted at once; 26 bytes each. */
 const COUNTER_WINDOWS = 262_144;
@@ -58,6 +59,9 @@ export class Gateway {
   #registry!: Registry;
   #sandbox!: Sandbox;
   #threads!: DataThreads;
+  /** Null if no listener speaks TLS. */
+  #tls: TlsMaterial | null = null;
+  #rotation: NodeJS.Timeout | undefined;
   #caps!: CapColumns;
   #admin: ApiServer | null = null;
   #status: ApiServer | null = null;
@@ -96,6 +100,7 @@ export class Gateway {
     const stamp = file === null ? "" : await fileStamp(file);
     const config = await this.#initial();
     this.#caps = openCaps(settings, this.#log);
+    if (settings.proxyListen.some(({ ssl }) => ssl)) await this.#openTls();
     this.#threads = new DataThreads({
       settings,
       caps: this.#caps,
@@ -104,6 +109,7 @@ export class Gateway {
         randomBytes(4).readInt32LE(),
       ]),
       ca: await readAuthorities(settings),
+      tls: () => this.#tls?.current ?? null,
       log: this.#log,
       onAccess: (records) => this.#accessLog?.write(records),
       connectSandbox: (post) => this.#sandbox.connect(post),
@@ -118,7 +124,10 @@ export class Gateway {
     if (status !== undefined) ports.status = status;
     await listening("proxy_listen", refuseTaken(settings.proxyListen));
     const proxy = await listening("proxy_listen", this.#threads.listen(settings.proxyListen));
-    if (proxy[0] !== undefined) ports.proxy = proxy[0];
+    // The first of each kind.
+    settings.proxyListen.forEach(({ ssl }, i) => {
+      ports[ssl ? "proxy_ssl" : "proxy"] ??= proxy[i] as number;
+    });
     await writeAtomically(join(settings.prefix, "ports.json"), `${JSON.stringify(ports)}\n`);
     if (file !== null) this.#unwatch = watchFile(file, stamp, () => this.#reload(file));
     this.#ready = true;
@@ -146,6 +155,7 @@ export class Gateway {
     // Told to stop while it starts, it stops what has started by then.
     await this.#started.catch(() => {});
     this.#unwatch?.();
+    clearInterval(this.#rotation);
     const ended = (await this.#threads?.drain(this.#settings.drainTimeoutMs)) ?? true;
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
@@ -243,6 +253,7 @@ export class Gateway {
     options: { file?: string; ifChanged: boolean },
   ): Promise<{ ok: true; changed: boolean } | { ok: false; errors: readonly ConfigError[] }> {
     const change = this.#lastChange.then(async () => {
+      await this.#readTls();
       const loaded = this.#load(text, options.file);
       if (!loaded.ok) return loaded;
       if (options.ifChanged && loaded.config.hash === this.#config.hash)
@@ -267,6 +278,32 @@ export class Gateway {
       this.#log.error(
         { file, reason: (error as Error).message },
         "the changed configuration could not be loaded; the old one keeps serving",
+      );
+    }
+  }
+
+  /** Ticket keys are as old as tickets may become, and go. */
+  async #openTls(): Promise<void> {
+    const tls = await startable(TlsMaterial.open(this.#settings));
+    this.#tls = tls;
+    this.#rotation = setInterval(() => {
+      tls.rotate();
+      this.#threads.replaceTls(tls.current);
+    }, this.#settings.sslSessionTimeout * 1000);
+    this.#rotation.unref();
+  }
+
+  /** The certificate files of the settings are read whenever the configuration is. */
+  async #readTls(): Promise<void> {
+    try {
+      if (this.#tls === null || !(await this.#tls.read())) return;
+      this.#threads.replaceTls(this.#tls.current);
+      this.#log.info({}, "the certificates of ssl_cert are new");
+    } catch (error) {
+      if (!(error instanceof MaterialError)) throw error;
+      this.#log.error(
+        { reason: error.message },
+        "the certificates of ssl_cert could not be read; the old ones stay",
       );
     }
   }
@@ -385,6 +422,15 @@ function shared(bytes: Uint8Array): Uint8Array {
   const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
   copy.set(bytes);
   return copy;
+}
+
+/** What is wrong with certificates and keys of the settings is for the operator. */
+async function startable<T>(material: Promise<T>): Promise<T> {
+  try {
+    return await material;
+  } catch (error) {
+    throw error instanceof MaterialError ? new StartError(error.message) : error;
+  }
 }
 
 /** Says which setting asked for an address that cannot be had. */

@@ -3,17 +3,16 @@
  * among them (SO_REUSEPORT). What an accepted connection goes through before HTTP is spoken on it happens here.
  */
 import { createServer, type Server } from "node:net";
-import { acceptPlain } from "../http1/plain-wire.ts";
-import type { Wire } from "../http1/wire.ts";
-import type { Listen } from "../settings.ts";
+import { acceptPlain, type PlainWire } from "../http1/plain-wire.ts";
+import type { ProxyListen } from "../settings.ts";
 
 export class Listeners {
   readonly #servers: Server[] = [];
-  readonly #onWire: (wire: Wire, listener: Listen) => void;
+  readonly #onWire: (wire: PlainWire, listener: ProxyListen) => void;
   readonly #onFailed: (reason: string) => void;
 
   /** `onWire` gets each connection once HTTP can be spoken on it, `onFailed` the system's word when one cannot be had. */
-  constructor(onWire: (wire: Wire, listener: Listen) => void, onFailed: (reason: string) => void) {
+  constructor(onWire: (wire: PlainWire, listener: ProxyListen) => void, onFailed: (reason: string) => void) {
     this.#onWire = onWire;
     this.#onFailed = onFailed;
   }
@@ -22,7 +21,7 @@ export class Listeners {
    * Opens addresses; returns their ports, in the same order.
    * @throws {Error} the system's, if one cannot be had
    */
-  async open(listeners: readonly Listen[]): Promise<number[]> {
+  async open(listeners: readonly ProxyListen[]): Promise<number[]> {
     const ports: number[] = [];
     for (const listener of listeners) {
       const { host, port, backlog } = listener;
@@ -43,7 +42,7 @@ export class Listeners {
     for (const server of this.#servers) server.close();
   }
 
-  #accept(wire: Wire, listener: Listen): void {
+  #accept(wire: PlainWire, listener: ProxyListen): void {
     this.#onWire(wire, listener);
   }
 }

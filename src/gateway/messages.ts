@@ -2,7 +2,8 @@
 import type { ConfigChange } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
-import type { Settings } from "../settings.ts";
+import type { ProxyListen, Settings } from "../settings.ts";
+import type { ThreadTls } from "../tls/terminator.ts";
 import type { ConnectionCapsSpec } from "./connection-caps.ts";
 import type { CounterTableSpec } from "./counter-table.ts";
 import type { InstalledPackage } from "./packages.ts";
@@ -23,6 +24,8 @@ export interface ThreadData {
   readonly capColumn: number;
   /** PEM of the authorities that upstreams are verified against; null for the runtime's own. */
   readonly ca: readonly string[] | null;
+  /** Null if no listener speaks TLS. */
+  readonly tls: ThreadTls | null;
 }
 
 export type ToThread =
@@ -33,7 +36,9 @@ export type ToThread =
   /** Serve what was prepared; answered by `live`. */
   | { kind: "commit"; version: number }
   | { kind: "discard"; version: number }
-  | { kind: "listen"; listeners: readonly { host: string; port: number; backlog: number }[] }
+  | { kind: "listen"; listeners: readonly ProxyListen[] }
+  /** Other certificates for names that have none, other keys for session tickets. */
+  | { kind: "tls"; tls: ThreadTls }
   | { kind: "drain" }
   | { kind: "metrics"; id: number }
   | { kind: "sandbox"; message: unknown };

@@ -13,7 +13,8 @@ import type { Logger } from "pino";
 import { inPieces, sizeOf } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
-import type { Listen, Settings } from "../settings.ts";
+import type { ProxyListen, Settings } from "../settings.ts";
+import type { ThreadTls } from "../tls/terminator.ts";
 import type { CapColumns } from "./connection-caps.ts";
 import { type CounterTableSpec, releaseCounters } from "./counter-table.ts";
 import type {
@@ -35,6 +36,8 @@ export interface ThreadsOptions {
   readonly counters: CounterTableSpec;
   readonly caps: CapColumns;
   readonly ca: readonly string[] | null;
+  /** What threads are told of TLS when they start; null if no listener speaks it. */
+  tls(): ThreadTls | null;
   readonly log: Logger;
   onAccess(records: readonly AccessRecord[]): void;
   /** A thread is there: connect its sandbox. The function gets what the thread says to its supervisor. */
@@ -87,7 +90,7 @@ export class DataThreads {
   /** What is in force. */
   #whole: (() => Deployment) | null = null;
   #version = 0;
-  #listeners: readonly Listen[] = [];
+  #listeners: readonly ProxyListen[] = [];
   #stopping = false;
   #scrapes = 0;
   /** Deployments and replacements follow each other: a new thread gets what is in force, whole. */
@@ -131,11 +134,11 @@ export class DataThreads {
    * Opens the proxy's listeners on every thread. Where port 0 is asked for, the first thread's number serves
    * all. Returns the ports.
    */
-  listen(listeners: readonly Listen[]): Promise<readonly number[]> {
+  listen(listeners: readonly ProxyListen[]): Promise<readonly number[]> {
     return this.#inTurn(() => this.#listen(listeners));
   }
 
-  async #listen(listeners: readonly Listen[]): Promise<readonly number[]> {
+  async #listen(listeners: readonly ProxyListen[]): Promise<readonly number[]> {
     const [first, ...others] = this.#threads as [Thread, ...Thread[]];
     const ports = await this.#open(first, listeners);
     this.#listeners = listeners.map((listener, i) => ({ ...listener, port: ports[i] as number }));
@@ -194,6 +197,11 @@ export class DataThreads {
     return { metrics, stats, ledger, losses };
   }
 
+  /** Other certificates of the settings, other keys for session tickets. */
+  replaceTls(tls: ThreadTls): void {
+    for (const thread of this.#threads) this.#post(thread, { kind: "tls", tls });
+  }
+
   /**
    * Lets requests in flight finish, refuses new ones; ends all threads after `timeoutMs` at the latest.
    * @returns whether all have ended: a process with one that has not can only be killed.
@@ -224,10 +232,11 @@ export class DataThreads {
   }
 
   async #spawn(index: number): Promise<Thread> {
-    const { settings, counters, caps, ca } = this.#options;
+    const { settings, counters, caps, ca, tls } = this.#options;
     const memory = Vitals.memory();
     const capColumn = caps.open();
-    const workerData: ThreadData = { settings, vitals: memory, counters, caps: caps.spec, capColumn, ca };
+    const shared = { settings, counters, caps: caps.spec, ca, tls: tls() };
+    const workerData: ThreadData = { ...shared, vitals: memory, capColumn };
     const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
       workerData,
       name: `data-${index}`,
@@ -396,7 +405,7 @@ export class DataThreads {
     this.#options.log.info({ thread: index }, "a data thread has taken the place of the one that was lost");
   }
 
-  async #open(thread: Thread, listeners: readonly Listen[]): Promise<readonly number[]> {
+  async #open(thread: Thread, listeners: readonly ProxyListen[]): Promise<readonly number[]> {
     const answer = this.#await(thread, (m) => m.kind === "listening" || m.kind === "listen-failed");
     this.#post(thread, { kind: "listen", listeners });
     const message = await answer;

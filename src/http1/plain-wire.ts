@@ -17,16 +17,17 @@ import {
 import type { ConnectingOwner, Wire, WireOwner } from "./wire.ts";
 
 /**
- * What all plain wires of this thread read into, one after the other: a buffer for each read would be 64 KiB from
+ * What all wires of this thread read into, one after the other: a buffer for each read would be 64 KiB from
  * the allocator each time. Therefore a chunk is only valid while it is handed over.
  */
-const READ_BUFFER = Buffer.allocUnsafeSlow(65536);
+export const READ_BUFFER = Buffer.allocUnsafeSlow(65536);
 
 /** Views of the first bytes of the buffer, by length: small reads come all the time, and so need no new object. */
 const SMALL_BYTES = 4096;
 const SMALL_CHUNKS: (Buffer | undefined)[] = new Array(SMALL_BYTES + 1).fill(undefined);
 
-function chunkOf(length: number): Buffer {
+/** What a read of so many bytes brought. */
+export function chunkOf(length: number): Buffer {
   if (length > SMALL_BYTES) return READ_BUFFER.subarray(0, length);
   let chunk = SMALL_CHUNKS[length];
   if (chunk === undefined) {
@@ -42,7 +43,7 @@ type WiredHandle = TcpHandle & { [WIRE]?: PlainWire };
 type WiredRequest = WriteRequest & { [WIRE]?: PlainWire; kept?: unknown };
 
 /** Ends of an accepted connection. */
-interface Ends {
+export interface Ends {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localPort: number;
@@ -151,6 +152,13 @@ export class PlainWire implements Wire {
     this.#leave();
     if (this.#handle.reset(() => this.#owner.onClosed()) !== 0)
       this.#handle.close(() => this.#owner.onClosed());
+  }
+
+  /** Gives the connection away, with nothing of it left to write: TLS begins on it. The owner hears nothing more. */
+  release(): TcpHandle {
+    this.pause();
+    this.#leave();
+    return this.#handle;
   }
 
   #leave(): void {

@@ -13,7 +13,7 @@ import { HeaderList } from "./headers.ts";
 import { Pace } from "./pace.ts";
 import { type HeadLimits, INCOMPLETE, parseRequestHead, RequestHead } from "./parse.ts";
 import { PartialHead } from "./partial-head.ts";
-import type { Wire, WireOwner } from "./wire.ts";
+import type { TlsSession, Wire, WireOwner } from "./wire.ts";
 import { lastChunk, writeChunk, writeWithHead } from "./write.ts";
 
 export interface ServerLimits extends HeadLimits {
@@ -82,6 +82,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   proxied: ProxiedFrom | null = null;
   /** Where it is counted among all connections. Set by whoever accepts. */
   seat = 0;
+  /** What TLS agreed on; null on a plain connection. Set by whoever accepts. */
+  tls: TlsSession | null = null;
   requests = 0;
   /** Bytes of the head that was read last. */
   headBytes = 0;

@@ -98,7 +98,7 @@ export function connectHandle(
 }
 
 /** Ends the sending side once everything written is out. Returns an error number; 1 if it is done already. */
-export function shutdownHandle(handle: TcpHandle, done: () => void): number {
+export function shutdownHandle(handle: Pick<TcpHandle, "shutdown">, done: () => void): number {
   const request = new stream.ShutdownWrap() as { oncomplete?: () => void };
   request.oncomplete = done;
   return handle.shutdown(request);

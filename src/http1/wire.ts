@@ -21,6 +21,12 @@ export interface ConnectingOwner extends WireOwner {
   onConnected(): void;
 }
 
+/** What was agreed on in a TLS handshake. */
+export interface TlsSession {
+  /** Name that the client asked for (SNI), lower-case; null without one. */
+  readonly serverName: string | null;
+}
+
 export interface Wire {
   /** Hands the wire to somebody: from now on it hears what happens. */
   own(owner: WireOwner): void;

@@ -69,6 +69,11 @@ export class Trust {
     };
   }
 
+  /** The client that the PROXY protocol names, where `real_ip_header` says that its word counts. */
+  proxiedClient(proxied: ProxiedFrom | null): ProxiedFrom | null {
+    return this.#header === PROXY_PROTOCOL ? proxied : null;
+  }
+
   /**
    * The last address of the header, or with `real_ip_recursive` the last one that is not trusted. What stands left
    * of something that is no address is not believed, and neither is a header that a proxy has added to its client's:

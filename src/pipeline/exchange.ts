@@ -82,7 +82,7 @@ export class ExchangeRequest implements PluginRequest {
     const real = forwarded?.client ?? null;
     this.clientIp = real === null ? client.remoteAddress : real.address;
     this.clientPort = real === null ? client.wire.remotePort : real.port;
-    this.scheme = forwarded?.scheme ?? "http";
+    this.scheme = forwarded?.scheme ?? (client.tls === null ? "http" : "https");
     this.contentLength = head.contentLength;
     this.chunked = head.chunked;
     this.minor = head.minor;

@@ -6,33 +6,78 @@ import type { Deadlines, Guarded } from "../http1/deadlines.ts";
 import type { Wire, WireOwner } from "../http1/wire.ts";
 import { MAX_HEADER_BYTES, type ProxiedFrom, parseProxyHeader } from "./header.ts";
 
-export interface ProxyHeaderOutcome {
-  /**
-   * The wire is free for its next owner. `from` is null where the peer itself is the client; `rest` was read behind
-   * the header.
-   */
-  onHeader(from: ProxiedFrom | null, rest: Buffer): void;
-  /** The connection is closed already. `reason` is null if the peer left before it said anything. */
-  onFailed(remoteAddress: string, reason: string | null): void;
+/**
+ * The wire is free for its next owner. `from` is null where the peer itself is the client; `rest` was read behind the
+ * header.
+ */
+type OnHeader = (from: ProxiedFrom | null, rest: Buffer) => void;
+
+/** The connections of a thread whose PROXY header is still to come. */
+export class ProxyHeaders {
+  readonly #deadlines: Deadlines;
+  readonly #timeoutMs: number;
+  readonly #onRefused: (remoteAddress: string, reason: string) => void;
+  readonly #readers = new Set<ProxyHeaderReader>();
+
+  /** `onRefused` hears why a connection was closed, unless it ended before it said anything. */
+  constructor(
+    deadlines: Deadlines,
+    timeoutMs: number,
+    onRefused: (remoteAddress: string, reason: string) => void,
+  ) {
+    this.#deadlines = deadlines;
+    this.#timeoutMs = timeoutMs;
+    this.#onRefused = onRefused;
+  }
+
+  /** Reads the header of a connection. One of the two functions is called, `onGone` when the connection is closed. */
+  read(wire: Wire, onHeader: OnHeader, onGone: () => void): void {
+    const reader = new ProxyHeaderReader(wire, performance.now() + this.#timeoutMs, {
+      onHeader: (from, rest) => {
+        this.#forget(reader);
+        onHeader(from, rest);
+      },
+      onFailed: (reason) => {
+        this.#forget(reader);
+        if (reason !== null) this.#onRefused(wire.remoteAddress, reason);
+        onGone();
+      },
+    });
+    this.#readers.add(reader);
+    this.#deadlines.add(reader);
+    wire.resume();
+  }
+
+  /** Ends the connections whose header has not come. */
+  close(): void {
+    for (const reader of this.#readers) reader.abandon();
+  }
+
+  #forget(reader: ProxyHeaderReader): void {
+    this.#readers.delete(reader);
+    this.#deadlines.delete(reader);
+  }
 }
 
-export class ProxyHeaderReader implements Guarded, WireOwner {
+interface Outcome {
+  readonly onHeader: OnHeader;
+  /** The connection is closed. `reason` is null if the peer left before it said anything. */
+  onFailed(reason: string | null): void;
+}
+
+class ProxyHeaderReader implements Guarded, WireOwner {
   deadline: number;
   readonly #wire: Wire;
-  readonly #deadlines: Deadlines;
-  readonly #outcome: ProxyHeaderOutcome;
+  readonly #outcome: Outcome;
   #bytes: Buffer | null = null;
   #reason: string | null = null;
   #over = false;
 
-  constructor(wire: Wire, deadlines: Deadlines, timeoutMs: number, outcome: ProxyHeaderOutcome) {
+  constructor(wire: Wire, deadline: number, outcome: Outcome) {
     this.#wire = wire;
-    this.#deadlines = deadlines;
     this.#outcome = outcome;
-    this.deadline = performance.now() + timeoutMs;
-    deadlines.add(this);
+    this.deadline = deadline;
     wire.own(this);
-    wire.resume();
   }
 
   /** Ends it, whatever it has come to. */
@@ -54,7 +99,7 @@ export class ProxyHeaderReader implements Guarded, WireOwner {
       this.#bytes = Buffer.from(bytes.subarray(0, MAX_HEADER_BYTES));
       return;
     }
-    this.#end();
+    this.#over = true;
     this.#outcome.onHeader(header.from, Buffer.from(bytes.subarray(header.end)));
   }
 
@@ -70,18 +115,12 @@ export class ProxyHeaderReader implements Guarded, WireOwner {
 
   onClosed(): void {
     if (this.#over) return;
-    this.#end();
-    this.#outcome.onFailed(this.#wire.remoteAddress, this.#reason);
+    this.#over = true;
+    this.#outcome.onFailed(this.#reason);
   }
 
   #fail(reason: string | null): void {
     this.#reason ??= reason;
     this.#wire.destroy();
-  }
-
-  #end(): void {
-    this.#over = true;
-    this.#bytes = null;
-    this.#deadlines.delete(this);
   }
 }

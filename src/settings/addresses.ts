@@ -13,6 +13,14 @@ export interface Listen {
   readonly backlog: number;
 }
 
+/** A listener of the proxy. */
+export interface ProxyListen extends Listen {
+  /** Whether TLS is spoken there. */
+  readonly ssl: boolean;
+  /** Whether every connection begins with a header of the PROXY protocol, before TLS. */
+  readonly proxyProtocol: boolean;
+}
+
 /** A value that cannot be read; the message says what is allowed instead. */
 export class UnreadableValue extends Error {
   override name = "UnreadableValue";
@@ -26,8 +34,24 @@ const DEFAULT_BACKLOG = 16384;
  * @throws {UnreadableValue}
  */
 export function readListeners(entries: readonly string[]): readonly Listen[] {
+  return readAll(entries, ["backlog=N", "reuseport"]).map(({ host, port, backlog }) => ({
+    host,
+    port,
+    backlog,
+  }));
+}
+
+/**
+ * Reads a list of listeners that may speak TLS, `off` giving none.
+ * @throws {UnreadableValue}
+ */
+export function readProxyListeners(entries: readonly string[]): readonly ProxyListen[] {
+  return readAll(entries, ["ssl", "proxy_protocol", "backlog=N", "reuseport"]);
+}
+
+function readAll(entries: readonly string[], allowed: readonly string[]): readonly ProxyListen[] {
   if (entries.length === 1 && entries[0] === "off") return [];
-  const listeners = entries.map(readListener);
+  const listeners = entries.map((entry) => readListener(entry, allowed));
   const seen = new Set<string>();
   for (const { host, port } of listeners) {
     const address = `${host}:${port}`;
@@ -37,24 +61,25 @@ export function readListeners(entries: readonly string[]): readonly Listen[] {
   return listeners;
 }
 
-function readListener(entry: string): Listen {
+function readListener(entry: string, allowed: readonly string[]): ProxyListen {
   const [address = "", ...options] = entry.split(/\s+/);
   if (address === "off") throw new UnreadableValue("'off' stands alone: remove it or the other addresses");
   const { host, port } = readAddress(address);
   let backlog = DEFAULT_BACKLOG;
+  let ssl = false;
+  let proxyProtocol = false;
   for (const option of options) {
     const given = /^backlog=(\d{1,6})$/.exec(option);
     if (given) backlog = Number(given[1]);
+    else if (option === "ssl" && allowed.includes(option)) ssl = true;
+    else if (option === "proxy_protocol" && allowed.includes(option)) proxyProtocol = true;
     else if (option === "ssl" || option === "http2" || option === "proxy_protocol")
-      throw new UnreadableValue(
-        `'${option}' is not served yet: this version speaks HTTP/1.1 without TLS; ` +
-          `remove '${entry}' from the list or drop '${option}'`,
-      );
+      throw new UnreadableValue(`'${option}' is not served here yet; drop it from '${entry}'`);
     // Every data thread listens by SO_REUSEPORT anyway.
     else if (option !== "reuseport")
-      throw new UnreadableValue(`unknown option '${option}' of '${entry}'; allowed: reuseport, backlog=N`);
+      throw new UnreadableValue(`unknown option '${option}' of '${entry}'; allowed: ${allowed.join(", ")}`);
   }
-  return { host, port, backlog };
+  return { host, port, backlog, ssl, proxyProtocol };
 }
 
 /**

@@ -13,11 +13,13 @@ import {
   readAddress,
   readListeners,
   readNetwork,
+  readProxyListeners,
   UnreadableValue,
 } from "./addresses.ts";
 import { connectionsThatFit } from "./descriptors.ts";
+import { CIPHER_SUITES, readProtocols, readSeconds } from "./tls.ts";
 
-export type { Listen } from "./addresses.ts";
+export type { Listen, ProxyListen } from "./addresses.ts";
 
 /** What reading one setting may depend on. */
 export interface ReadContext {
@@ -88,13 +90,12 @@ const rate = (description: string) =>
 export const SETTINGS = {
   proxy_listen: read(
     array(string(), {
-      default: ["0.0.0.0:8000"],
+      default: ["0.0.0.0:8000", "0.0.0.0:8443 ssl"],
       lenMin: 1,
       description:
-        "Addresses of the proxy: `ip:port`, optionally `reuseport` or `backlog=N`; `off` for none. " +
-        "This version serves plain HTTP: `ssl` listeners are refused.",
+        "Addresses of the proxy: `ip:port`, optionally `ssl`, `proxy_protocol`, `reuseport` or `backlog=N`; `off` for none.",
     }),
-    readListeners,
+    readProxyListeners,
   ),
   admin_listen: read(
     array(string(), {
@@ -185,6 +186,73 @@ export const SETTINGS = {
       description: "Seconds after which an idle upstream connection is closed; 0 for never.",
     }),
   ),
+  ssl_cert: read(
+    array(string(), {
+      default: [],
+      description:
+        "Paths of the certificates (PEM, with their chains) for names that no entity has one for: one, or one each " +
+        "of two kinds of key. The default is a self-signed one, made under `prefix`.",
+    }),
+    (entries, { directory }) => entries.map((entry) => resolve(directory, entry)),
+  ),
+  ssl_cert_key: read(
+    array(string(), { default: [], description: "Paths of the keys of `ssl_cert`, in the same order." }),
+    (entries, { directory }) => entries.map((entry) => resolve(directory, entry)),
+  ),
+  ssl_protocols: read(
+    string({ default: "TLSv1.2 TLSv1.3", description: "Versions of TLS that listeners speak." }),
+    readProtocols,
+  ),
+  ssl_cipher_suite: plain(
+    string({
+      default: "intermediate",
+      oneOf: ["modern", "intermediate", "custom"],
+      description:
+        "Ciphers of listeners, by Mozilla's names: `modern` is TLS 1.3 alone, `custom` what `ssl_ciphers` says.",
+    }),
+  ),
+  ssl_ciphers: plain(
+    string({
+      default: CIPHER_SUITES.intermediate,
+      lenMax: 4096,
+      description: "Ciphers of listeners in OpenSSL's words, where `ssl_cipher_suite` is `custom`.",
+    }),
+  ),
+  ssl_prefer_server_ciphers: plain(
+    boolean({
+      default: true,
+      description: "Whether the order of the listener's ciphers decides, not the client's.",
+    }),
+  ),
+  ssl_session_tickets: plain(
+    boolean({
+      default: true,
+      description: "Whether clients may resume sessions, by tickets that all data threads know.",
+    }),
+  ),
+  ssl_session_timeout: read(
+    string({
+      default: "1d",
+      description:
+        "Time for which a session may be resumed: `1d`, `10m` or seconds. Ticket keys live as long.",
+    }),
+    readSeconds,
+  ),
+  client_ssl: plain(
+    boolean({
+      default: false,
+      description:
+        "Whether `client_ssl_cert` is shown to `https` upstreams whose service names no certificate.",
+    }),
+  ),
+  client_ssl_cert: read(
+    string({ description: "Path of the certificate (PEM) for upstreams, where `client_ssl` is on." }),
+    (path, { directory }) => path && resolve(directory, path),
+  ),
+  client_ssl_cert_key: read(
+    string({ description: "Path of the key of `client_ssl_cert`." }),
+    (path, { directory }) => path && resolve(directory, path),
+  ),
   lua_ssl_trusted_certificate: read(
     array(string(), {
       default: ["system"],
@@ -206,7 +274,9 @@ export const SETTINGS = {
       default: "X-Real-IP",
       match: "^[A-Za-z0-9!#$%&'*+.^`|~-]+$",
       lenMax: 256,
-      description: "Header that carries the client's address when the peer is in `trusted_ips`.",
+      description:
+        "Header that carries the client's address when the peer is in `trusted_ips`; `proxy_protocol` for the one " +
+        "of listeners with that option.",
     }),
   ),
   real_ip_recursive: plain(

@@ -29,7 +29,10 @@ function refused(sources: SettingsSources): string {
 
 test("without any source every setting has its default", () => {
   const settings = load({});
-  assert.deepEqual(settings.proxyListen, [{ host: "0.0.0.0", port: 8000, backlog: 16384 }]);
+  assert.deepEqual(settings.proxyListen, [
+    { host: "0.0.0.0", port: 8000, backlog: 16384, ssl: false, proxyProtocol: false },
+    { host: "0.0.0.0", port: 8443, backlog: 16384, ssl: true, proxyProtocol: false },
+  ]);
   assert.deepEqual(settings.adminListen, [{ host: "127.0.0.1", port: 8001, backlog: 16384 }]);
   assert.deepEqual(settings.statusListen, [{ host: "127.0.0.1", port: 8007, backlog: 16384 }]);
   assert.equal(settings.prefix, join(directory, ".gatehouse"));
@@ -83,11 +86,11 @@ const READ: [title: string, text: string, expected: Partial<Settings>][] = [
   ["a listener that is off", "status_listen: off", { statusListen: [] }],
   [
     "several listeners with options",
-    "proxy_listen: 127.0.0.1:0 reuseport backlog=64, [::1]:9000",
+    "proxy_listen: 127.0.0.1:0 reuseport backlog=64, [::1]:9000 ssl",
     {
       proxyListen: [
-        { host: "127.0.0.1", port: 0, backlog: 64 },
-        { host: "::1", port: 9000, backlog: 16384 },
+        { host: "127.0.0.1", port: 0, backlog: 64, ssl: false, proxyProtocol: false },
+        { host: "::1", port: 9000, backlog: 16384, ssl: true, proxyProtocol: false },
       ],
     },
   ],
@@ -138,12 +141,19 @@ const REFUSED: [title: string, text: string, message: RegExp][] = [
     "proxy_listn: 1",
     /settings\.yaml:1:1: proxy_listn: unknown setting; did you mean 'proxy_listen'\?/,
   ],
-  ["a TLS listener", "proxy_listen: 0.0.0.0:8443 ssl", /'ssl' is not served yet/],
-  ["an HTTP/2 listener", "proxy_listen: 0.0.0.0:8443 http2", /'http2' is not served yet/],
+  ["a TLS listener for the Status API", "status_listen: 0.0.0.0:8443 ssl", /'ssl' is not served here yet/],
+  [
+    "a version of TLS that is deprecated",
+    "ssl_protocols: TLSv1.1 TLSv1.2",
+    /'TLSv1.1' is not served; allowed: TLSv1.2, TLSv1.3/,
+  ],
+  ["no version of TLS", 'ssl_protocols: ","', /names no version; allowed/],
+  ["a time without end", "ssl_session_timeout: 8d", /'8d' is not a time from 1s to 7d/],
+  ["an HTTP/2 listener", "proxy_listen: 0.0.0.0:8443 http2", /'http2' is not served here yet/],
   [
     "an unknown listener option",
     "proxy_listen: 0.0.0.0:80 fast",
-    /unknown option 'fast'.*allowed: reuseport/,
+    /unknown option 'fast'.*allowed: ssl, proxy_protocol, backlog=N, reuseport/,
   ],
   ["a listener without a port", "proxy_listen: 127.0.0.1", /has no port/],
   ["a port out of range", "proxy_listen: 127.0.0.1:70000", /from 0 to 65535/],

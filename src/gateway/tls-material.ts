@@ -1,0 +1,120 @@
+/**
+ * What the main thread keeps for the listeners' TLS: the certificate of the settings, read again whenever the
+ * configuration is loaded, and the keys of session tickets, which all data threads share.
+ */
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { certificatesIn, checkCertificate, checkKey, checkPair } from "../entities/certificates.ts";
+import { CIPHER_SUITES } from "../settings/tls.ts";
+import type { Settings } from "../settings.ts";
+import { type KeyPair, type ListenerTls, TICKET_KEY_BYTES } from "../tls/contexts.ts";
+import { selfSigned } from "../tls/self-signed.ts";
+import type { ThreadTls } from "../tls/terminator.ts";
+
+/** A certificate of the settings cannot be used; the message names setting, file and reason. */
+export class MaterialError extends Error {
+  override name = "MaterialError";
+}
+
+export class TlsMaterial {
+  readonly #settings: Settings;
+  readonly #options: ListenerTls;
+  #fallback: readonly KeyPair[] = [];
+  #ticketKeys: Uint8Array = randomBytes(TICKET_KEY_BYTES);
+
+  private constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#options = listenerTls(settings);
+  }
+
+  /** @throws {MaterialError} */
+  static async open(settings: Settings): Promise<TlsMaterial> {
+    const material = new TlsMaterial(settings);
+    await material.read();
+    return material;
+  }
+
+  get current(): ThreadTls {
+    return { options: this.#options, fallback: this.#fallback, ticketKeys: this.#ticketKeys };
+  }
+
+  /**
+   * Reads the certificates of the settings again; returns whether they are others than before.
+   * @throws {MaterialError} and keeps those that it has
+   */
+  async read(): Promise<boolean> {
+    const pairs = await fallbackPairs(this.#settings);
+    if (JSON.stringify(pairs) === JSON.stringify(this.#fallback)) return false;
+    this.#fallback = pairs;
+    return true;
+  }
+
+  /** Makes other keys for tickets: those made so far are good for nothing from then on. */
+  rotate(): void {
+    this.#ticketKeys = randomBytes(TICKET_KEY_BYTES);
+  }
+}
+
+function listenerTls(settings: Settings): ListenerTls {
+  const { sslCipherSuite: suite, sslCiphers: ciphers, sslProtocols: protocols } = settings;
+  return {
+    ...(suite === "modern" ? { minVersion: "TLSv1.3", maxVersion: "TLSv1.3" } : protocols),
+    ciphers: suite === "custom" ? ciphers : CIPHER_SUITES[suite as keyof typeof CIPHER_SUITES],
+    preferServerCiphers: settings.sslPreferServerCiphers,
+    sessionTickets: settings.sslSessionTickets,
+    sessionTimeoutSeconds: settings.sslSessionTimeout,
+  };
+}
+
+async function fallbackPairs({ sslCert, sslCertKey, prefix }: Settings): Promise<KeyPair[]> {
+  if (sslCert.length !== sslCertKey.length)
+    throw new MaterialError(
+      `ssl_cert names ${sslCert.length} files and ssl_cert_key ${sslCertKey.length}; write a key for each certificate`,
+    );
+  if (sslCert.length === 0) return [await ownPair(join(prefix, "ssl"))];
+  return Promise.all(
+    sslCert.map((cert, i) => readPair(["ssl_cert", cert], ["ssl_cert_key", sslCertKey[i] as string])),
+  );
+}
+
+type NamedFile = readonly [setting: string, path: string];
+
+/** @throws {MaterialError} */
+export async function readPair(certFile: NamedFile, keyFile: NamedFile): Promise<KeyPair> {
+  const [cert, key] = await Promise.all([readPem(certFile), readPem(keyFile)]);
+  const wrong: (readonly [NamedFile, string | undefined])[] = [
+    [certFile, checkCertificate(cert)],
+    [keyFile, checkKey(key)],
+  ];
+  if (wrong.every(([, problem]) => problem === undefined)) wrong.push([keyFile, checkPair(cert, key)]);
+  for (const [[setting, path], problem] of wrong)
+    if (problem !== undefined) throw new MaterialError(`${setting}: ${path}: ${problem}`);
+  return { cert, key };
+}
+
+async function readPem([setting, path]: NamedFile): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw new MaterialError(`${setting}: ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+/** The self-signed certificate of this gateway, made when it is not there or has come to its end. */
+async function ownPair(directory: string): Promise<KeyPair> {
+  const certFile = join(directory, "gatehouse-default.crt");
+  const keyFile = join(directory, "gatehouse-default.key");
+  try {
+    const pair = await readPair(["ssl_cert", certFile], ["ssl_cert_key", keyFile]);
+    if (Date.parse(certificatesIn(pair.cert)[0]?.validTo ?? "") > Date.now()) return pair;
+  } catch {
+    // Not there, or not to be used: another one is made.
+  }
+  const pair = selfSigned("localhost");
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await writeFile(keyFile, pair.key, { mode: 0o600 });
+  await chmod(keyFile, 0o600); // one that was there keeps its mode
+  await writeFile(certFile, pair.cert);
+  return pair;
+}

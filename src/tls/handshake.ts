@@ -1,0 +1,131 @@
+/**
+ * From an accepted TCP connection to one on which HTTP can be spoken: reads the ClientHello, picks the certificate
+ * for the name in it, lets OpenSSL shake hands, all before one deadline.
+ */
+import type { Deadlines, Guarded } from "../http1/deadlines.ts";
+import type { PlainWire } from "../http1/plain-wire.ts";
+import type { TlsSession } from "../http1/wire.ts";
+import type { ContextFor } from "./certificates.ts";
+import { MAX_HELLO_BYTES, readClientHello } from "./client-hello.ts";
+import { type SecuringOwner, TlsWire } from "./tls-wire.ts";
+
+export interface HandshakeOutcome {
+  onSecure(wire: TlsWire, session: TlsSession): void;
+  /** The connection is closed already. `reason` is null if the client left before it said anything. */
+  onFailed(remoteAddress: string, reason: string | null): void;
+}
+
+/** What nginx answers to plain HTTP on a port of TLS. */
+const PLAIN_HTTP =
+  "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 50\r\nConnection: close\r\n\r\n" +
+  "The plain HTTP request was sent to an HTTPS port.\n";
+/** How long the answer to plain HTTP gets to be read. */
+const LINGER_MS = 2000;
+
+export class Handshake implements Guarded, SecuringOwner {
+  deadline: number;
+  #wire: PlainWire | TlsWire;
+  #hello: Buffer | null = null;
+  #serverName: string | null = null;
+  #reason: string | null = null;
+  #over = false;
+  readonly #deadlines: Deadlines;
+  readonly #contextFor: ContextFor;
+  readonly #outcome: HandshakeOutcome;
+
+  /** `first` is what was read of the connection before, if anything was. */
+  constructor(
+    wire: PlainWire,
+    first: Buffer | null,
+    contextFor: ContextFor,
+    deadlines: Deadlines,
+    timeoutMs: number,
+    outcome: HandshakeOutcome,
+  ) {
+    this.#wire = wire;
+    this.#contextFor = contextFor;
+    this.#deadlines = deadlines;
+    this.#outcome = outcome;
+    this.deadline = performance.now() + timeoutMs;
+    deadlines.add(this);
+    wire.own(this);
+    if (first !== null && first.length > 0) this.onRead(first);
+    if (this.#wire === wire) wire.resume();
+  }
+
+  /** Ends it, whatever it has come to. */
+  abandon(): void {
+    this.#reason ??= "the gateway stops";
+    this.#wire.destroy();
+  }
+
+  onDeadline(): void {
+    if (this.#hello !== null || this.#wire instanceof TlsWire)
+      this.#reason ??= "the handshake did not end in time";
+    this.#wire.destroy();
+  }
+
+  onRead(chunk: Buffer): void {
+    const wire = this.#wire;
+    if (wire instanceof TlsWire || this.#reason !== null) return; // nothing is said before the handshake is over
+    const bytes = this.#hello === null ? Buffer.from(chunk) : Buffer.concat([this.#hello, chunk]);
+    this.#hello = bytes;
+    if (speaksHttp(bytes)) return this.#answerPlain(wire);
+    const hello = readClientHello(bytes);
+    if (hello === null) {
+      if (bytes.length <= MAX_HELLO_BYTES) return;
+      this.#reason = `a ClientHello over ${MAX_HELLO_BYTES} bytes`;
+      return wire.destroy();
+    }
+    this.#serverName = hello.serverName;
+    const secure = new TlsWire(wire.release(), this.#contextFor(hello.serverName), wire, this);
+    this.#wire = secure;
+    secure.start(bytes);
+  }
+
+  #answerPlain(wire: PlainWire): void {
+    this.#reason = "plain HTTP on a port of TLS";
+    this.deadline = performance.now() + LINGER_MS;
+    wire.writeText(PLAIN_HTTP);
+    wire.end();
+  }
+
+  onSecure(): void {
+    const wire = this.#wire as TlsWire;
+    // TLS 1.2 resumes a session for the name that it was made for and no other (RFC 6066 section 3).
+    if (wire.resumed && wire.sessionName !== null && wire.sessionName.toLowerCase() !== this.#serverName) {
+      this.#reason = "a session of another name";
+      return wire.destroy();
+    }
+    this.#end();
+    this.#outcome.onSecure(wire, { serverName: this.#serverName });
+  }
+
+  onDrain(): void {}
+
+  onEnd(): void {
+    if (this.#hello !== null) this.#reason ??= "the client left in the middle of the handshake";
+    this.#wire.destroy();
+  }
+
+  onBroken(reason: string): void {
+    this.#reason ??= reason;
+  }
+
+  onClosed(): void {
+    if (this.#over) return;
+    this.#end();
+    this.#outcome.onFailed(this.#wire.remoteAddress, this.#reason);
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#deadlines.delete(this);
+  }
+}
+
+/** Whether a connection begins as a request line does: with a letter, which no TLS record does. */
+function speaksHttp(bytes: Buffer): boolean {
+  const first = bytes[0] as number;
+  return first >= 65 && first <= 90;
+}
