@@ -13,6 +13,7 @@ import {
   RequestHead,
   ResponseHead,
 } from "../../src/http1/parse.ts";
+import { PartialHead } from "../../src/http1/partial-head.ts";
 
 export type Fields = [name: string, value: string][];
 
@@ -79,7 +80,7 @@ export function everyByte(bytes: Buffer): Buffer[] {
 /** Reads requests from a connection until it would be closed. */
 export function readRequests(pieces: readonly Buffer[], limits: HeadLimits = LIMITS): Reading {
   const head = new RequestHead(new HeaderList());
-  return read(pieces, {
+  return read(pieces, limits, {
     parse: (text) => parseRequestHead(text, 0, head, limits),
     code: () => head.error,
     begin: (body) => {
@@ -96,7 +97,7 @@ export function readResponse(
   limits: HeadLimits = LIMITS,
 ): Reading {
   const head = new ResponseHead(new HeaderList());
-  const reading = read(pieces, {
+  const reading = read(pieces, limits, {
     parse: (text) => parseResponseHead(text, 0, head, limits),
     code: () => head.error,
     begin: (body) => {
@@ -135,11 +136,11 @@ function message(line: string, head: RequestHead | ResponseHead): Message {
   };
 }
 
-function read(pieces: readonly Buffer[], side: Side): Reading {
+function read(pieces: readonly Buffer[], limits: HeadLimits, side: Side): Reading {
   const reading: Reading = { messages: [], end: "open", partial: null, code: "" };
   const body = new BodyReader();
   let collector: Collector | null = null;
-  let headText = "";
+  const partial = new PartialHead();
 
   const refuse = (code: ErrorCode): Reading => ({ ...reading, end: "refused", partial: null, code });
   const complete = (made: Message): boolean => {
@@ -157,13 +158,10 @@ function read(pieces: readonly Buffer[], side: Side): Reading {
         if (body.ended && !complete(collector.message)) return { ...reading, end: "closed" };
         continue;
       }
-      const before = headText.length;
-      headText += piece.toString("latin1", at);
-      const end = side.parse(headText);
-      if (end < 0) return refuse(side.code());
-      if (end === INCOMPLETE) break;
-      at += end - before;
-      headText = "";
+      const used = partial.find(at === 0 ? piece : piece.subarray(at), limits.maxHeadBytes + 2, side.parse);
+      if (used < 0) return refuse(side.code());
+      if (used === INCOMPLETE) break;
+      at += used;
       const made = side.begin(body);
       if (made === null) return refuse("upstream_invalid");
       if (!body.ended) collector = new Collector(made);
@@ -171,7 +169,7 @@ function read(pieces: readonly Buffer[], side: Side): Reading {
     }
   }
   const open = collector as Collector | null;
-  if (open === null) return { ...reading, end: headText === "" ? "open" : "partial" };
+  if (open === null) return { ...reading, end: partial.length === 0 ? "open" : "partial" };
   if (body.close(open)) {
     reading.messages.push(open.message);
     return { ...reading, end: "closed" };
