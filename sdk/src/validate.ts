@@ -33,7 +33,7 @@ const encoder = new TextEncoder();
 
 export function validate<T>(schema: Field<T>, input: unknown, options: ValidateOptions = {}): Validated<T> {
   const walk = new Walk(options);
-  const value = walk.field(schema, input, [], 0) as T;
+  const value = walk.field(schema, input, 0) as T;
   return { value, violations: walk.violations };
 }
 
@@ -65,161 +65,176 @@ export function violationFields(violations: readonly Violation[]): Record<string
 class Walk {
   readonly violations: Violation[] = [];
   readonly #options: ValidateOptions;
+  /** Where the walk is. Copied for a violation only: a configuration has millions of fields, and few are wrong. */
+  readonly #path: (string | number)[] = [];
 
   constructor(options: ValidateOptions) {
     this.#options = options;
   }
 
-  field(schema: Field, input: unknown, path: readonly (string | number)[], depth: number): unknown {
-    if (depth > MAX_DEPTH) return this.#wrong(path, `nested deeper than ${MAX_DEPTH} levels`);
+  field(schema: Field, input: unknown, depth: number): unknown {
+    if (depth > MAX_DEPTH) return this.#wrong(`nested deeper than ${MAX_DEPTH} levels`);
     switch (schema.type) {
       case "string":
-        return this.#string(schema, input, path);
+        return this.#string(schema, input);
       case "integer":
       case "number":
-        return this.#number(schema, input, path);
+        return this.#number(schema, input);
       case "boolean":
-        if (typeof input !== "boolean") return this.#wrong(path, "expected a boolean");
-        return this.#custom(schema, input, path);
+        if (typeof input !== "boolean") return this.#wrong("expected a boolean");
+        return this.#custom(schema, input);
       case "array":
       case "set":
-        return this.#list(schema, input, path, depth);
+        return this.#list(schema, input, depth);
       case "map":
-        return this.#map(schema, input, path, depth);
+        return this.#map(schema, input, depth);
       case "record":
-        return this.#record(schema, input, path, depth);
+        return this.#record(schema, input, depth);
       case "foreign":
-        return this.#foreign(schema, input, path);
+        return this.#foreign(schema, input);
       case "any":
-        return this.#custom(schema, input, path);
+        return this.#custom(schema, input);
     }
   }
 
-  #wrong(path: readonly (string | number)[], message: string): undefined {
-    this.violations.push({ path, message });
+  /** A field at `key` below the place of the walk. */
+  #below(key: string | number, schema: Field, input: unknown, depth: number): unknown {
+    this.#path.push(key);
+    const value = this.field(schema, input, depth + 1);
+    this.#path.pop();
+    return value;
+  }
+
+  #wrong(message: string, below: readonly string[] = []): undefined {
+    this.violations.push({ path: [...this.#path, ...below], message });
     return undefined;
   }
 
-  #custom<T>(schema: Field, value: T, path: readonly (string | number)[]): T | undefined {
+  #custom<T>(schema: Field, value: T): T | undefined {
     const message = schema.check?.(value as never);
-    return message === undefined ? value : this.#wrong(path, message);
+    return message === undefined ? value : this.#wrong(message);
   }
 
-  #string(schema: Field, input: unknown, path: readonly (string | number)[]): unknown {
-    if (typeof input !== "string") return this.#wrong(path, "expected a string");
-    if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema, path);
+  #string(schema: Field, input: unknown): unknown {
+    if (typeof input !== "string") return this.#wrong("expected a string");
+    if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema);
     if (schema.notOneOf?.includes(input))
-      return this.#wrong(path, `must not be one of: ${schema.notOneOf.join(", ")}`);
+      return this.#wrong(`must not be one of: ${schema.notOneOf.join(", ")}`);
     const lenMin = schema.lenMin ?? 1; // Kong refuses empty strings unless a field allows them
-    if (input.length === 0 && lenMin > 0) return this.#wrong(path, "length must be at least 1");
-    if (!this.#length(schema, encoder.encode(input).length, path)) return undefined;
+    if (input.length === 0 && lenMin > 0) return this.#wrong("length must be at least 1");
+    if (!this.#textLength(schema, input)) return undefined;
     if (schema.startsWith !== undefined && !input.startsWith(schema.startsWith))
-      return this.#wrong(path, `should start with: ${schema.startsWith}`);
+      return this.#wrong(`should start with: ${schema.startsWith}`);
     if (schema.match !== undefined) {
       const compile = this.#options.compile ?? ((pattern: string) => new RegExp(pattern, "u"));
-      if (!compile(schema.match).test(input)) return this.#wrong(path, `invalid value: ${input}`);
+      if (!compile(schema.match).test(input)) return this.#wrong(`invalid value: ${input}`);
     }
-    return this.#custom(schema, input, path);
+    return this.#custom(schema, input);
   }
 
-  #number(schema: Field, input: unknown, path: readonly (string | number)[]): unknown {
+  #number(schema: Field, input: unknown): unknown {
     if (typeof input !== "number" || !Number.isFinite(input))
-      return this.#wrong(path, schema.type === "integer" ? "expected an integer" : "expected a number");
-    if (schema.type === "integer" && !Number.isSafeInteger(input))
-      return this.#wrong(path, "expected an integer");
-    if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema, path);
+      return this.#wrong(schema.type === "integer" ? "expected an integer" : "expected a number");
+    if (schema.type === "integer" && !Number.isSafeInteger(input)) return this.#wrong("expected an integer");
+    if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema);
     if (schema.between && (input < schema.between[0] || input > schema.between[1]))
-      return this.#wrong(path, `value should be between ${schema.between[0]} and ${schema.between[1]}`);
+      return this.#wrong(`value should be between ${schema.between[0]} and ${schema.between[1]}`);
     if (schema.gt !== undefined && !(input > schema.gt))
-      return this.#wrong(path, `value must be greater than ${schema.gt}`);
-    return this.#custom(schema, input, path);
+      return this.#wrong(`value must be greater than ${schema.gt}`);
+    return this.#custom(schema, input);
   }
 
-  #oneOf(schema: Field, path: readonly (string | number)[]): undefined {
-    return this.#wrong(path, `expected one of: ${schema.oneOf?.join(", ")}`);
+  #oneOf(schema: Field): undefined {
+    return this.#wrong(`expected one of: ${schema.oneOf?.join(", ")}`);
   }
 
-  #length(schema: Field, length: number, path: readonly (string | number)[]): boolean {
+  /** The length of a text is that of its UTF-8, at least one byte and at most three for each UTF-16 unit. */
+  #textLength(schema: Field, text: string): boolean {
+    const { lenMin = 0, lenMax = Number.POSITIVE_INFINITY } = schema;
+    if (text.length >= lenMin && text.length * 3 <= lenMax) return true;
+    return this.#length(schema, encoder.encode(text).length);
+  }
+
+  #length(schema: Field, length: number): boolean {
     if (schema.lenMin !== undefined && length < schema.lenMin) {
-      this.#wrong(path, `length must be at least ${schema.lenMin}`);
+      this.#wrong(`length must be at least ${schema.lenMin}`);
       return false;
     }
     if (schema.lenMax !== undefined && length > schema.lenMax) {
-      this.#wrong(path, `length must be at most ${schema.lenMax}`);
+      this.#wrong(`length must be at most ${schema.lenMax}`);
       return false;
     }
     return true;
   }
 
-  #list(schema: Field, input: unknown, path: readonly (string | number)[], depth: number): unknown {
+  #list(schema: Field, input: unknown, depth: number): unknown {
     if (!Array.isArray(input))
-      return this.#wrong(path, schema.type === "set" ? "expected a set" : "expected an array");
-    if (!this.#length(schema, input.length, path)) return undefined;
+      return this.#wrong(schema.type === "set" ? "expected a set" : "expected an array");
+    if (!this.#length(schema, input.length)) return undefined;
     const before = this.violations.length;
-    let values = input.map((element, i) =>
-      this.field(schema.elements as Field, element, [...path, i], depth + 1),
-    );
+    let values = input.map((element, i) => this.#below(i, schema.elements as Field, element, depth));
     if (this.violations.length > before) return undefined;
     if (schema.type === "set") values = [...new Set(values)];
-    return this.#custom(schema, values, path);
+    return this.#custom(schema, values);
   }
 
-  #map(schema: Field, input: unknown, path: readonly (string | number)[], depth: number): unknown {
-    if (!isObject(input)) return this.#wrong(path, "expected a map");
+  #map(schema: Field, input: unknown, depth: number): unknown {
+    if (!isObject(input)) return this.#wrong("expected a map");
     const names = Object.keys(input);
-    if (!this.#length(schema, names.length, path)) return undefined;
+    if (!this.#length(schema, names.length)) return undefined;
     const out: Record<string, unknown> = Object.create(null);
     for (const name of names) {
-      if (schema.keys) this.field(schema.keys, name, [...path, name], depth + 1);
-      out[name] = this.field(schema.values as Field, input[name], [...path, name], depth + 1);
+      if (schema.keys) this.#below(name, schema.keys, name, depth);
+      out[name] = this.#below(name, schema.values as Field, input[name], depth);
     }
-    return this.#custom(schema, out, path);
+    return this.#custom(schema, out);
   }
 
-  #foreign(schema: Field, input: unknown, path: readonly (string | number)[]): unknown {
-    if (!isObject(input) || typeof input.id !== "string") return this.#wrong(path, "expected a record");
-    return this.#custom(schema, { id: input.id }, path);
+  #foreign(schema: Field, input: unknown): unknown {
+    if (!isObject(input) || typeof input.id !== "string") return this.#wrong("expected a record");
+    return this.#custom(schema, { id: input.id });
   }
 
-  #record(schema: Field, input: unknown, path: readonly (string | number)[], depth: number): unknown {
-    if (!isObject(input)) return this.#wrong(path, "expected a record");
+  #record(schema: Field, input: unknown, depth: number): unknown {
+    if (!isObject(input)) return this.#wrong("expected a record");
     const fields = schema.fields ?? {};
     const out: Record<string, unknown> = {};
     const before = this.violations.length;
     for (const name of Object.keys(input)) {
-      if (!Object.hasOwn(fields, name)) this.#wrong([...path, name], "unknown field");
+      if (!Object.hasOwn(fields, name)) this.#wrong("unknown field", [name]);
     }
-    for (const [name, child] of Object.entries(fields)) {
+    for (const name in fields) {
+      const child = fields[name] as Field;
       const given = Object.hasOwn(input, name) ? input[name] : undefined;
       if (given === undefined && this.#options.partial) continue;
       const value = given === undefined ? fallback(child) : given;
       if (value === null || value === undefined) {
         out[name] = null;
-        if (child.required && !child.auto) this.#wrong([...path, name], "required field missing");
+        if (child.required && !child.auto) this.#wrong("required field missing", [name]);
         continue;
       }
-      out[name] = this.field(child, value, [...path, name], depth + 1);
+      out[name] = this.#below(name, child, value, depth);
     }
     if (this.violations.length > before) return out;
-    for (const check of schema.checks ?? []) this.#check(check, out, path);
-    return this.#custom(schema, out, path);
+    for (const check of schema.checks ?? []) this.#check(check, out);
+    return this.#custom(schema, out);
   }
 
-  #check(check: RecordCheck, value: Record<string, unknown>, path: readonly (string | number)[]): void {
+  #check(check: RecordCheck, value: Record<string, unknown>): void {
     if (check.kind === "custom") {
       for (const [name, message] of Object.entries(check.run(value) ?? {})) {
-        this.#wrong([...path, ...(name === "@entity" ? ["@entity"] : name.split("."))], message);
+        this.#wrong(message, name === "@entity" ? ["@entity"] : name.split("."));
       }
       return;
     }
     const names = check.fields.map((name) => `'${name}'`).join(", ");
     const present = check.fields.filter((name) => !isEmpty(value[name])).length;
     if (check.kind === "at_least_one_of" && present === 0)
-      this.#wrong([...path, "@entity"], `at least one of these fields must be non-empty: ${names}`);
+      this.#wrong(`at least one of these fields must be non-empty: ${names}`, ["@entity"]);
     if (check.kind === "only_one_of" && present !== 1)
-      this.#wrong([...path, "@entity"], `exactly one of these fields must be non-empty: ${names}`);
+      this.#wrong(`exactly one of these fields must be non-empty: ${names}`, ["@entity"]);
     if (check.kind === "mutually_exclusive" && present > 1)
-      this.#wrong([...path, "@entity"], `only one or none of these fields must be set: ${names}`);
+      this.#wrong(`only one or none of these fields must be set: ${names}`, ["@entity"]);
   }
 }
 
@@ -230,7 +245,9 @@ function fallback(schema: Field): unknown {
 }
 
 function structuredCloneJson(value: unknown): unknown {
-  return typeof value === "object" && value !== null ? JSON.parse(JSON.stringify(value)) : value;
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(structuredCloneJson);
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, structuredCloneJson(part)]));
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -15,11 +15,9 @@ function bytesOf(uuid: string): Buffer {
 
 /** UUID version 5 (RFC 9562 5.5) of a name in a namespace. */
 function uuidV5(namespace: Buffer, name: string): string {
-  const digest = hash("sha1", Buffer.concat([namespace, Buffer.from(name)]), "buffer");
-  digest[6] = (digest[6]! & 0x0f) | 0x50;
-  digest[8] = (digest[8]! & 0x3f) | 0x80;
-  const hex = digest.toString("hex", 0, 16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  const hex = hash("sha1", Buffer.concat([namespace, Buffer.from(name)]), "hex");
+  const variant = ((Number.parseInt(hex[16]!, 16) & 0x3) | 0x8).toString(16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
 /** The id that Kong derives for an entity of a collection from its key. */

@@ -11,8 +11,8 @@ import { nearest } from "./nearest.ts";
 /** Finds entities by id or endpoint key within a workspace, and refuses a second one of the same. */
 export class Directory {
   readonly #byId = new Map<EntityName, Map<string, Draft>>();
-  /** By workspace, collection and field (or `@` for the rule over several), then by value. */
-  readonly #unique = new Map<string, Map<string, Draft>>();
+  /** By workspace, by collection and field (or `@` for the rule over several), then by value. */
+  readonly #unique = new Map<Scope, Map<string, Map<string, Draft>>>();
   readonly #faults: Faults;
 
   constructor(faults: Faults) {
@@ -29,7 +29,7 @@ export class Directory {
     for (const field of type.uniqueFields) {
       const value = input[field];
       if (typeof value !== "string") continue;
-      const other = this.#first(`${scope.id} ${type.name} ${field}`, value, draft);
+      const other = this.#first(scope, field, value, draft);
       if (!other) continue;
       const shown = type.name === "keyauth_credentials" ? "***" : value;
       this.#twice(draft, other, [field], `${field} set to '${shown}'`);
@@ -74,7 +74,7 @@ export class Directory {
       if (type.name === "plugins" && field === "name") return pluginBaseName(String(part));
       return (part as { id?: string } | null)?.id ?? (part as string | null) ?? "";
     });
-    const other = this.#first(`${scope.id} ${type.name} @`, parts.join("\n"), draft);
+    const other = this.#first(scope, "@", parts.join("\n"), draft);
     if (!other) return;
     const given = type.cacheKey.filter((_, i) => parts[i] !== "");
     const shown = given.map(
@@ -84,8 +84,13 @@ export class Directory {
   }
 
   /** Whoever has the value already, or nobody: then it is this one's. */
-  #first(group: string, value: string, draft: Draft): Draft | undefined {
-    const values = entry(this.#unique, group);
+  #first(scope: Scope, field: string, value: string, draft: Draft): Draft | undefined {
+    let groups = this.#unique.get(scope);
+    if (!groups) {
+      groups = new Map();
+      this.#unique.set(scope, groups);
+    }
+    const values = entry(groups, `${draft.type.name} ${field}`);
     const other = values.get(value);
     if (!other) values.set(value, draft);
     return other;
