@@ -8,8 +8,18 @@ import { join } from "node:path";
 import { freePort } from "./nginx.ts";
 import { requireProgram, untilListening } from "./services.ts";
 
+export interface HaproxyOptions {
+  /** Whether it passes on requests or bytes. */
+  readonly mode?: "http" | "tcp";
+  /** Options of its `server` line, such as `send-proxy`. */
+  readonly server?: string;
+}
+
 /** Starts HAProxy in front of a server at `port` of this machine. */
-export async function startHaproxy(serverPort: number): Promise<Haproxy> {
+export async function startHaproxy(
+  serverPort: number,
+  { mode = "http", server = "" }: HaproxyOptions = {},
+): Promise<Haproxy> {
   const program = requireProgram("haproxy");
   const prefix = await mkdtemp(join(tmpdir(), "gatehouse-haproxy-"));
   const port = await freePort();
@@ -20,7 +30,7 @@ export async function startHaproxy(serverPort: number): Promise<Haproxy> {
   stats socket ${prefix}/stats level admin
   tune.bufsize 65536
 defaults
-  mode http
+  mode ${mode}
   timeout connect 10s
   timeout client 60s
   timeout server 60s
@@ -29,7 +39,7 @@ frontend requests
   bind 127.0.0.1:${port}
   default_backend server
 backend server
-  server one 127.0.0.1:${serverPort}
+  server one 127.0.0.1:${serverPort} ${server}
 `,
   );
   const child = spawn(program, ["-db", "-q", "-f", join(prefix, "haproxy.cfg")], {
