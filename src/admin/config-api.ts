@@ -3,7 +3,7 @@
  * thread serves it; one with a fault changes nothing and names every fault.
  */
 import { formatConfigErrors, toFields } from "../declarative/errors.ts";
-import { ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
+import { ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
 import { numbered, Refusal, unsupportedType } from "./answers.ts";
 import { publicEntity, type StoredEntity } from "./entities-api.ts";
 import { exportConfig } from "./export.ts";
@@ -74,7 +74,7 @@ function entitiesById(config: GatewayConfig): object {
       .filter(([, entities]) => entities.length > 0)
       .map(([name, entities]) => [
         name,
-        Object.fromEntries(entities.map((entity) => [entity.id, publicEntity(entity)])),
+        Object.fromEntries(entities.map((entity) => [entity.id, publicEntity(ENTITIES[name], entity)])),
       ]),
   );
 }

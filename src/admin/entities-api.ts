@@ -9,6 +9,7 @@ import {
   ENTITY_NAMES,
   type EntityName,
   type EntityType,
+  type Sni,
 } from "../entities/entities.ts";
 import { notFound, numbered } from "./answers.ts";
 import { pageOf } from "./page.ts";
@@ -28,12 +29,17 @@ const NESTED_NAMES: Partial<Record<EntityName, string>> = { keyauth_credentials:
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-/** The entity as it goes on the wire. */
-export function publicEntity({
-  ws_id: _,
-  ...entity
-}: StoredEntity): Record<string, unknown> & { id: string } {
-  return entity as Record<string, unknown> & { id: string };
+/** What stands for a private key wherever an entity is shown. */
+export const REDACTED = "REDACTED";
+
+/** The entity as it goes on the wire: without what is internal, and with nobody's private key. */
+export function publicEntity(
+  { secretFields }: EntityType,
+  { ws_id: _, ...entity }: StoredEntity,
+): Record<string, unknown> & { id: string } {
+  const shown: Record<string, unknown> & { id: string } = entity;
+  for (const field of secretFields) if (shown[field] !== null) shown[field] = REDACTED;
+  return shown;
 }
 
 /** Routes of all entities, once at the top (workspace `default`) and once under `/:workspace`. */
@@ -60,13 +66,13 @@ function ownRoutes(port: AdminPort, type: EntityType, prefix: string): Route[] {
           type.name === "consumers" && customId !== undefined
             ? entities.filter((entity) => entity.custom_id === customId)
             : entities;
-        return { status: 200, body: publicPage(found, call) };
+        return { status: 200, body: publicPage(type, found, call) };
       },
       POST: () => refuseWrite("create", type),
     },
     {
       path: `${path}/:id`,
-      GET: (call) => ({ status: 200, body: publicEntity(one(port, type, call, "id")) }),
+      GET: (call) => ({ status: 200, body: publicEntity(type, one(port, type, call, "id")) }),
       ...writes(type),
     },
   ];
@@ -76,7 +82,7 @@ function ownRoutes(port: AdminPort, type: EntityType, prefix: string): Route[] {
 function foreignRoutes(port: AdminPort, type: EntityType, prefix: string): Route[] {
   return Object.entries(type.foreignKeys).flatMap(([field, reference]): Route[] => {
     const parent = ENTITIES[reference as EntityName] as EntityType | undefined;
-    // A kind that this version does not keep, such as certificates.
+    // A kind that this version does not keep.
     if (!parent) return [];
     const under = `${prefix}/${parent.collection}/:parent/${NESTED_NAMES[type.name] ?? type.collection}`;
     const children = (call: Call) => {
@@ -86,14 +92,14 @@ function foreignRoutes(port: AdminPort, type: EntityType, prefix: string): Route
     return [
       {
         path: under,
-        GET: (call) => ({ status: 200, body: publicPage(children(call), call, true) }),
+        GET: (call) => ({ status: 200, body: publicPage(type, children(call), call, true) }),
         POST: () => refuseWrite("create", type),
       },
       {
         path: `${under}/:id`,
         GET: (call) => ({
           status: 200,
-          body: publicEntity(find(children(call), type, param(call, "id")) ?? missing()),
+          body: publicEntity(type, find(children(call), type, param(call, "id")) ?? missing()),
         }),
         ...writes(type),
       },
@@ -102,7 +108,7 @@ function foreignRoutes(port: AdminPort, type: EntityType, prefix: string): Route
         GET: (call) => {
           const reference = one(port, type, call, "id")[field] as { id: string } | null;
           const target = reference && find(entitiesOf(port, parent, call), parent, reference.id);
-          return { status: 200, body: publicEntity(target ?? missing()) };
+          return { status: 200, body: publicEntity(parent, target ?? missing()) };
         },
         ...writes(parent),
       },
@@ -133,10 +139,22 @@ export function workspaceName(call: Call): string {
 
 function entitiesOf(port: AdminPort, type: EntityType, call: Call): readonly StoredEntity[] {
   const owner = workspaceId(port, call);
-  const all = port.config()[type.name] as unknown as readonly StoredEntity[];
+  const config = port.config();
+  const all = config[type.name] as unknown as readonly StoredEntity[];
+  if (type.name === "certificates") {
+    // Kong shows a certificate with its names.
+    return all
+      .filter((entity) => entity.ws_id === owner)
+      .map((entity) => ({ ...entity, snis: config.snis.filter(of(entity)).map(({ name }) => name) }));
+  }
   // Workspaces are the operator's own list, whatever they hold.
   return type.name === "workspaces" ? all : all.filter((entity) => entity.ws_id === owner);
 }
+
+const of =
+  ({ id }: StoredEntity) =>
+  ({ certificate }: Sni) =>
+    certificate.id === id;
 
 function one(port: AdminPort, type: EntityType, call: Call, name: string): StoredEntity {
   return find(entitiesOf(port, type, call), type, param(call, name)) ?? missing();
@@ -155,9 +173,9 @@ function pointsTo(reference: unknown, id: string): boolean {
   return typeof reference === "object" && reference !== null && (reference as { id?: unknown }).id === id;
 }
 
-function publicPage(entities: readonly StoredEntity[], call: Call, nested = false): object {
+function publicPage(type: EntityType, entities: readonly StoredEntity[], call: Call, nested = false): object {
   const page = pageOf(entities, call.query, call.path, nested);
-  return { ...page, data: page.data.map(publicEntity) };
+  return { ...page, data: page.data.map((entity) => publicEntity(type, entity)) };
 }
 
 function missing(): never {

@@ -1,7 +1,16 @@
-/** The configuration in force as a declarative document: loading it again gives the same configuration. */
+/**
+ * The configuration in force as a declarative document: loading it again gives the same configuration, once the
+ * private keys are put back, which are not shown.
+ */
 import { stringify } from "yaml";
-import { DEFAULT_WORKSPACE, ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
-import type { StoredEntity } from "./entities-api.ts";
+import {
+  DEFAULT_WORKSPACE,
+  ENTITIES,
+  ENTITY_NAMES,
+  type EntityType,
+  type GatewayConfig,
+} from "../entities/entities.ts";
+import { REDACTED, type StoredEntity } from "./entities-api.ts";
 
 /** @returns YAML in Kong's format 3.0. */
 export function exportConfig(config: GatewayConfig): string {
@@ -10,7 +19,8 @@ export function exportConfig(config: GatewayConfig): string {
   for (const workspace of config.workspaces) {
     const collections = collectionsOf(config, workspace.id);
     if (workspace.name === DEFAULT_WORKSPACE) Object.assign(document, collections);
-    else others.push({ ...written(workspace as unknown as StoredEntity, {}), ...collections });
+    else
+      others.push({ ...written(ENTITIES.workspaces, workspace as unknown as StoredEntity), ...collections });
   }
   if (others.length > 0) document.workspaces = others;
   return stringify(document, { aliasDuplicateObjects: false, lineWidth: 0 });
@@ -21,8 +31,7 @@ function collectionsOf(config: GatewayConfig, workspaceId: string): Record<strin
   for (const name of ENTITY_NAMES) {
     if (name === "workspaces") continue;
     const entities = (config[name] as unknown as StoredEntity[]).filter(({ ws_id }) => ws_id === workspaceId);
-    if (entities.length > 0)
-      out[name] = entities.map((entity) => written(entity, ENTITIES[name].foreignKeys));
+    if (entities.length > 0) out[name] = entities.map((entity) => written(ENTITIES[name], entity));
   }
   return out;
 }
@@ -32,13 +41,14 @@ const TIMES = ["created_at", "updated_at"];
 
 /** Foreign keys are strings in a document; a null says no more than a field that is not there. */
 function written(
+  { foreignKeys, secretFields }: EntityType,
   { ws_id: _, ...entity }: StoredEntity,
-  foreignKeys: Readonly<Record<string, string>>,
 ): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(entity)) {
     if (value === null || TIMES.includes(field)) continue;
-    out[field] = Object.hasOwn(foreignKeys, field) ? (value as { id: string }).id : value;
+    if (secretFields.includes(field)) out[field] = REDACTED;
+    else out[field] = Object.hasOwn(foreignKeys, field) ? (value as { id: string }).id : value;
   }
   return out;
 }
