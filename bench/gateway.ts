@@ -46,6 +46,10 @@ export interface GatewayOptions {
   threads?: number;
   /** Cores in place of the subject's. */
   cores?: string;
+  /** The whole configuration, in place of the one made from the above. */
+  document?: string;
+  /** More settings. */
+  env?: Record<string, string>;
 }
 
 /**
@@ -83,7 +87,7 @@ export async function startGateway(
 ): Promise<Running & { ports: Ports; prefix: string }> {
   const prefix = mkdtempSync(join(site.folder, "gateway-"));
   const config = join(prefix, "gateway.yml");
-  writeFileSync(config, configuration(site.upstreamPort, options));
+  writeFileSync(config, options.document ?? configuration(site.upstreamPort, options));
   const tlsPort = options.tls ? await freePort() : undefined;
   const { certificate, key } = options.tls ? certificateIn(site.folder) : { certificate: "", key: "" };
   const process_ = start(
@@ -104,6 +108,7 @@ export async function startGateway(
         // As many as nginx keeps here; with 1,000 clients the default would close connections after use.
         GATEHOUSE_UPSTREAM_KEEPALIVE_POOL_SIZE: "1024",
         ...(options.tls ? { GATEHOUSE_SSL_CERT: certificate, GATEHOUSE_SSL_CERT_KEY: key } : {}),
+        ...options.env,
       },
     },
   );

@@ -9,6 +9,12 @@ const STEP_BITS = 6;
 /** Up to 2^27 µs, about two minutes. */
 const DOUBLINGS = 27;
 
+export interface HistogramData {
+  count: number;
+  max: number;
+  counts: Uint32Array;
+}
+
 export class Histogram {
   readonly #counts = new Uint32Array((DOUBLINGS - STEP_BITS + 2) * STEPS);
   count = 0;
@@ -20,6 +26,18 @@ export class Histogram {
     this.count++;
     if (value > this.max) this.max = value;
     this.#counts[bucketOf(value)]!++;
+  }
+
+  /** Adds what another one counted; it comes as plain data from another thread. */
+  merge(other: HistogramData): void {
+    this.count += other.count;
+    this.max = Math.max(this.max, other.max);
+    for (let bucket = 0; bucket < this.#counts.length; bucket++)
+      this.#counts[bucket]! += other.counts[bucket]!;
+  }
+
+  data(): HistogramData {
+    return { count: this.count, max: this.max, counts: this.#counts };
   }
 
   /** The value that this share of all values does not exceed, in µs, rounded up within its bucket. */
