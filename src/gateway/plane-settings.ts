@@ -4,6 +4,8 @@ import type { PlaneSettings } from "../pipeline/data-plane.ts";
 import type { Settings } from "../settings.ts";
 import { VERSION } from "../version.ts";
 
+const PRODUCT = `gatehouse/${VERSION}`;
+
 export function planeSettings(settings: Settings): PlaneSettings {
   const sends = (name: (typeof settings.headers)[number]) => settings.headers.includes(name);
   return {
@@ -22,8 +24,6 @@ export function planeSettings(settings: Settings): PlaneSettings {
     bodyBufferMaxBytes: settings.bodyBufferMaxBytes,
     maxBodyBytes: settings.clientMaxBodySize,
     headers: {
-      server: sends("Server"),
-      via: sends("Via"),
       proxyLatency: sends("X-Kong-Proxy-Latency"),
       upstreamLatency: sends("X-Kong-Upstream-Latency"),
       responseLatency: sends("X-Kong-Response-Latency"),
@@ -32,6 +32,7 @@ export function planeSettings(settings: Settings): PlaneSettings {
       requestIdUpstream: settings.headersUpstream.length > 0,
     },
     errorDefaultType: settings.errorDefaultType,
-    product: `gatehouse/${VERSION}`,
+    serverLine: sends("Server") ? `Server: ${PRODUCT}\r\n` : "",
+    viaLines: sends("Via") ? [`Via: 1.0 ${PRODUCT}\r\n`, `Via: 1.1 ${PRODUCT}\r\n`] : ["", ""],
   };
 }

@@ -1,6 +1,5 @@
 /**
- * Header fields of one message as parallel arrays: the name as received, what is known of that name, the
- * value. Hot: read and written several times for every request; guarded by bench/http1.ts.
+ * Header fields of one message as parallel arrays: the name with what is known of it, and the value. Hot: read and written several times for every request; guarded by bench/http1.ts.
  */
 import type { Headers } from "@gatehouse/sdk";
 import { isToken } from "./syntax.ts";
@@ -31,6 +30,10 @@ export type FieldKind = (typeof FIELD)[keyof typeof FIELD];
 
 export interface FieldName {
   readonly spelling: string;
+  /** What stands before its value on a line: `Name: `. */
+  readonly start: string;
+  /** The same with the end of the line before. */
+  readonly next: string;
   readonly lower: string;
   readonly kind: FieldKind;
   /** Whether the spelling is a token at all; what the parser hands in always is. */
@@ -122,7 +125,14 @@ function isAt(text: string, start: number, end: number, spelling: string): boole
 
 function describe(spelling: string): FieldName {
   const lower = spelling.toLowerCase();
-  return { spelling, lower, kind: KINDS.get(lower) ?? FIELD.other, sound: isToken(spelling) };
+  return {
+    spelling,
+    start: `${spelling}: `,
+    next: `\r\n${spelling}: `,
+    lower,
+    kind: KINDS.get(lower) ?? FIELD.other,
+    sound: isToken(spelling),
+  };
 }
 
 /**
@@ -143,8 +153,7 @@ function soundName(spelling: string, value: string): FieldName {
 }
 
 export class HeaderList implements Headers {
-  /** Names as received. The three arrays are as long as each other up to `length`; what is beyond is stale. */
-  readonly spellings: string[] = [];
+  /** Names as received. Both arrays are as long as each other up to `length`; what is beyond is stale. */
   readonly names: FieldName[] = [];
   readonly values: string[] = [];
   length = 0;
@@ -153,9 +162,8 @@ export class HeaderList implements Headers {
     this.length = 0;
   }
 
-  push(spelling: string, name: FieldName, value: string): void {
+  push(name: FieldName, value: string): void {
     const at = this.length++;
-    this.spellings[at] = spelling;
     this.names[at] = name;
     this.values[at] = value;
   }
@@ -184,17 +192,17 @@ export class HeaderList implements Headers {
     const name = soundName(spelling, value);
     for (let i = 0; i < this.length; i++) {
       if ((this.names[i] as FieldName).lower !== name.lower) continue;
-      this.spellings[i] = spelling;
+      this.names[i] = name;
       this.values[i] = value;
       this.#removeFrom(i + 1, name.lower);
       return;
     }
-    this.push(spelling, name, value);
+    this.push(name, value);
   }
 
   /** @throws {TypeError} as `set`. */
   add(spelling: string, value: string): void {
-    this.push(spelling, soundName(spelling, value), value);
+    this.push(soundName(spelling, value), value);
   }
 
   remove(spelling: string): void {
@@ -203,7 +211,8 @@ export class HeaderList implements Headers {
 
   entries(): [string, string][] {
     const out: [string, string][] = [];
-    for (let i = 0; i < this.length; i++) out.push([this.spellings[i] as string, this.values[i] as string]);
+    for (let i = 0; i < this.length; i++)
+      out.push([(this.names[i] as FieldName).spelling, this.values[i] as string]);
     return out;
   }
 
@@ -226,8 +235,22 @@ export class HeaderList implements Headers {
 
   #move(from: number, to: number): void {
     if (from === to) return;
-    this.spellings[to] = this.spellings[from] as string;
     this.names[to] = this.names[from] as FieldName;
     this.values[to] = this.values[from] as string;
   }
+}
+
+/** Lists that are free to be used again: a list with its arrays is the largest thing that a request needs anew. */
+const spare: HeaderList[] = [];
+const SPARE_MAX = 256;
+
+export function newHeaders(): HeaderList {
+  return spare.pop() ?? new HeaderList();
+}
+
+/** Gives a list back that nobody looks at any more. */
+export function releaseHeaders(list: HeaderList): void {
+  if (spare.length === SPARE_MAX) return;
+  list.clear();
+  spare.push(list);
 }

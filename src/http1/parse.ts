@@ -267,7 +267,7 @@ export function parseFields(text: string, from: number, head: Head, maxHeaders: 
     if (headers.length === maxHeaders)
       return head.refuse("head_too_large", `more than ${maxHeaders} headers`);
     const value = text.substring(valueStart, valueEnd);
-    headers.push(name.spelling, name, value);
+    headers.push(name, value);
     if (name.kind !== FIELD.other) {
       // Recipients differ in what they trim around a coding: llhttp does not take "chunked" and a tab for chunked.
       if (name.kind === FIELD.transferEncoding && (valueEnd < at || text.charCodeAt(valueStart - 1) === TAB))

@@ -85,6 +85,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   /** What TLS agreed on; null on a plain connection. Set by whoever accepts. */
   tls: TlsSession | null = null;
   requests = 0;
+  /** What upstreams are told of this client, once it was written; kept by whoever forwards. */
+  introduction = "";
   /** Bytes of the head that was read last. */
   headBytes = 0;
   bytesRead = 0;

@@ -31,14 +31,14 @@ for (const kind of [
  * own), and kinds marked in `also`.
  */
 export function fieldLines(headers: HeaderList, also: Uint8Array): string {
-  const { names, spellings, values, length } = headers;
+  const { names, values, length } = headers;
   let out = "";
   for (let i = 0; i < length; i++) {
-    const { kind } = names[i] as FieldName;
-    if (DROPPED[kind] === 1 || also[kind] === 1) continue;
-    out += `${spellings[i] as string}: ${values[i] as string}\r\n`;
+    const name = names[i] as FieldName;
+    if (DROPPED[name.kind] === 1 || also[name.kind] === 1) continue;
+    out += (out === "" ? name.start : name.next) + (values[i] as string);
   }
-  return out;
+  return out === "" ? "" : `${out}\r\n`;
 }
 
 /** Value of the first field of a kind, or null. */
@@ -86,7 +86,7 @@ export function lastChunk(trailers: HeaderList | null): string {
   for (let i = 0; i < trailers.length; i++) {
     const name = trailers.names[i] as FieldName;
     if (name.kind === FIELD.other && !NOT_IN_TRAILERS.has(name.lower) && !IDENTITY.test(name.lower))
-      lines += `${trailers.spellings[i]}: ${trailers.values[i]}\r\n`;
+      lines += `${name.start}${trailers.values[i]}\r\n`;
   }
   return `0\r\n${lines}\r\n`;
 }

@@ -9,8 +9,6 @@ import type { Snapshot } from "./snapshot.ts";
 
 /** Which of the gateway's own headers are sent (Kong's settings `headers` and `headers_upstream`). */
 export interface OwnHeaders {
-  readonly server: boolean;
-  readonly via: boolean;
   readonly proxyLatency: boolean;
   readonly upstreamLatency: boolean;
   readonly responseLatency: boolean;
@@ -28,8 +26,10 @@ export interface PlaneSettings {
   readonly headers: OwnHeaders;
   /** Type of an error body when the client does not say what it accepts. */
   readonly errorDefaultType: string;
-  /** `gatehouse/1.2.3`, for Server and Via. */
-  readonly product: string;
+  /** The gateway's Server field as a line; empty if it is not to be sent. */
+  readonly serverLine: string;
+  /** Its Via field for a message of HTTP/1.0, and of 1.1 (RFC 9110 section 7.6.3); empty if not to be sent. */
+  readonly viaLines: readonly [string, string];
 }
 
 export interface DataPlane {

@@ -4,7 +4,7 @@
  */
 import { performance } from "node:perf_hooks";
 import type { Consumer, Context, Measures, Named, PluginRequest, PluginResponse } from "@gatehouse/sdk";
-import { HeaderList } from "../http1/headers.ts";
+import { type HeaderList, newHeaders } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/parse.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
 import { normalizePath } from "../router/path.ts";
@@ -117,7 +117,7 @@ export class ExchangeResponse implements PluginResponse {
   reasonStatus = 0;
   /** Minor version in which the upstream spoke. */
   minor = 1;
-  headers = new HeaderList();
+  headers = newHeaders();
   source: "service" | "exit" | "error" = "error";
   body: Uint8Array | null = null;
   bodyReplaced = false;

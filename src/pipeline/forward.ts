@@ -144,6 +144,22 @@ function connectionLines(trailers: boolean, upgrade: boolean): string {
     : "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n";
 }
 
+/** Who the client is. For a client that says nothing of others before it, one text for all its requests. */
+function clientLines({ client, request }: ProxyExchange): string {
+  const { forwarded, clientIp, scheme } = request;
+  const others =
+    fieldOfKind(request.headers, FIELD.forwarded) === null ? [] : request.headers.getAll("x-forwarded-for");
+  const plain = forwarded === null && others.length === 0;
+  if (plain && client.introduction !== "") return client.introduction;
+  // As Kong has it: a chain that has begun goes on with the peer, a new one begins with the client.
+  const chain = others.length === 0 ? clientIp : [...others, client.remoteAddress].join(", ");
+  const lines =
+    `X-Forwarded-For: ${chain}\r\nX-Real-IP: ${clientIp}\r\n` +
+    `X-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Port: ${forwarded?.port ?? request.port}\r\n`;
+  if (plain) client.introduction = lines;
+  return lines;
+}
+
 function requestHead(x: ProxyExchange): string {
   const { request, plane, peer } = x;
   checkLine(request);
@@ -158,7 +174,6 @@ function requestHead(x: ProxyExchange): string {
   const client = x.client;
   const { headers } = plane.settings;
   const given = fieldOfKind(request.headers, FIELD.host);
-  const forwardedFor = request.headers.get("x-forwarded-for");
   // A Host that a plugin has set goes up as it is.
   const host =
     given !== null && given !== request.authority && given !== client.head.host
@@ -167,31 +182,24 @@ function requestHead(x: ProxyExchange): string {
         ? request.authority
         : (service.hostHeader ?? (peer as Peer).authority);
   const { forwarded } = request;
-  // As Kong has it: a chain that has begun goes on with the peer, a new one begins with the client.
-  const chain =
-    forwardedFor === undefined
-      ? request.clientIp
-      : `${request.headers.getAll("x-forwarded-for").join(", ")}, ${client.remoteAddress}`;
-  const te = request.headers.get("te");
-  const trailers = te !== undefined && /(^|,)\s*trailers\s*($|,|;)/i.test(te);
+  const te = fieldOfKind(request.headers, FIELD.te);
+  const trailers = te !== null && /(^|,)\s*trailers\s*($|,|;)/i.test(te);
   let head =
     `${request.method} ${path}${query} HTTP/1.1\r\nHost: ${host}\r\n` +
     connectionLines(trailers, x.accept !== null) +
-    `X-Forwarded-For: ${chain}\r\n` +
-    `X-Forwarded-Proto: ${request.scheme}\r\n` +
-    `X-Forwarded-Port: ${forwarded?.port ?? request.port}\r\nX-Forwarded-Path: ${forwarded?.path ?? request.path}\r\n`;
+    clientLines(x) +
+    `X-Forwarded-Path: ${forwarded?.path ?? request.path}\r\n`;
   const forwardedHost = forwarded?.host ?? request.host;
   if (forwardedHost !== "") head += `X-Forwarded-Host: ${forwardedHost}\r\n`; // HTTP/1.0 may have none
   const stripped = entry.stripPath && x.matchedPath !== "" && x.matchedPath !== "/";
   const prefix = forwarded?.prefix ?? (stripped ? escapePath(x.matchedPath) : null);
   if (prefix !== null) head += `X-Forwarded-Prefix: ${prefix}\r\n`;
-  head += `X-Real-IP: ${request.clientIp}\r\n`;
   if (headers.requestIdUpstream) head += `X-Kong-Request-Id: ${request.id}\r\n`;
   // A body that is here already, and one that does not exist, go up without asking first (RFC 9110 section 10.1.1).
   if (request.expectContinue ? request.body !== null || !request.hasBody : request.minor === 0)
     request.headers.remove("expect");
   head += fieldLines(request.headers, OWN);
-  if (headers.via) head += `Via: 1.${request.minor} ${plane.settings.product}\r\n`;
+  head += plane.settings.viaLines[request.minor === 0 ? 0 : 1];
   if (request.body !== null) return `${head}Content-Length: ${request.body.length}\r\n\r\n`;
   if (request.chunked) return `${head}Transfer-Encoding: chunked\r\n\r\n`;
   if (request.contentLength >= 0) return `${head}Content-Length: ${request.contentLength}\r\n\r\n`;

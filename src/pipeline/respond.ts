@@ -5,7 +5,7 @@
 import { performance } from "node:perf_hooks";
 import { type ErrorForm, errorForm, errorReply, type Reply } from "@gatehouse/sdk";
 import { type ErrorCode, GatewayError } from "../errors.ts";
-import { FIELD, HeaderList } from "../http1/headers.ts";
+import { FIELD, type HeaderList, newHeaders, releaseHeaders } from "../http1/headers.ts";
 import type { ResponseHead } from "../http1/parse.ts";
 import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, statusLine } from "../http1/write.ts";
 import { asBuffer } from "./exchange.ts";
@@ -309,7 +309,7 @@ const ERROR_LINES: { readonly [code in ErrorCode]?: string } = {
 /** Head of the response with the gateway's own fields (Kong's `headers` setting). */
 export function responseHead(x: ProxyExchange, framing: string): string {
   const { response, client, plane, request } = x;
-  const { headers, product } = plane.settings;
+  const { headers, serverLine, viaLines } = plane.settings;
   const proxied = response.source === "service";
   // A client that was not told to go on may send its body or the next request: nobody could tell which.
   if (request.expectContinue && !x.invited && x.bodyBytes === 0 && !client.body.ended)
@@ -323,10 +323,9 @@ export function responseHead(x: ProxyExchange, framing: string): string {
   else if (request.minor === 0) head += "Connection: keep-alive\r\n";
   // An upstream without a clock is helped out (RFC 9110 section 6.6.1).
   if (fieldOfKind(response.headers, FIELD.date) === null) head += dateLine();
-  if (headers.server && fieldOfKind(response.headers, FIELD.server) === null)
-    head += `Server: ${product}\r\n`;
+  if (serverLine !== "" && fieldOfKind(response.headers, FIELD.server) === null) head += serverLine;
   if (proxied) {
-    if (headers.via) head += `Via: 1.${response.minor} ${product}\r\n`;
+    head += viaLines[response.minor === 0 ? 0 : 1];
     if (headers.upstreamStatus) head += `X-Kong-Upstream-Status: ${response.status}\r\n`;
     if (headers.upstreamLatency)
       head += `X-Kong-Upstream-Latency: ${Math.round(x.upstreamHeadAt - x.upstreamStartedAt)}\r\n`;
@@ -384,7 +383,8 @@ export function finish(x: ProxyExchange, cut = false): void {
   if (x.chain.log.length > 0) runLog(x, x.chain, (error) => x.plane.onError(x, error));
   x.plane.onFinished(x);
   // Somebody may still hold this exchange: the connection's next request gets fields of its own.
-  if (x.suspended) x.client.head.headers = new HeaderList();
+  if (x.suspended) x.client.head.headers = newHeaders();
+  else releaseHeaders(x.response.headers);
   if (cut) x.client.abort();
   else x.client.finish();
 }
