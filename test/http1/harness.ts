@@ -74,7 +74,7 @@ export function cut(bytes: Buffer, ...offsets: number[]): Buffer[] {
 }
 
 export function everyByte(bytes: Buffer): Buffer[] {
-  return Array.from(bytes, (byte) => Buffer.from([byte]));
+  return Array.from(bytes, (_, at) => bytes.subarray(at, at + 1));
 }
 
 /** Reads requests from a connection until it would be closed. */
@@ -116,6 +116,15 @@ export function readResponse(
   // keepAlive served to stop the reading after the final response; what the head said is not compared here.
   for (const read of reading.messages) read.keepAlive = false;
   return reading;
+}
+
+/**
+ * What a reading means once the connection has ended: a head that never comes is as lost as one that is refused. A fault
+ * in a line shows with the end of that line, which may not come.
+ */
+export function settled(reading: Reading): Reading {
+  if (reading.end !== "partial" || reading.partial !== null) return reading;
+  return { ...reading, end: "refused", code: "upstream_invalid" };
 }
 
 interface Side {
