@@ -272,7 +272,7 @@ export const SETTINGS = {
   real_ip_header: plain(
     string({
       default: "X-Real-IP",
-      match: "^[A-Za-z0-9!#$%&'*+.^`|~-]+$",
+      match: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
       lenMax: 256,
       description:
         "Header that carries the client's address when the peer is in `trusted_ips`; `proxy_protocol` for the one " +

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -241,6 +241,44 @@ describe("WebSocket", () => {
       }),
     );
     while ((await descriptors()) > idle) await send(`${gateway.statusUrl}/status`);
+  });
+});
+
+describe("WebSocket over TLS", () => {
+  it("is tunnelled as without, both ways at once, and the upstream is told of https", async () => {
+    await using authority = await Authority.create();
+    const { cert, key } = await authority.issue("gateway", ["DNS:localhost", "IP:127.0.0.1"]);
+    const [certFile, keyFile] = [join(authority.directory, "cert.pem"), join(authority.directory, "key.pem")];
+    await writeFile(certFile, cert);
+    await writeFile(keyFile, key);
+    await using origin = await startWebSocketOrigin();
+    await using gateway = await startGateway({
+      config: {
+        _format_version: "3.0",
+        services: [{ name: "echo", url: origin.url, routes: [{ name: "echo", paths: ["/"] }] }],
+      },
+      settings: {
+        data_threads: "1",
+        proxy_listen: "127.0.0.1:0 ssl",
+        ssl_cert: certFile,
+        ssl_cert_key: keyFile,
+      },
+    });
+    const { ports } = await gateway.log(({ msg }) => msg === "ready");
+    const { proxy_ssl } = ports as { proxy_ssl: number };
+    const ca = await readFile(authority.file);
+    const socket = new WebSocket(`wss://127.0.0.1:${proxy_ssl}/`, { ca, maxPayload: 2 ** 30 });
+    await once(socket, "open");
+    assert.equal(origin.requests[0]?.headers["x-forwarded-proto"], "https");
+    const bytes = randomBytes(8 * MIB);
+    for (let i = 0; i < 4; i++) socket.send(bytes);
+    for (let i = 0; i < 4; i++) {
+      const [echoed] = await once(socket, "message");
+      assert.ok(bytes.equals(echoed as Buffer));
+    }
+    socket.close(3999);
+    const [code] = await once(socket, "close");
+    assert.equal(code, 3999);
   });
 });
 

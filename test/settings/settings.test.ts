@@ -95,6 +95,16 @@ const READ: [title: string, text: string, expected: Partial<Settings>][] = [
     },
   ],
   [
+    "a listener behind a proxy that passes on bytes",
+    "proxy_listen: 127.0.0.1:0 ssl proxy_protocol",
+    { proxyListen: [{ host: "127.0.0.1", port: 0, backlog: 16384, ssl: true, proxyProtocol: true }] },
+  ],
+  [
+    "the client's address from the PROXY protocol",
+    "real_ip_header: proxy_protocol",
+    { realIpHeader: "proxy_protocol" },
+  ],
+  [
     "localhost as an address",
     "admin_listen: localhost:0",
     { adminListen: [{ host: "127.0.0.1", port: 0, backlog: 16384 }] },
@@ -140,6 +150,11 @@ const REFUSED: [title: string, text: string, message: RegExp][] = [
     "an unknown name, with the nearest",
     "proxy_listn: 1",
     /settings\.yaml:1:1: proxy_listn: unknown setting; did you mean 'proxy_listen'\?/,
+  ],
+  [
+    "a PROXY listener for the Status API",
+    "status_listen: 0.0.0.0:8443 proxy_protocol",
+    /'proxy_protocol' is not served here yet/,
   ],
   ["a TLS listener for the Status API", "status_listen: 0.0.0.0:8443 ssl", /'ssl' is not served here yet/],
   [
