@@ -138,7 +138,9 @@ function latencyChart(sitting: Sitting, case_: Case): Chart | undefined {
   for (const [i, { name, values, color }] of order.entries()) {
     const points = values.map((ms, k) => `${x(QUANTILES[k]!)},${y(ms)}`).join(" ");
     const at = top + 12 + i * 38;
-    const [p50, p99, p999] = [0.5, 0.99, 0.999].map((share) => values[QUANTILES.indexOf(share)]!.toFixed(2));
+    const [p50, p99, p999] = [0.5, 0.99, 0.999].map((share) =>
+      threeDigits(values[QUANTILES.indexOf(share)]!),
+    );
     parts.push(`<polyline points="${points}" fill="none" stroke="${color}" stroke-width="2"/>`);
     parts.push(`<rect x="${right + 12}" y="${at - 9}" width="10" height="10" fill="${color}"/>`);
     parts.push(text(right + 28, at, name));
@@ -168,6 +170,10 @@ function text(x: number, y: number, content: string, style = "", anchor = ""): s
 
 function line(x1: number, y1: number, x2: number, y2: number, style: string): string {
   return `<line class="${style}" x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}"/>`;
+}
+
+function threeDigits(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2);
 }
 
 function round(value: number): number {

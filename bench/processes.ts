@@ -3,7 +3,7 @@
  * CPU time comes from /proc, in ticks of 10 ms, so a window of some seconds is exact to well under 1 %.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -37,6 +37,9 @@ export function start(
     cwd: options.cwd,
     env: { ...process.env, NODE_OPTIONS: "", ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
+    // A session of its own: where Linux shares cores between sessions (autogroups), the load's weight on one core
+    // would otherwise take from the variant's on another.
+    detached: true,
   });
   running.add(child);
   let output = "";
@@ -172,20 +175,29 @@ export function moveTo(core: number, pid: number): void {
 }
 
 /**
- * Runs `work` while the process `above` and its children are scheduled in real time, so that a client polling on
- * the same core at a high ordinary priority never keeps them waiting. `work` gets the words to put before the
- * client's command. Without the right to do so the client runs at SCHED_IDLE: below all, and disturbed by all.
+ * Runs `work` while the process and its children are scheduled in real time, so that a client which polls on the
+ * same core never keeps them waiting. Without the right to do so (not root) it just runs `work`.
  */
-export async function withPriority<T>(above: number, work: (priority: string[]) => Promise<T>): Promise<T> {
-  if (process.getuid?.() !== 0) return await work(["chrt", "--idle", "0"]);
+export async function aboveAll<T>(upstream: number, work: () => Promise<T>): Promise<T> {
+  if (process.getuid?.() !== 0) return await work();
   const schedule = (policy: "--rr" | "--other", priority: number) => {
-    for (const pid of tree(above)) execFileSync("chrt", ["-a", policy, "-p", String(priority), String(pid)]);
+    for (const pid of tree(upstream))
+      execFileSync("chrt", ["-a", policy, "-p", String(priority), String(pid)]);
   };
   schedule("--rr", 1);
   try {
-    return await work(["nice", "-n", "-20"]);
+    return await work();
   } finally {
     schedule("--other", 0);
+  }
+}
+
+/** Puts this process's session before others on its cores (sched(7), autogroups), if it may. */
+export function sessionFirst(): void {
+  try {
+    writeFileSync("/proc/self/autogroup", "-20");
+  } catch {
+    // Not root, or a kernel without autogroups: how late the client is will show whether that mattered.
   }
 }
 

@@ -28,7 +28,7 @@ function has(command: string): boolean {
 
 /** Installs what is missing, or throws one sentence that says what to install. */
 export function installMissing(): void {
-  for (const command of ["taskset", "chrt"]) {
+  for (const command of ["taskset", "chrt", "setsid"]) {
     if (!has(command)) throw new Error(`The bench needs ${command}; install Debian's util-linux.`);
   }
   const missing = NEEDED.filter((tool) => !tool.present()).map((tool) => tool.package);

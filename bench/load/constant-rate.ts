@@ -12,7 +12,7 @@ import { execFile } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { withPriority } from "../processes.ts";
+import { aboveAll, sessionFirst } from "../processes.ts";
 import { type ChangePlan, type ChangeReport, makeChanges } from "./changes.ts";
 import { Histogram } from "./histogram.ts";
 import type { LoadResult, Target } from "./target.ts";
@@ -277,20 +277,21 @@ class Ring<T> {
 }
 
 /**
- * Runs this file as a process of its own on `core` and returns what it measured. Where the user may (root), it
- * runs above the core's other work, and the upstream above it, so that polling keeps nobody waiting.
+ * Runs this file as a process of its own on `core` and returns what it measured. It has a session of its own, before
+ * the core's other work, and the upstream comes before it, so that polling keeps nobody waiting.
  */
 export async function openLoop(job: Job, core: number, upstreamPid: number): Promise<OpenLoopResult> {
   const client = [process.execPath, "--max-semi-space-size=64", fileURLToPath(import.meta.url)];
-  return await withPriority(upstreamPid, async (priority) => {
-    const { stdout } = await promisify(execFile)("taskset", [
-      ...["-c", String(core), ...priority, ...client, JSON.stringify(job)],
+  return await aboveAll(upstreamPid, async () => {
+    const { stdout } = await promisify(execFile)("setsid", [
+      ...["--wait", "taskset", "-c", String(core), ...client, JSON.stringify(job)],
     ]);
     return JSON.parse(stdout) as OpenLoopResult;
   });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  sessionFirst();
   process.stdout.write(JSON.stringify(await play(JSON.parse(process.argv[2] ?? "{}") as Job)));
   process.exit();
 }
