@@ -6,8 +6,9 @@
  * length beside a coding, any coding but `chunked`. Hot; guarded by bench/http1.ts.
  */
 import type { ErrorCode } from "../errors.ts";
+import { isHost } from "./authority.ts";
 import { FIELD, fieldNameIn, type HeaderList } from "./headers.ts";
-import { COLON, CR, HOST, isAll, LF, SP, TAB, TARGET, TOKEN, VALUE } from "./syntax.ts";
+import { COLON, CR, isAll, LF, SP, TAB, TARGET, TOKEN, VALUE } from "./syntax.ts";
 
 /** Bounds of one head. */
 export interface HeadLimits {
@@ -411,34 +412,4 @@ function absoluteForm(head: RequestHead): boolean {
   if (rest === "" && head.method === "OPTIONS") head.target = "*";
   else head.target = rest.startsWith("/") ? rest : `/${rest}`;
   return true;
-}
-
-/** uri-host [ ":" port ] (RFC 9110 section 7.2). */
-export function isHost(value: string): boolean {
-  let host = value;
-  if (value.charCodeAt(0) === 91 /* [ */) {
-    const close = value.indexOf("]");
-    if (close < 0) return false;
-    if (!/^\[[0-9a-fA-F:.]+\]$/.test(value.substring(0, close + 1))) return false;
-    const rest = value.substring(close + 1);
-    return rest === "" || (rest.charCodeAt(0) === COLON && isPort(rest, 1));
-  }
-  const colon = value.indexOf(":");
-  if (colon >= 0) {
-    if (!isPort(value, colon + 1)) return false;
-    host = value.substring(0, colon);
-  }
-  return isAll(host, HOST) && (host.indexOf("%") < 0 || !/%(?![0-9a-fA-F]{2})/.test(host));
-}
-
-/** Whether the rest of `text` is a port, which may be empty (RFC 3986 section 3.2.3). */
-function isPort(text: string, from: number): boolean {
-  if (text.length - from > 5) return false;
-  let port = 0;
-  for (let i = from; i < text.length; i++) {
-    const digit = text.charCodeAt(i) - 48;
-    if (!(digit >= 0 && digit <= 9)) return false;
-    port = port * 10 + digit;
-  }
-  return port <= 65_535;
 }
