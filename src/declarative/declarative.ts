@@ -27,6 +27,7 @@ import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./g
 import { contentHash, entityContent, entityId, equalJson } from "./identity.ts";
 import { nearest } from "./nearest.ts";
 import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
+import { checkAuthorities, checkSnis } from "./resolve-tls.ts";
 
 export { type ConfigError, formatConfigErrors, toFields } from "./errors.ts";
 
@@ -289,9 +290,11 @@ class Loader {
       if (siblings) siblings.push(draft);
       else routesOf.set(service, [draft]);
     }
+    checkSnis(drafts, this.#faults);
     for (const draft of drafts) {
-      if (draft.type.name === "plugins" && draft.sound)
-        checkPluginProtocols(draft, routes, routesOf, this.#faults);
+      if (!draft.sound) continue;
+      if (draft.type.name === "services") checkAuthorities(draft, this.#directory, this.#faults);
+      if (draft.type.name === "plugins") checkPluginProtocols(draft, routes, routesOf, this.#faults);
     }
   }
 }
@@ -328,17 +331,20 @@ function seal(drafts: readonly Draft[], now: number, previous: GatewayConfig): G
   const lists = config as unknown as Record<EntityName, Record<string, unknown>[]>;
   const known = new Map(ENTITY_NAMES.map((name) => [name, byId(previous[name])]));
   lists.workspaces.push(known.get("workspaces")!.get(DEFAULT_WORKSPACE_ID) ?? defaultWorkspace(now));
-  const contents: string[] = [];
+  const before = digestsOf.get(previous);
+  const digests = new Map<object, string>();
   for (const draft of drafts) {
     const { type, value: entity, scope, id } = draft;
     entity.id = id;
     entity.ws_id = type.name === "workspaces" ? id : scope.id;
-    contents.push(entityContent(type.name, entity));
     const old = known.get(type.name)!.get(id);
-    if (old !== undefined && saysTheSame(entity, old, type)) {
-      lists[type.name].push(old);
+    const digest = old && before?.get(old);
+    if (digest !== undefined && saysTheSame(entity, old!, type)) {
+      lists[type.name].push(old!);
+      digests.set(old!, digest);
       continue;
     }
+    digests.set(entity, contentHash(entityContent(type.name, entity)));
     const time = type.fractionalTime ? now / 1000 : Math.floor(now / 1000);
     if (entity.created_at === null) entity.created_at = time;
     if (entity.updated_at === null) entity.updated_at = time;
@@ -346,9 +352,13 @@ function seal(drafts: readonly Draft[], now: number, previous: GatewayConfig): G
     lists[type.name].push(entity);
   }
   // Neither the order of entities nor the time of loading changes what a configuration means.
-  if (contents.length > 0) config.hash = contentHash(contents.sort());
+  if (digests.size > 0) config.hash = contentHash([...digests.values()].sort().join("\n"));
+  digestsOf.set(config, digests);
   return config;
 }
+
+/** Hashes of the entities of configurations that were loaded: what is taken over is not hashed again. */
+const digestsOf = new WeakMap<GatewayConfig, ReadonlyMap<object, string>>();
 
 function byId(entities: readonly { readonly id: string }[]): Map<string, Record<string, unknown>> {
   return new Map(entities.map((entity) => [entity.id, entity]));

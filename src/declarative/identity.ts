@@ -59,8 +59,8 @@ export function entityContent(collection: string, entity: Readonly<Record<string
 }
 
 /** 32 hexadecimal digits, as Kong's `configuration_hash`. */
-export function contentHash(parts: readonly string[]): string {
-  return hash("sha256", parts.join("\n"), "hex").slice(0, 32);
+export function contentHash(content: string): string {
+  return hash("sha256", content, "hex").slice(0, 32);
 }
 
 /** Whether two values are the same JSON, whatever the order of keys. */
