@@ -100,6 +100,8 @@ export function switchFault(head: ResponseHead, accept: string): string | null {
  * response, and `log` comes when the tunnel is closed.
  */
 export function receiveSwitch(x: ProxyExchange, head: ResponseHead, surplus: Buffer): void {
+  // Whatever becomes of it, what the client sends from now on may be for the other protocol.
+  x.client.keepAlive = false;
   const fault = switchFault(head, x.accept as string);
   if (fault !== null) return fail(x, new GatewayError("upstream_invalid", fault));
   takeHead(x, head);
@@ -121,7 +123,6 @@ function beginTunnel(x: ProxyExchange, early: Buffer): void {
     leaveUpstream(x);
     response.body = NOTHING;
     response.bodyReplaced = true;
-    client.keepAlive = false; // what the client has sent since may be for the other protocol
     return answerWhole(x);
   }
   x.switching = true;

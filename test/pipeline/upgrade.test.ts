@@ -10,34 +10,11 @@ import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { send } from "../support/client.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
+import { ACCEPT, handshake, KEY, SWITCHED } from "../support/handshake.ts";
 import { openRaw, type RawClient } from "../support/raw-client.ts";
 import { type RawOrigin, type RawRequest, startRawOrigin } from "../support/raw-origin.ts";
 
-const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
-/** RFC 6455 section 1.3 has both. */
-const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const MIB = 1024 * 1024;
-
-const HANDSHAKE = [
-  "Host: a",
-  "Connection: Upgrade",
-  "Upgrade: websocket",
-  `Sec-WebSocket-Key: ${KEY}`,
-  "Sec-WebSocket-Version: 13",
-];
-
-/** A handshake for a path; `change` replaces lines that begin alike, or removes them. */
-function handshake(path: string, change: Readonly<Record<string, string | null>> = {}, more: string[] = []) {
-  const lines = HANDSHAKE.flatMap((line) => {
-    const name = line.split(":")[0] as string;
-    const other = change[name];
-    if (other === null) return [];
-    return [other === undefined ? line : `${name}: ${other}`];
-  });
-  return `GET ${path} HTTP/1.1\r\n${[...lines, ...more].join("\r\n")}\r\n\r\n`;
-}
-
-const SWITCHED = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${ACCEPT}\r\n\r\n`;
 
 describe("upgrades", () => {
   let origin: RawOrigin;
@@ -219,7 +196,7 @@ describe("upgrades", () => {
     ["a transfer coding", SWITCHED.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")],
     ["HTTP/1.0", SWITCHED.replace("HTTP/1.1", "HTTP/1.0")],
   ] as const) {
-    it(`a 101 with ${title} is a 502, and the upstream connection ends`, async () => {
+    it(`a 101 with ${title} is a 502, and both connections end`, async () => {
       let gone: Promise<unknown> | undefined;
       answers.set("/public/faulty", ({ socket }) => {
         gone = once(socket, "close");
@@ -229,6 +206,7 @@ describe("upgrades", () => {
       client.write(handshake("/public/faulty"));
       assert.equal((await client.read()).status, 502);
       await gone;
+      await client.closed();
     });
   }
 
