@@ -24,8 +24,9 @@ import { readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
 import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./gather.ts";
-import { contentHash, entityContent, entityId, equalJson } from "./identity.ts";
+import { contentHash, entityContent, entityId } from "./identity.ts";
 import { nearest } from "./nearest.ts";
+import { type Origin, Previous, remember } from "./previous.ts";
 import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
 import { checkAuthorities, checkSnis } from "./resolve-tls.ts";
 
@@ -92,9 +93,10 @@ export function loadDeclarative(text: string, options: LoadOptions): Loaded {
     return { ok: false, errors };
   }
   const faults = new Faults(file, document.locate);
-  const drafts = new Loader(options.plugins, faults).load(document.value);
+  const previous = new Previous(options.previous ?? noConfig());
+  const drafts = new Loader(options.plugins, faults, previous).load(document.value);
   if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
-  return { ok: true, config: seal(drafts, options.now ?? Date.now(), options.previous ?? noConfig()) };
+  return { ok: true, config: seal(drafts, options.now ?? Date.now(), previous) };
 }
 
 type WorkspaceScope = Scope & { readonly draft: Draft };
@@ -102,6 +104,7 @@ type WorkspaceScope = Scope & { readonly draft: Draft };
 class Loader {
   readonly #plugins: PluginCatalogue;
   readonly #faults: Faults;
+  readonly #previous: Previous;
   readonly #gatherer: Gatherer;
   readonly #directory: Directory;
   /** Workspaces themselves are the operator's, as are top-level entities. */
@@ -109,9 +112,10 @@ class Loader {
   /** The schemas may be a stranger's, and so their patterns: they run in linear time. */
   readonly #patterns = new Map<string, { test(text: string): boolean }>();
 
-  constructor(plugins: PluginCatalogue, faults: Faults) {
+  constructor(plugins: PluginCatalogue, faults: Faults, previous: Previous) {
     this.#plugins = plugins;
     this.#faults = faults;
+    this.#previous = previous;
     this.#gatherer = new Gatherer(faults);
     this.#directory = new Directory(faults);
   }
@@ -126,8 +130,15 @@ class Loader {
     const workspaces = this.#workspaces(top.workspaces);
     const { drafts } = this.#gatherer;
     for (const draft of drafts) this.#directory.add(draft);
-    for (const draft of drafts) this.#validate(draft);
-    for (const draft of drafts) this.#directory.resolve(draft);
+    for (const draft of drafts) {
+      draft.kept = this.#previous.unchanged(draft, this.#directory);
+      if (draft.kept === null) this.#validate(draft);
+      else {
+        draft.value = draft.kept;
+        draft.sound = true;
+      }
+    }
+    for (const draft of drafts) if (draft.kept === null) this.#directory.resolve(draft);
     for (const draft of drafts) this.#directory.checkCacheKey(draft);
     this.#checkTogether(drafts, workspaces);
     return [...workspaces.map(({ draft }) => draft), ...drafts];
@@ -196,7 +207,7 @@ class Loader {
     checkRemarks(node, path, this.#faults);
     const name = typeof input.name === "string" ? input.name : "";
     const id = typeof input.id === "string" && isUuid(input.id) ? input.id : entityId(type.name, name);
-    const common = { expanded: null, references: {}, parents: {}, id, value: {}, sound: false };
+    const common = { expanded: null, references: {}, parents: {}, id, value: {}, sound: false, kept: null };
     const draft: Draft = { type, scope: this.#top, path, input, ...common };
     this.#validate(draft);
     if (name === DEFAULT_WORKSPACE || id === DEFAULT_WORKSPACE_ID)
@@ -326,25 +337,25 @@ function generate(field: string): string {
 }
 
 /** Sound drafts to the configuration: ids, times, what is made up, and the hash of the content. */
-function seal(drafts: readonly Draft[], now: number, previous: GatewayConfig): GatewayConfig {
+function seal(drafts: readonly Draft[], now: number, previous: Previous): GatewayConfig {
   const config = noConfig();
-  const lists = config as unknown as Record<EntityName, Record<string, unknown>[]>;
-  const known = new Map(ENTITY_NAMES.map((name) => [name, byId(previous[name])]));
-  lists.workspaces.push(known.get("workspaces")!.get(DEFAULT_WORKSPACE_ID) ?? defaultWorkspace(now));
-  const before = digestsOf.get(previous);
-  const digests = new Map<object, string>();
+  const lists = config as unknown as Record<EntityName, object[]>;
+  const origins = new Map<object, Origin>();
+  lists.workspaces.push(previous.find("workspaces", DEFAULT_WORKSPACE_ID) ?? defaultWorkspace(now));
   for (const draft of drafts) {
-    const { type, value: entity, scope, id } = draft;
-    entity.id = id;
-    entity.ws_id = type.name === "workspaces" ? id : scope.id;
-    const old = known.get(type.name)!.get(id);
-    const digest = old && before?.get(old);
-    if (digest !== undefined && saysTheSame(entity, old!, type)) {
-      lists[type.name].push(old!);
-      digests.set(old!, digest);
+    const { type, value: entity, scope, id, input } = draft;
+    if (draft.kept === null) {
+      entity.id = id;
+      entity.ws_id = type.name === "workspaces" ? id : scope.id;
+    }
+    const kept = draft.kept ?? previous.sayingTheSame(entity, type);
+    const hash = kept && previous.hashOf(kept);
+    if (hash) {
+      lists[type.name].push(kept);
+      origins.set(kept, { input, hash });
       continue;
     }
-    digests.set(entity, contentHash(entityContent(type.name, entity)));
+    origins.set(entity, { input, hash: contentHash(entityContent(type.name, entity)) });
     const time = type.fractionalTime ? now / 1000 : Math.floor(now / 1000);
     if (entity.created_at === null) entity.created_at = time;
     if (entity.updated_at === null) entity.updated_at = time;
@@ -352,30 +363,8 @@ function seal(drafts: readonly Draft[], now: number, previous: GatewayConfig): G
     lists[type.name].push(entity);
   }
   // Neither the order of entities nor the time of loading changes what a configuration means.
-  if (digests.size > 0) config.hash = contentHash([...digests.values()].sort().join("\n"));
-  digestsOf.set(config, digests);
+  const hashes = [...origins.values()].map(({ hash }) => hash);
+  if (hashes.length > 0) config.hash = contentHash(hashes.sort().join("\n"));
+  remember(config, origins);
   return config;
-}
-
-/** Hashes of the entities of configurations that were loaded: what is taken over is not hashed again. */
-const digestsOf = new WeakMap<GatewayConfig, ReadonlyMap<object, string>>();
-
-function byId(entities: readonly { readonly id: string }[]): Map<string, Record<string, unknown>> {
-  return new Map(entities.map((entity) => [entity.id, entity]));
-}
-
-/** Whether an entity as it was loaded says what one in force does, whose absent times and fields were filled in. */
-function saysTheSame(
-  entity: Readonly<Record<string, unknown>>,
-  old: Readonly<Record<string, unknown>>,
-  type: EntityType,
-): boolean {
-  for (const field in entity) {
-    const value = entity[field];
-    const isFilledIn =
-      value === null &&
-      (field === "created_at" || field === "updated_at" || type.madeUpFields.includes(field));
-    if (!isFilledIn && !equalJson(value, old[field])) return false;
-  }
-  return true;
 }

@@ -75,6 +75,9 @@ export class Gatherer {
     list.forEach((item, i) => {
       const at = [...path, i];
       if (isObject(item)) this.#entity(type, item, at, scope, parent);
+      // The names of a certificate may stand alone, as in Kong's Admin API.
+      else if (type.name === "snis" && parent !== null && typeof item === "string")
+        this.#entity(type, { name: item }, at, scope, parent);
       else this.#faults.document(at, "expected a record");
     });
   }
@@ -145,6 +148,7 @@ export class Gatherer {
       id,
       value: {},
       sound: false,
+      kept: null,
     };
     checkRemarks(node, path, this.#faults);
     for (const [field, message, hint] of late ?? []) this.#faults.entity(draft, field, message, hint);

@@ -52,7 +52,21 @@ export function changeBetween(
     );
     return list;
   });
-  return { hash: after.hash, put, removed: lists((name) => gone.get(name) ?? []) };
+  return withUsers({ hash: after.hash, put, removed: lists((name) => gone.get(name) ?? []) }, after);
+}
+
+/** Services hold the certificates that they name: where one of those changes, so do they. */
+function withUsers(change: ConfigChange, { services }: GatewayConfig): ConfigChange {
+  const { put } = change;
+  const touched = new Set([...put.certificates, ...put.ca_certificates].map(({ id }) => id));
+  if (touched.size === 0) return change;
+  const named = new Set(put.services);
+  for (const service of services) {
+    const { client_certificate: own, ca_certificates: authorities } = service;
+    if ((own !== null && touched.has(own.id)) || authorities?.some((id) => touched.has(id)))
+      named.add(service);
+  }
+  return { ...change, put: { ...put, services: [...named] } };
 }
 
 /** How many entities a change names. */

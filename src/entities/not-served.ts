@@ -25,26 +25,15 @@ function unset(entity: Record<string, unknown>, fields: Readonly<Record<string, 
 }
 
 function service(entity: Record<string, unknown>): Refusals {
-  const out = unset(entity, {
-    client_certificate: "remove it",
-    ca_certificates: "remove it: upstreams are verified against the system's authorities",
-    tls_verify_depth: "remove it",
-  });
   const protocol = String(entity.protocol);
-  return HTTP.includes(protocol)
-    ? out
-    : { ...out, ...refuse("protocol", `protocol '${protocol}' is`, "use http or https") };
+  return HTTP.includes(protocol) ? {} : refuse("protocol", `protocol '${protocol}' is`, "use http or https");
 }
 
 function route(entity: Record<string, unknown>): Refusals {
-  const out = unset(entity, { snis: "match by 'hosts'" });
   const others = (entity.protocols as string[]).filter((protocol) => !HTTP.includes(protocol));
-  if (others.length === 0) return out;
+  if (others.length === 0) return {};
   const list = others.map((protocol) => `'${protocol}'`).join(", ");
-  return {
-    ...out,
-    ...refuse("protocols", `${list} ${others.length > 1 ? "are" : "is"}`, "use http or https"),
-  };
+  return refuse("protocols", `${list} ${others.length > 1 ? "are" : "is"}`, "use http or https");
 }
 
 function upstream(entity: Record<string, unknown>): Refusals {

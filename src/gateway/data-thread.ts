@@ -8,6 +8,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { BUILT_INS } from "../../plugins/index.ts";
 import { type ConfigChange, joined } from "../entities/change.ts";
 import type { PluginEntity, Service, Target, Upstream } from "../entities/entities.ts";
+import { parseHost } from "../entities/hosts.ts";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import { Deadlines } from "../http1/deadlines.ts";
 import type { PlainWire } from "../http1/plain-wire.ts";
@@ -18,6 +19,7 @@ import { Trust } from "../pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { requestHandler } from "../pipeline/handle.ts";
+import { HostOwners } from "../pipeline/host-owners.ts";
 import { inSlices } from "../pipeline/slices.ts";
 import { type PluginInstance, Replaced, Snapshot } from "../pipeline/snapshot.ts";
 import type { ProxiedFrom } from "../proxy-protocol/header.ts";
@@ -26,6 +28,8 @@ import { GuestFailure } from "../sandbox/client.ts";
 import type { ProxyListen } from "../settings.ts";
 import type { Certificates } from "../tls/certificates.ts";
 import { Terminator } from "../tls/terminator.ts";
+import { UpstreamKeys } from "../tls/upstream-keys.ts";
+import { UpstreamTls } from "../tls/upstream-tls.ts";
 import { Balancer, type TargetSpec } from "../upstream/balancer.ts";
 import { Pool } from "../upstream/pool.ts";
 import { Resolver } from "../upstream/resolver.ts";
@@ -57,6 +61,7 @@ const {
   capColumn,
   ca,
   tls,
+  clientPair,
 } = workerData as ThreadData;
 const port = parentPort as NonNullable<typeof parentPort>;
 const post = (message: FromThread) => port.postMessage(message);
@@ -81,6 +86,7 @@ const plane: DataPlane = {
   deadlines,
   requestIds: new RequestIds(),
   trust: new Trust(settings),
+  owners: HostOwners.none,
   onFinished,
   onError,
   onCut: (connection, code, detail) => complain(connection, code, detail, null),
@@ -123,7 +129,12 @@ const handler: RequestHandler = {
 interface Prepared {
   readonly snapshot: Snapshot;
   readonly certificates: Certificates | null;
+  readonly keys: UpstreamKeys;
+  readonly owners: HostOwners;
 }
+
+/** Certificates that services name. */
+let upstreamKeys = UpstreamKeys.none;
 
 let prepared: (Prepared & { readonly version: number }) | null = null;
 const replaced = new Replaced();
@@ -146,17 +157,20 @@ function* next(bytes: readonly Uint8Array[], packages: Deployment["packages"]): 
   for (const piece of bytes) yield void parts.push(deserialize(piece) as ConfigChange);
   const change = joined(parts);
   const certificates = terminator?.certificates.next(change) ?? null;
+  const keys = upstreamKeys.next(change);
   const snapshot = yield* plane.snapshot.next(change, {
     instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
-    balancer,
+    balancer: (service, upstream, targets) => balancer(service, upstream, targets, keys),
   });
-  return { snapshot, certificates };
+  return { snapshot, certificates, keys, owners: plane.owners.next(change) };
 }
 
 function commit(version: number): void {
   if (prepared?.version !== version) return;
   const old = plane.snapshot;
   plane.snapshot = prepared.snapshot;
+  plane.owners = prepared.owners;
+  upstreamKeys = prepared.keys;
   if (terminator !== null && prepared.certificates !== null) terminator.certificates = prepared.certificates;
   prepared = null;
   replaced.add(old, plane.snapshot);
@@ -189,25 +203,39 @@ function instantiate(
   return { priority: definition.priority, hooks: definition.create(plugin.config, host), dispose() {} };
 }
 
-function balancer(service: Service, upstream: Upstream | null, list: readonly Target[]): Balancer {
+function balancer(
+  service: Service,
+  upstream: Upstream | null,
+  list: readonly Target[],
+  keys: UpstreamKeys,
+): Balancer {
   const targets: readonly TargetSpec[] =
     upstream === null
       ? [{ host: service.host, port: service.port, weight: 1 }]
       : list.map(({ target, weight }) => ({ ...splitTarget(target), weight }));
   const secure = service.protocol === "https";
+  const { client_certificate: own, ca_certificates: authorities } = service;
+  const trust = {
+    verify: service.tls_verify ?? true,
+    depth: service.tls_verify_depth,
+    ca: authorities === null || authorities.length === 0 ? ca : keys.authorities(authorities),
+    client: own === null ? clientPair : keys.certificate(own.id),
+  };
   return new Balancer(targets, resolver, secure ? 443 : 80, (ip, target) =>
     pool.origin({
       address: ip,
       port: target.port,
       tls: secure
-        ? {
-            servername: isIP(target.host) === 0 ? target.host : null,
-            verify: service.tls_verify ?? true,
-            ca,
-          }
+        ? new UpstreamTls({ ...trust, servername: nameOf(upstream?.host_header ?? target.host) })
         : null,
     }),
   );
+}
+
+/** The name that an upstream is asked for by SNI: that of a `host[:port]`; null for an address. */
+function nameOf(host: string): string | null {
+  const parts = parseHost(host);
+  return typeof parts === "string" || parts.kind !== "name" ? null : parts.host;
 }
 
 function splitTarget(target: string): { host: string; port: number } {

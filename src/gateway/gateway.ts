@@ -34,7 +34,7 @@ import { counterTableSpec } from "./counter-table.ts";
 import { type InstalledPackage, identityOf } from "./packages.ts";
 import { Sandbox } from "./sandbox.ts";
 import { DataThreads } from "./threads.ts";
-import { MaterialError, TlsMaterial } from "./tls-material.ts";
+import { clientPair, MaterialError, TlsMaterial } from "./tls-material.ts";
 
 /** Rate-limiting windows that can be counted at once; 26 bytes each. */
 const COUNTER_WINDOWS = 262_144;
@@ -109,6 +109,7 @@ export class Gateway {
         randomBytes(4).readInt32LE(),
       ]),
       ca: await readAuthorities(settings),
+      clientPair: await startable(clientPair(settings)),
       tls: () => this.#tls?.current ?? null,
       log: this.#log,
       onAccess: (records) => this.#accessLog?.write(records),

@@ -3,6 +3,7 @@ import type { ConfigChange } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { ProxyListen, Settings } from "../settings.ts";
+import type { KeyPair } from "../tls/contexts.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 import type { ConnectionCapsSpec } from "./connection-caps.ts";
 import type { CounterTableSpec } from "./counter-table.ts";
@@ -24,6 +25,8 @@ export interface ThreadData {
   readonly capColumn: number;
   /** PEM of the authorities that upstreams are verified against; null for the runtime's own. */
   readonly ca: readonly string[] | null;
+  /** What is shown to upstreams whose service names no certificate; null for nothing. */
+  readonly clientPair: KeyPair | null;
   /** Null if no listener speaks TLS. */
   readonly tls: ThreadTls | null;
 }

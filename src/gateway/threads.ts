@@ -14,6 +14,7 @@ import { inPieces, sizeOf } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { ProxyListen, Settings } from "../settings.ts";
+import type { KeyPair } from "../tls/contexts.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 import type { CapColumns } from "./connection-caps.ts";
 import { type CounterTableSpec, releaseCounters } from "./counter-table.ts";
@@ -36,6 +37,7 @@ export interface ThreadsOptions {
   readonly counters: CounterTableSpec;
   readonly caps: CapColumns;
   readonly ca: readonly string[] | null;
+  readonly clientPair: KeyPair | null;
   /** What threads are told of TLS when they start; null if no listener speaks it. */
   tls(): ThreadTls | null;
   readonly log: Logger;
@@ -232,10 +234,10 @@ export class DataThreads {
   }
 
   async #spawn(index: number): Promise<Thread> {
-    const { settings, counters, caps, ca, tls } = this.#options;
+    const { settings, counters, caps, ca, clientPair, tls } = this.#options;
     const memory = Vitals.memory();
     const capColumn = caps.open();
-    const shared = { settings, counters, caps: caps.spec, ca, tls: tls() };
+    const shared = { settings, counters, caps: caps.spec, ca, clientPair, tls: tls() };
     const workerData: ThreadData = { ...shared, vitals: memory, capColumn };
     const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
       workerData,

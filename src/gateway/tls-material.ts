@@ -78,6 +78,18 @@ async function fallbackPairs({ sslCert, sslCertKey, prefix }: Settings): Promise
   );
 }
 
+/** What is shown to upstreams by default; null for nothing. @throws {MaterialError} */
+export async function clientPair({
+  clientSsl,
+  clientSslCert,
+  clientSslCertKey,
+}: Settings): Promise<KeyPair | null> {
+  if (!clientSsl) return null;
+  if (clientSslCert === null || clientSslCertKey === null)
+    throw new MaterialError("client_ssl is on: set client_ssl_cert and client_ssl_cert_key, or turn it off");
+  return readPair(["client_ssl_cert", clientSslCert], ["client_ssl_cert_key", clientSslCertKey]);
+}
+
 type NamedFile = readonly [setting: string, path: string];
 
 /** @throws {MaterialError} */

@@ -5,8 +5,8 @@
 
 import { isIPv6 } from "node:net";
 import { performance } from "node:perf_hooks";
-import tls from "node:tls";
 import type { ErrorCode } from "../errors.ts";
+import type { UpstreamTls } from "../tls/upstream-tls.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines, Guarded } from "./deadlines.ts";
 import { HeaderList } from "./headers.ts";
@@ -22,13 +22,7 @@ export interface Place {
   readonly address: string;
   readonly port: number;
   /** Null for plain TCP. */
-  readonly tls: {
-    /** Name sent as SNI and verified in the certificate; null for an address. */
-    readonly servername: string | null;
-    readonly verify: boolean;
-    /** PEM of the authorities to trust; null for the default ones. */
-    readonly ca: readonly string[] | null;
-  } | null;
+  readonly tls: UpstreamTls | null;
 }
 
 /** What a request in progress hears of its upstream. */
@@ -327,15 +321,7 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
 
 function open({ address, port, tls: secure }: Place, owner: ConnectingOwner): Wire {
   if (secure === null) return connectPlain(address, port, owner);
-  const { servername, verify, ca } = secure;
-  const socket = tls.connect({
-    host: address,
-    port,
-    ALPNProtocols: ["http/1.1"],
-    rejectUnauthorized: verify,
-    ...(servername === null ? {} : { servername }),
-    ...(ca === null ? {} : { ca: [...ca] }),
-  });
+  const socket = secure.connect(address, port);
   const wire = new StreamWire(socket, owner);
   socket.once("secureConnect", () => {
     socket.setNoDelay(true);

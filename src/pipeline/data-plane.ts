@@ -5,6 +5,7 @@ import type { Deadlines } from "../http1/deadlines.ts";
 import type { ServerConnection, ServerLimits } from "../http1/server-connection.ts";
 import type { Trust } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
+import type { HostOwners } from "./host-owners.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** Which of the gateway's own headers are sent (Kong's settings `headers` and `headers_upstream`). */
@@ -39,6 +40,8 @@ export interface DataPlane {
   readonly deadlines: Deadlines;
   readonly requestIds: RequestIds;
   readonly trust: Trust;
+  /** Which workspace owns which hosts; replaced whole, with the snapshot. */
+  owners: HostOwners;
   /** A request is over, answered or not. */
   onFinished(x: Exchange): void;
   /** Something failed; the client has seen no more than its status and message. */

@@ -88,6 +88,12 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
       this.webSocket = asksForWebSocket(this.request, upgrade);
       this.client.keepAlive = keepAlive;
     }
+    const asked = this.client.tls?.serverName ?? null;
+    // A connection that was made for one tenant's name does not reach another's (RFC 9110 section 15.5.20).
+    if (asked !== null && !this.plane.owners.same(asked, this.request.host)) {
+      this.client.keepAlive = false;
+      throw new GatewayError("misdirected", "SNI and Host belong to different workspaces");
+    }
     const max = this.plane.settings.maxBodyBytes;
     if (max > 0 && this.request.contentLength > max) {
       this.client.keepAlive = false;

@@ -17,7 +17,8 @@ import {
 } from "../entities/entities.ts";
 import { PersistentMap } from "../persistent/persistent-map.ts";
 import type { RouteIndex } from "../router/route-index.ts";
-import { type Match, Router } from "../router/router.ts";
+import { RouteTable } from "../router/route-table.ts";
+import type { Match } from "../router/router.ts";
 import type { Balancer } from "../upstream/balancer.ts";
 import { type Chain, Chains } from "./chain.ts";
 import type { Exchange } from "./exchange.ts";
@@ -117,7 +118,7 @@ export class Snapshot implements PluginsInForce {
       plugins: PersistentMap.empty(),
       chains: PersistentMap.empty(),
       people: People.nobody,
-      index: Router.empty(),
+      index: RouteTable.empty(),
     },
     [],
     [],
@@ -170,6 +171,7 @@ export class Snapshot implements PluginsInForce {
     input.port = request.port;
     input.scheme = request.scheme as "http" | "https";
     input.path = request.normalPath;
+    input.sni = x.client.tls?.serverName ?? null;
     return this.#compiled.index.match(input);
   }
 
@@ -220,7 +222,19 @@ const input = {
   port: 0,
   path: "",
   scheme: "http" as "http" | "https",
-  sni: null,
+  sni: null as string | null,
+  get query(): string {
+    return this.exchange?.request.query ?? "";
+  },
+  get clientIp(): string {
+    return this.exchange?.request.clientIp ?? "";
+  },
+  get clientPort(): number {
+    return this.exchange?.request.clientPort ?? Number.NaN;
+  },
+  get localIp(): string {
+    return this.exchange?.client.wire.localAddress ?? "";
+  },
   headerValues(lower: string): readonly string[] {
     return this.exchange === null ? [] : this.exchange.headerValues(lower);
   },

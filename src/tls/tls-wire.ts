@@ -11,6 +11,7 @@ import { chunkOf, type Ends, READ_BUFFER } from "../http1/plain-wire.ts";
 import {
   END_OF_STREAM,
   errorName,
+  localAddressOf,
   readResult,
   shutdownHandle,
   type TcpHandle,
@@ -82,6 +83,10 @@ export class TlsWire implements Wire {
     this.paused = false;
     this.#tls.receive(first);
     if (!this.closed && !this.paused) this.#tls.readStart();
+  }
+
+  get localAddress(): string {
+    return this.closed ? "" : localAddressOf(this.#tcp);
   }
 
   get queuedBytes(): number {

@@ -81,9 +81,6 @@ export class Pool {
     // A new origin may have taken the place of the one that is gone.
     if (this.#origins.get(key)?.deref() === undefined) this.#origins.delete(key);
   });
-  /** Numbers of sets of authorities, to tell them apart by: their text is long. */
-  readonly #caIds = new WeakMap<readonly string[], number>();
-  #nextCaId = 1;
   readonly #settings: PoolSettings;
   readonly #deadlines: Deadlines;
 
@@ -97,9 +94,9 @@ export class Pool {
     return this.#origins.size;
   }
 
-  /** The origin for a place; the same one for equal places. Sets of authorities are equal if they are one. */
+  /** The origin for a place; the same one for equal places. */
   origin(place: Place): Origin {
-    const key = this.#key(place);
+    const key = JSON.stringify([place.address, place.port, place.tls?.id ?? null]);
     const known = this.#origins.get(key)?.deref();
     if (known !== undefined) return known;
     const origin = new Origin(place, this.#settings, this.#deadlines);
@@ -110,20 +107,5 @@ export class Pool {
 
   close(): void {
     for (const origin of this.#origins.values()) origin.deref()?.closeIdle();
-  }
-
-  #key({ address, port, tls }: Place): string {
-    if (tls === null) return JSON.stringify([address, port]);
-    return JSON.stringify([address, port, tls.servername, tls.verify, this.#caId(tls.ca)]);
-  }
-
-  #caId(ca: readonly string[] | null): number {
-    if (ca === null) return 0;
-    let id = this.#caIds.get(ca);
-    if (id === undefined) {
-      id = this.#nextCaId++;
-      this.#caIds.set(ca, id);
-    }
-    return id;
   }
 }

@@ -11,6 +11,7 @@ import { ServerConnection } from "../../src/http1/server-connection.ts";
 import { Trust } from "../../src/pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../../src/pipeline/data-plane.ts";
 import { requestHandler } from "../../src/pipeline/handle.ts";
+import { HostOwners } from "../../src/pipeline/host-owners.ts";
 import { atOnce } from "../../src/pipeline/slices.ts";
 import { Snapshot } from "../../src/pipeline/snapshot.ts";
 import { loadSettings } from "../../src/settings.ts";
@@ -78,6 +79,7 @@ export class Plane {
       deadlines,
       requestIds: new RequestIds(),
       trust: new Trust(settings),
+      owners: HostOwners.none,
       onFinished: (x) => this.statuses.push(x.response.status),
       onError: (_x, error) => this.errors.push(error.message),
       onCut: (_connection, _code, detail) => this.errors.push(detail),

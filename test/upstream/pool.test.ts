@@ -8,6 +8,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Place, UpstreamOwner } from "../../src/http1/client-connection.ts";
 import { Deadlines } from "../../src/http1/deadlines.ts";
+import { UpstreamTls, type UpstreamTlsOptions } from "../../src/tls/upstream-tls.ts";
 import { Balancer } from "../../src/upstream/balancer.ts";
 import { Pool } from "../../src/upstream/pool.ts";
 import { Resolver } from "../../src/upstream/resolver.ts";
@@ -61,25 +62,35 @@ function request(pool: Pool, to: Place): Promise<number> {
 describe("the pool of a data thread", () => {
   it("equal places are one origin, different ones are not", () => {
     const pool = newPool();
-    const ca = ["one"];
-    const secure = (more: object): Place => ({
+    const secure = (more: Partial<UpstreamTlsOptions>) => () => ({
       address: "10.0.0.1",
       port: 443,
-      tls: { servername: "a.test", verify: true, ca, ...more },
+      tls: new UpstreamTls({
+        servername: "a.test",
+        verify: true,
+        depth: null,
+        ca: ["one"],
+        client: null,
+        ...more,
+      }),
     });
-    const places = [
-      place(1),
-      { ...place(1), port: 81 },
+    const client = { cert: "a certificate", key: "a key" };
+    const places: (() => Place)[] = [
+      () => place(1),
+      () => ({ ...place(1), port: 81 }),
       secure({}),
+      secure({ depth: 1 }),
+      secure({ client }),
+      secure({ client: { ...client, key: "another key" } }),
       secure({ servername: "b.test" }),
       secure({ servername: null }),
       secure({ verify: false }),
       secure({ ca: null }),
       secure({ ca: ["two"] }),
     ];
-    const origins = places.map((one) => pool.origin(one));
+    const origins = places.map((one) => pool.origin(one()));
     assert.equal(new Set(origins).size, places.length);
-    for (const [i, one] of places.entries()) assert.equal(pool.origin(copyOf(one)), origins[i]);
+    for (const [i, one] of places.entries()) assert.equal(pool.origin(one()), origins[i]);
   });
 
   it("places that nobody uses any more are forgotten, and those that are used are not", async () => {
@@ -104,11 +115,6 @@ describe("the pool of a data thread", () => {
     await shrinksTo(pool, 0);
   });
 });
-
-/** The same place in objects of its own; a set of authorities stays the one that it is. */
-function copyOf(one: Place): Place {
-  return { ...one, tls: one.tls === null ? null : { ...one.tls } };
-}
 
 describe("a name with very many addresses", () => {
   let folder: string;
