@@ -33,6 +33,8 @@ export interface Draft {
   /** With defaults; complete once `sound`. */
   value: Record<string, unknown>;
   sound: boolean;
+  /** The entity in force that says the same; null if there is none, or if nobody has looked yet. */
+  kept: Record<string, unknown> | null;
   plugin?: CataloguePlugin;
 }
 
