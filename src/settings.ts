@@ -76,7 +76,16 @@ export function loadSettings(sources: SettingsSources): LoadedSettings {
       errors.push(`${given.get(name)?.place ?? name}: ${error.message}`);
     }
   }
+  if (errors.length === 0) errors.push(...contradictions(settings as unknown as Settings));
   return errors.length > 0 ? { errors } : { settings: settings as unknown as Settings };
+}
+
+/** What each setting may say, and two together may not. */
+function contradictions({ realIpHeader, proxyListen }: Settings): string[] {
+  if (realIpHeader !== "proxy_protocol" || proxyListen.some(({ proxyProtocol }) => proxyProtocol)) return [];
+  return [
+    "real_ip_header: 'proxy_protocol' asks for a listener that speaks it; add 'proxy_protocol' to one of proxy_listen",
+  ];
 }
 
 interface Entry {

@@ -169,6 +169,48 @@ describe("a listener with proxy_protocol", () => {
     await gateway[Symbol.asyncDispose]();
   });
 
+  it("max_connections_per_ip counts the clients that a trusted peer names, and not the peer", async () => {
+    await using gateway = await startGateway({
+      config: {
+        _format_version: "3.0",
+        services: [{ name: "origin", url: origin.url, routes: [{ name: "any", paths: ["/any"] }] }],
+      },
+      settings: {
+        data_threads: "1",
+        proxy_listen: "127.0.0.1:0 proxy_protocol",
+        trusted_ips: "127.0.0.1",
+        real_ip_header: "proxy_protocol",
+        max_connections_per_ip: "2",
+      },
+    });
+    const ask = async (line: string) => {
+      const client = await openRaw(gateway.ports.proxy);
+      client.write(line + GET);
+      return client;
+    };
+    await using first = await ask(LINE);
+    await using second = await ask(LINE);
+    assert.equal((await first.read()).status, 200);
+    assert.equal((await second.read()).status, 200);
+    await using third = await ask(LINE);
+    await third.closed();
+    assert.equal(third.pending.length, 0);
+    const refused = await gateway.log(({ code }) => code === "connections_address");
+    assert.equal(refused.client, "192.0.2.1");
+    await using other = await ask(LINE.replace("192.0.2.1", "192.0.2.9"));
+    assert.equal((await other.read()).status, 200);
+    await using own = await ask("PROXY UNKNOWN\r\n");
+    assert.equal((await own.read()).status, 200);
+    second.socket.destroy();
+    for (let status = 0; status !== 200; ) {
+      await using again = await ask(LINE); // the seat is free once the gateway has seen that its holder left
+      status = await again.read().then(
+        (answer) => answer.status,
+        () => 0,
+      );
+    }
+  });
+
   it("the header comes before TLS, and the client is the one that it names", async () => {
     await using gateway = await startGateway({
       config: {

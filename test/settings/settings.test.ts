@@ -101,7 +101,7 @@ const READ: [title: string, text: string, expected: Partial<Settings>][] = [
   ],
   [
     "the client's address from the PROXY protocol",
-    "real_ip_header: proxy_protocol",
+    "proxy_listen: 127.0.0.1:0 proxy_protocol\nreal_ip_header: proxy_protocol",
     { realIpHeader: "proxy_protocol" },
   ],
   [
@@ -150,6 +150,11 @@ const REFUSED: [title: string, text: string, message: RegExp][] = [
     "an unknown name, with the nearest",
     "proxy_listn: 1",
     /settings\.yaml:1:1: proxy_listn: unknown setting; did you mean 'proxy_listen'\?/,
+  ],
+  [
+    "an address from the PROXY protocol that no listener speaks",
+    "real_ip_header: proxy_protocol",
+    /real_ip_header: 'proxy_protocol' asks for a listener that speaks it/,
   ],
   [
     "a PROXY listener for the Status API",
