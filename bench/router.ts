@@ -61,6 +61,10 @@ function requests(count: number): MatchInput[] {
       scheme: "http",
       sni: null,
       headerValues: () => noHeaders,
+      query: "",
+      clientIp: "127.0.0.1",
+      clientPort: 40_000,
+      localIp: "127.0.0.1",
     };
   });
 }

@@ -51,6 +51,8 @@ export const QUANTILES = [0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999,
  */
 const MAX_LATE_SHARE = 0.33;
 const LATE_FLOOR_US = 200;
+/** A client that is not back by then has lost its server. */
+const STUCK_AFTER_SECONDS = 30;
 const HEAD_END = Buffer.from("\r\n\r\n");
 /** "HTTP/1.1 2": where the first digit of the status is. */
 const STATUS_AT = 9;
@@ -179,22 +181,27 @@ async function play(job: Job): Promise<OpenLoopResult> {
   });
 
   const start = performance.now();
-  measureFrom = start + job.warmSeconds * 1000;
-  const end = measureFrom + job.seconds * 1000;
+  // Counted, not added up: sums of fractions would end one request early or late.
+  const dueAt = (request: number) => start + request * interval;
+  const total = Math.round(job.perSecond * (job.warmSeconds + job.seconds));
+  measureFrom = dueAt(Math.round(job.perSecond * job.warmSeconds));
+  const giveUpAt = dueAt(total) + 5000;
   const changes = job.changes && makeChanges(job.changes);
   const drained = await new Promise<boolean>((resolve) => {
-    let due = start;
+    let made = 0;
     const turn = () => {
       const now = performance.now();
-      while (due <= now && due < end) {
+      while (made < total) {
+        const due = dueAt(made);
+        if (due > now) break;
+        made++;
         if (due >= measureFrom) lateness.add((now - due) * 1000);
         const lane = free.shift();
         if (lane !== undefined) send(lane, due);
         else if (!waiting.push(due)) fail("requests that found a million others waiting");
-        due += interval;
       }
-      if (due >= end && outstanding === 0 && waiting.size === 0) resolve(true);
-      else if (now >= end + 5000) resolve(false);
+      if (made === total && outstanding === 0 && waiting.size === 0) resolve(true);
+      else if (now >= giveUpAt) resolve(false);
       else setImmediate(turn);
     };
     turn();
@@ -283,9 +290,11 @@ class Ring<T> {
 export async function openLoop(job: Job, core: number, upstreamPid: number): Promise<OpenLoopResult> {
   const client = [process.execPath, "--max-semi-space-size=64", fileURLToPath(import.meta.url)];
   return await aboveAll(upstreamPid, async () => {
-    const { stdout } = await promisify(execFile)("setsid", [
-      ...["--wait", "taskset", "-c", String(core), ...client, JSON.stringify(job)],
-    ]);
+    const { stdout } = await promisify(execFile)(
+      "setsid",
+      ["--wait", "taskset", "-c", String(core), ...client, JSON.stringify(job)],
+      { timeout: (job.warmSeconds + job.seconds + STUCK_AFTER_SECONDS) * 1000 },
+    );
     return JSON.parse(stdout) as OpenLoopResult;
   });
 }
