@@ -10,7 +10,7 @@ import { dependsOnSplit } from "../http1/splits.ts";
 import { NEXT } from "./http1-stream.ts";
 
 /** The number of pairs is the square of the length, and each pair is a reading of the whole. */
-const LONGEST = 1200;
+const LONGEST = 400;
 
 /** @returns what depends on how it arrives, or null. */
 export function everySplit(say: (text: string) => void): string | null {

@@ -6,7 +6,7 @@ import { openRaw } from "../support/raw-client.ts";
 
 let between: Between;
 before(async () => {
-  between = await Between.start({ client_max_body_size: "1000" });
+  between = await Between.start({ client_max_body_size: "1000", client_head_timeout_ms: "1500" });
 });
 after(() => between?.[Symbol.asyncDispose]());
 
@@ -254,6 +254,15 @@ describe("RFC 9110 section 15, statuses", () => {
     const [response] = await between.ask("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
     assert.equal(response?.status, 405);
     assert.match(valueOf(response?.headers ?? [], "allow") as string, /^[A-Z]+(, [A-Z]+)*$/);
+  });
+
+  it("RFC 9110 section 15.5.9: a request that does not come in time is answered 408, and the connection ends", async () => {
+    await using client = await openRaw(between.port);
+    client.write("GET / HTTP/1.1\r\nHost: a");
+    const response = await client.read();
+    assert.equal(response.status, 408);
+    assert.equal(valueOf(response.headers, "connection"), "close");
+    await client.closed();
   });
 
   it("RFC 9110 section 15.5.14: content over the limit is answered 413, declared or chunked", async () => {
