@@ -114,8 +114,8 @@ test("odd YAML that is taken for plain has the careful reader's value", () => {
       const read = readPlain(yaml, LIMITS);
       if (read === null) return;
       const expected = careful(yaml);
-      // A tab in an empty line after a block scalar: allowed by YAML, refused by the careful reader's library.
-      if (expected === REFUSED) return assert.match(yaml, /\n\t\n/);
+      // A tab in an empty line: allowed by YAML, refused by the careful reader's library in some places.
+      if (expected === REFUSED) return assert.match(yaml, /\n\t(\n|$)/);
       plain++;
       assert.deepEqual(read.value, expected, yaml);
     }),
