@@ -215,6 +215,7 @@ async function main(): Promise<void> {
   installMissing();
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-profile-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
   const { site, close } = await openSite(folder);
   const timed = await underLoad(site, case_, variant, { nodeFlags: NAMED }, (running) =>
     record(running.process.pid, seconds, folder),
