@@ -1,11 +1,11 @@
 /** Configuration that changes while traffic flows: nothing is dropped, and what is broken changes nothing. */
 import assert from "node:assert/strict";
-import { Agent, get as httpGet } from "node:http";
 import { after, before, describe, it } from "node:test";
 import { send } from "../support/client.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { freePort } from "../support/nginx.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
+import { SteadyLoad } from "./steady-load.ts";
 
 const BROKEN = `_format_version: "3.0"
 services:
@@ -16,42 +16,6 @@ services:
         paths: [no-slash]
         stripe_path: true
 `;
-
-/** Clients that ask one after the other on kept connections until they are stopped. */
-class Load {
-  readonly counts: Record<string, number> = {};
-  readonly #agent = new Agent({ keepAlive: true });
-  readonly #clients: Promise<void>[];
-  #stopped = false;
-
-  constructor(url: string, clients: number) {
-    this.#clients = Array.from({ length: clients }, async () => {
-      while (!this.#stopped) {
-        const outcome = await this.#ask(url);
-        this.counts[outcome] = (this.counts[outcome] ?? 0) + 1;
-      }
-    });
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await Promise.all(this.#clients);
-    this.#agent.destroy();
-  }
-
-  #ask(url: string): Promise<string> {
-    return new Promise((resolve) => {
-      httpGet(url, { agent: this.#agent }, (response) => {
-        let body = "";
-        response.setEncoding("utf8").on("data", (text: string) => {
-          body += text;
-        });
-        response.on("error", (error) => resolve(error.message));
-        response.on("end", () => resolve(`${response.statusCode} ${response.headers["x-version"]} ${body}`));
-      }).on("error", (error) => resolve(error.message));
-    });
-  }
-}
 
 describe("live configuration", () => {
   let origin: Origin;
@@ -100,7 +64,7 @@ describe("live configuration", () => {
 
   it("a changed file goes live without a dropped request, and both versions are seen", async () => {
     await gateway.reload(version(10));
-    const load = new Load(gateway.url, 8);
+    const load = new SteadyLoad(gateway.url, 8);
     for (let number = 11; number <= 20; number++) {
       const seen = gateway.logs.length;
       if (number % 2 === 0) await gateway.reload(version(number));
