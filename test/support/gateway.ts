@@ -63,7 +63,8 @@ export class Gateway implements AsyncDisposable {
   /** Every line of its log so far, parsed. Lines that are not JSON are `{ msg: line }`. */
   readonly logs: LogLine[] = [];
   readonly exited: Promise<Exit>;
-  ports = { proxy: 0, admin: 0, status: 0 };
+  /** `proxy_ssl` is there where a listener speaks TLS. */
+  ports = { proxy: 0, proxy_ssl: 0, admin: 0, status: 0 };
   readonly #child: ChildProcess;
   readonly #waiting = new Set<() => void>();
   #stderr = "";
