@@ -14,7 +14,7 @@ import { Pace } from "./pace.ts";
 import { type HeadLimits, INCOMPLETE, parseRequestHead, RequestHead } from "./parse.ts";
 import { PartialHead } from "./partial-head.ts";
 import type { TlsSession, Wire, WireOwner } from "./wire.ts";
-import { lastChunk, writeChunk, writeWithHead } from "./write.ts";
+import { lastChunk, writePiece, writeWithHead } from "./write.ts";
 
 export interface ServerLimits extends HeadLimits {
   /** From the first byte of a head to its end, and from the start of a connection to its first byte. */
@@ -178,10 +178,17 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     return this.#guardWrite(this.wire.writeText(text));
   }
 
-  /** Writes a piece of body after `head`, which may be empty. Returns false if the client must drain first. */
+  /**
+   * Writes a piece of body after `head`, which may be empty; the piece is the caller's again after the call. Returns
+   * false if the client must drain first.
+   */
   writePiece(head: string, piece: Buffer, chunked: boolean): boolean {
-    const write = chunked ? writeChunk : writeWithHead;
-    return this.#guardWrite(write(this.wire, head, piece));
+    return this.#guardWrite(writePiece(this.wire, head, piece, chunked));
+  }
+
+  /** Writes a head and a whole body, which the connection keeps. */
+  writeWhole(head: string, body: Buffer): boolean {
+    return this.#guardWrite(writeWithHead(this.wire, head, body));
   }
 
   writeLastChunk(head: string, trailers: HeaderList | null): void {

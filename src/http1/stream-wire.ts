@@ -85,6 +85,10 @@ export class StreamWire implements Wire {
     return flows;
   }
 
+  writeCopy(head: string, bytes: Buffer, tail: string): boolean {
+    return this.writeAround(head, Buffer.from(bytes), tail);
+  }
+
   pause(): void {
     this.socket.pause();
   }

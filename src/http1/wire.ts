@@ -51,6 +51,8 @@ export interface Wire {
   writeBytes(bytes: Buffer): boolean;
   /** Text, bytes and text in one go; each text may be empty. */
   writeAround(head: string, bytes: Buffer, tail: string): boolean;
+  /** The same with bytes that are the wire's during the call alone: what a read brought. */
+  writeCopy(head: string, bytes: Buffer, tail: string): boolean;
   pause(): void;
   resume(): void;
   /** Sends what was written and says goodbye; the peer may still send. */

@@ -57,11 +57,15 @@ export function writeWithHead(wire: Wire, head: string, body: Buffer): boolean {
   return wire.writeAround(head, body, "");
 }
 
-/** Writes one chunk of chunked coding around a piece of body, which the wire keeps. */
-export function writeChunk(wire: Wire, head: string, piece: Buffer): boolean {
-  const size = `${head}${piece.length.toString(16)}\r\n`;
-  if (piece.length <= JOIN_MAX) return wire.writeText(`${size}${piece.toString("latin1")}\r\n`);
-  return wire.writeAround(size, piece, "\r\n");
+/**
+ * Writes a head, which may be empty, and a piece of a body that is passed on, as one chunk of chunked coding if it is
+ * `chunked`. The piece is the caller's again after the call.
+ */
+export function writePiece(wire: Wire, head: string, piece: Buffer, chunked: boolean): boolean {
+  const before = chunked ? `${head}${piece.length.toString(16)}\r\n` : head;
+  const after = chunked ? "\r\n" : "";
+  if (piece.length <= JOIN_MAX) return wire.writeText(before + piece.toString("latin1") + after);
+  return wire.writeCopy(before, piece, after);
 }
 
 /**

@@ -6,7 +6,7 @@ import { performance } from "node:perf_hooks";
 import { GatewayError } from "../errors.ts";
 import { FIELD, type HeaderList } from "../http1/headers.ts";
 import { isAll, isToken, TARGET } from "../http1/syntax.ts";
-import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, writeChunk, writeWithHead } from "../http1/write.ts";
+import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, writePiece, writeWithHead } from "../http1/write.ts";
 import { escapePath, upstreamPath } from "../router/path.ts";
 import type { Peer } from "../upstream/balancer.ts";
 import { asBuffer } from "./exchange.ts";
@@ -83,8 +83,7 @@ export function sendBody(x: ProxyExchange, piece: Buffer): void {
   }
   const head = x.upstreamHead;
   x.upstreamHead = "";
-  const write = chunked ? writeChunk : writeWithHead;
-  guard(x, write(upstream.wire, head, Buffer.from(piece))); // the wire keeps it, and the read buffer does not
+  guard(x, writePiece(upstream.wire, head, piece, chunked));
 }
 
 /** Writes what was gathered. */

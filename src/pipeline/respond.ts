@@ -96,7 +96,7 @@ function beginResponse(x: ProxyExchange): void {
 /** A piece of the upstream's body. */
 export function receiveBody(x: ProxyExchange, piece: Buffer): void {
   if (x.ready) {
-    if (x.chain.bodyFilter.length === 0) return emit(x, isGathered(x, piece) ? piece : Buffer.from(piece));
+    if (x.chain.bodyFilter.length === 0) return emit(x, piece);
     const own = Buffer.from(piece); // a filter may keep what it gets
     return attempt(x, () => filterPiece(x, own));
   }
@@ -156,17 +156,12 @@ function endBody(x: ProxyExchange): void {
   else finishWith(tail);
 }
 
-/** Whether a piece leaves as text with its neighbours; a larger one is held by the socket until it is written. */
-function isGathered(x: ProxyExchange, piece: Buffer): boolean {
-  return piece.length <= JOIN_MAX && x.out.length <= JOIN_MAX;
-}
-
 /** Hands a piece to the client, gathered with what else this tick brings. Hot; guarded by bench/bench.ts. */
 function emit(x: ProxyExchange, piece: Buffer): void {
   const { length } = piece;
   if (length === 0 || x.bodiless) return;
   x.responseBytes += length;
-  if (isGathered(x, piece)) {
+  if (length <= JOIN_MAX && x.out.length <= JOIN_MAX) {
     if (x.chunkedOut) x.out += `${length.toString(16)}\r\n${piece.toString("latin1")}\r\n`;
     else x.out += piece.toString("latin1");
     return;
@@ -294,7 +289,7 @@ export function answerWhole(x: ProxyExchange): void {
   if (bodiless || request.isHead) client.writeText(head);
   else {
     x.responseBytes += body.length;
-    client.writePiece(head, body, false);
+    client.writeWhole(head, body);
   }
   finish(x);
 }

@@ -135,6 +135,10 @@ export class TlsWire implements Wire {
     return this.#writing ? this.#flows() : this.#flush();
   }
 
+  writeCopy(head: string, bytes: Buffer, tail: string): boolean {
+    return this.writeAround(head, Buffer.from(bytes), tail);
+  }
+
   pause(): void {
     if (this.paused || this.closed) return;
     this.paused = true;

@@ -72,10 +72,9 @@ export async function serve(
 /** Answers and finishes. The body may be of any size. */
 export function answer(connection: ServerConnection, body: string, status = 200): void {
   const close = connection.keepAlive ? "" : "Connection: close\r\n";
-  connection.writePiece(
+  connection.writeWhole(
     `HTTP/1.1 ${status} X\r\nContent-Length: ${body.length}\r\n${close}\r\n`,
     Buffer.from(body),
-    false,
   );
   connection.finish();
 }
