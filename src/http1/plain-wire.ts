@@ -7,6 +7,7 @@ import {
   connectHandle,
   END_OF_STREAM,
   errorName,
+  localAddressOf,
   newHandle,
   readResult,
   shutdownHandle,
@@ -98,6 +99,10 @@ export class PlainWire implements Wire {
 
   get blocked(): boolean {
     return this.#waiting > 0;
+  }
+
+  get localAddress(): string {
+    return this.closed ? "" : localAddressOf(this.#handle);
   }
 
   get queuedBytes(): number {

@@ -32,6 +32,11 @@ export class StreamWire implements Wire {
     socket.on("close", () => this.#owner.onClosed());
   }
 
+  get localAddress(): string {
+    const address = this.socket.localAddress ?? "";
+    return address.startsWith("::ffff:") ? address.substring(7) : address;
+  }
+
   get closed(): boolean {
     return this.socket.destroyed;
   }

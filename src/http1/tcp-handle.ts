@@ -38,6 +38,13 @@ export interface TcpHandle {
   close(done: () => void): void;
 }
 
+/** Address of the own end; "" if the connection is gone. */
+export function localAddressOf(handle: TcpHandle): string {
+  const own: { address?: string } = {};
+  const address = handle.getsockname(own) === 0 ? (own.address ?? "") : "";
+  return address.startsWith("::ffff:") ? address.substring(7) : address;
+}
+
 interface StreamBinding {
   readonly ShutdownWrap: new () => object;
   /** Numbers that the last call left behind, by the indexes that follow. */

@@ -34,6 +34,8 @@ export interface Wire {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localPort: number;
+  /** Address that the peer connected to, written as `remoteAddress` is; "" if it is gone. Asked rarely. */
+  readonly localAddress: string;
   /** Whether the wire was destroyed, broke or was reset. */
   readonly closed: boolean;
   readonly paused: boolean;

@@ -91,15 +91,13 @@ export class PathPattern {
   /** Plain text that every match starts with; found in the trie before the regex is run. */
   readonly literalPrefix: string;
   readonly #regex: RE2JS;
-  readonly #groupCount: number;
-  readonly #groupNames: readonly (readonly [name: string, index: number])[];
+  readonly #groups: Groups;
 
   /** @throws {PatternError} */
   constructor(pattern: string) {
     this.#regex = compile(pattern, 0, true);
     this.literalPrefix = literalPrefix(pattern);
-    this.#groupCount = this.#regex.groupCount();
-    this.#groupNames = Object.entries(this.#regex.namedGroups());
+    this.#groups = groupsOf(this.#regex);
   }
 
   /** @param text the path as text, see {@link pathText} */
@@ -109,21 +107,40 @@ export class PathPattern {
 
   /** What is matched of a path that passed the test, and its groups if the pattern has any. As byte strings. */
   match(text: string): { matchedPath: string; captures: Record<string, string> | null } {
-    const groups = this.#groupCount;
-    // One pass for the end and all groups, as [start, end, start, end, ...]; -1 where a group took no part.
-    const bounds: number[] = this.#regex.re2().matchWithGroup(text, 0, text.length, 0, 1 + groups)[1];
-    const captures: Record<string, string> | null = groups === 0 ? null : Object.create(null);
-    if (captures !== null) {
-      for (let i = 0; i <= groups; i++) {
-        if (bounds[2 * i]! >= 0) captures[i] = byteString(text.slice(bounds[2 * i], bounds[2 * i + 1]));
-      }
-      for (const [name, i] of this.#groupNames) {
-        const value = captures[i];
-        if (value !== undefined) captures[name] = value;
-      }
-    }
-    return { matchedPath: byteString(text.slice(0, bounds[1])), captures };
+    return matchWithGroups(this.#regex, this.#groups, text);
   }
+}
+
+interface Groups {
+  readonly count: number;
+  readonly names: readonly (readonly [name: string, index: number])[];
+}
+
+const groupsOf = (regex: RE2JS): Groups => ({
+  count: regex.groupCount(),
+  names: Object.entries(regex.namedGroups()),
+});
+
+/** The first match in a text that has one. */
+function matchWithGroups(
+  regex: RE2JS,
+  { count, names }: Groups,
+  text: string,
+): { start: number; matchedPath: string; captures: Record<string, string> | null } {
+  // One pass for the end and all groups, as [start, end, start, end, ...]; -1 where a group took no part.
+  const bounds: number[] = regex.re2().matchWithGroup(text, 0, text.length, 0, 1 + count)[1];
+  const captures: Record<string, string> | null = count === 0 ? null : Object.create(null);
+  if (captures !== null) {
+    for (let i = 0; i <= count; i++) {
+      if (bounds[2 * i]! >= 0) captures[i] = byteString(text.slice(bounds[2 * i], bounds[2 * i + 1]));
+    }
+    for (const [name, i] of names) {
+      const value = captures[i];
+      if (value !== undefined) captures[name] = value;
+    }
+  }
+  const start = bounds[0]!;
+  return { start, matchedPath: byteString(text.slice(start, bounds[1])), captures };
 }
 
 /**
@@ -151,6 +168,32 @@ export class HeaderPattern {
 
   test(value: string): boolean {
     return this.#regex.test(value);
+  }
+}
+
+/**
+ * A pattern in a route's expression. It matches anywhere in a value and minds case; what is to match at the
+ * start says so with a `^`.
+ */
+export class ValuePattern {
+  readonly #regex: RE2JS;
+  readonly #groups: Groups;
+
+  /** @throws {PatternError} */
+  constructor(pattern: string) {
+    this.#regex = compile(pattern, 0, false);
+    this.#groups = groupsOf(this.#regex);
+  }
+
+  /** @param text a value as text, see {@link pathText} */
+  test(text: string): boolean {
+    return this.#regex.test(text);
+  }
+
+  /** What is matched of a text that passed the test if that begins where the text does, else ""; and the groups. */
+  match(text: string): { matchedPath: string; captures: Record<string, string> | null } {
+    const { start, ...found } = matchWithGroups(this.#regex, this.#groups, text);
+    return start === 0 ? found : { ...found, matchedPath: "" };
   }
 }
 

@@ -13,6 +13,7 @@ import {
   type NameCondition,
   sniCondition,
 } from "./conditions.ts";
+import { schemeOf } from "./expressions/route-expression.ts";
 import { byteString } from "./path.ts";
 import { HeaderPattern, PathPattern, PatternError } from "./pattern.ts";
 import { byPriority, isRegexPath, placeInOrder, pseudoRoutes } from "./priority.ts";
@@ -33,6 +34,8 @@ export interface Candidate<T> {
   readonly pattern: PathPattern | null;
   /** Port that the host condition asks for; -1 for any. */
   readonly port: number;
+  /** Beside expressions a route minds its protocols; otherwise null. */
+  readonly scheme: "http" | "https" | null;
   readonly methods: readonly string[] | null;
   readonly snis: readonly NameCondition[] | null;
   readonly headers: readonly HeaderCondition[] | null;
@@ -181,13 +184,15 @@ export class RouterEdit<T> implements RouteEdit<T> {
     const methods = listOf(route.methods);
     const snis = listOf(route.snis)?.map(sniCondition) ?? null;
     const headers = this.#headerConditions(route);
+    const scheme = route.expression === undefined ? null : schemeOf(route.protocols);
     return pseudoRoutes(route).flatMap((pseudo) => {
       const { kind, weight } = placeInOrder(pseudo);
       const paths = pseudo.paths.length > 0 ? pseudo.paths : [""];
       return paths.map((path, at) => {
         const pattern = isRegexPath(path) ? this.#pathPatterns.get(path)!.pattern : null;
         const prefix = pattern ? "" : byteString(path);
-        return { kind, weight, id: route.id, at, prefix, pattern, port: -1, methods, snis, headers, data };
+        const place = { kind, weight, id: route.id, at, prefix, pattern, port: -1 };
+        return { ...place, scheme, methods, snis, headers, data };
       });
     });
   }

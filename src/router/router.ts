@@ -41,6 +41,13 @@ export interface RouteInput {
   snis: readonly string[] | null;
   protocols: readonly string[];
   regex_priority: number;
+  /**
+   * Under `router_flavor: expressions`, what decides in place of all of the above but `protocols`; null there for
+   * a route that has none. Undefined under the other flavour.
+   */
+  expression?: string | null;
+  /** Among expressions, higher is tried first. */
+  priority?: number;
   strip_path: boolean;
 }
 
@@ -56,6 +63,12 @@ export interface MatchInput {
   sni: string | null;
   /** All values of a header by lower-case name; called only when some route matches on headers. */
   headerValues(lowerName: string): readonly string[];
+  /** What follows is read only if an expression asks. Query without its `?`, a byte string. */
+  readonly query: string;
+  readonly clientIp: string;
+  readonly clientPort: number;
+  /** Address that the client connected to; "" if it is not known. */
+  readonly localIp: string;
 }
 
 export interface Match<T> {
@@ -219,8 +232,9 @@ function mayHoldBetter<T>(bucket: Bucket<T>, winner: Candidate<T>): boolean {
 
 /** What the index has not answered: port, method, SNI, headers. */
 function holds<T>(candidate: Candidate<T>, input: MatchInput): boolean {
-  const { port, methods, snis, headers } = candidate;
+  const { port, scheme, methods, snis, headers } = candidate;
   if (port !== -1 && port !== input.port) return false;
+  if (scheme !== null && scheme !== input.scheme) return false;
   if (methods !== null && !isOneOf(methods, input.method)) return false;
   if (snis !== null && !sniHolds(snis, input)) return false;
   if (headers !== null) {

@@ -109,4 +109,8 @@ const anyRequest: MatchInput = {
   scheme: "http",
   sni: null,
   headerValues: () => [],
+  query: "",
+  clientIp: "127.0.0.1",
+  clientPort: 40_000,
+  localIp: "127.0.0.1",
 };

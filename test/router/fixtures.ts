@@ -31,6 +31,10 @@ export function request({ headers = {}, ...fields }: RequestRow): MatchInput {
     path: "/",
     scheme: "http",
     sni: null,
+    query: "",
+    clientIp: "127.0.0.1",
+    clientPort: 40_000,
+    localIp: "127.0.0.1",
     headerValues: (name) => headers[name] ?? [],
     ...fields,
   };
