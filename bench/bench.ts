@@ -5,7 +5,7 @@
  * variant once; the next round runs them in reverse, so that whatever drifts in the machine hurts all alike.
  * README.md tells the method in plain words.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -128,6 +128,8 @@ function render(sitting: Sitting, cases: readonly Case[], write: boolean): strin
   const charts = drawCharts(sitting, cases);
   const table = markdown(sitting, cases, write ? charts.map(({ file }) => file) : []);
   if (write) {
+    // Charts of an earlier sitting would stay beside a table that does not know them.
+    for (const name of readdirSync(RESULTS)) if (name.endsWith(".svg")) rmSync(join(RESULTS, name));
     for (const { file, svg } of charts) writeFileSync(join(RESULTS, file), svg);
     writeFileSync(join(RESULTS, "latest.md"), table);
   }
