@@ -15,7 +15,7 @@ export function checkSnis(drafts: readonly Draft[], faults: Faults): void {
     const name = String(value.name).toLowerCase();
     const other = first.get(name);
     if (other === undefined) first.set(name, draft);
-    else if (other.scope !== scope)
+    else if (other.scope !== scope || other.value.name !== value.name)
       faults.entity(
         draft,
         ["name"],

@@ -26,6 +26,7 @@ import { type AccessLog, createAccessLog, createLogger } from "../observe/logger
 import { renderMetrics } from "../observe/metrics.ts";
 import { Registry } from "../registry/registry.ts";
 import type { Listen, Settings } from "../settings.ts";
+import { expiring } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
 import { createCatalogue, nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
@@ -246,6 +247,8 @@ export class Gateway {
     await this.#threads.deploy({ change, packages: put }, () => ({ change: wholeChange(config), packages }));
     this.#config = config;
     this.#packages = packages;
+    for (const one of expiring(change.put.certificates))
+      this.#log.warn({ ...one }, one.expired ? "a certificate has expired" : "a certificate expires soon");
   }
 
   /** Puts a configuration in force, or tells what is wrong with it. */
