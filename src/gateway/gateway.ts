@@ -99,7 +99,6 @@ export class Gateway {
     });
     const file = settings.declarativeConfig;
     const stamp = file === null ? "" : await fileStamp(file);
-    const config = await this.#initial();
     this.#caps = openCaps(settings, this.#log);
     if (settings.proxyListen.some(({ ssl }) => ssl)) await this.#openTls();
     this.#threads = new DataThreads({
@@ -116,7 +115,11 @@ export class Gateway {
       onAccess: (records) => this.#accessLog?.write(records),
       connectSandbox: (post) => this.#sandbox.connect(post),
     });
-    await this.#threads.start();
+    // Threads load their modules while this one reads the configuration.
+    const started = this.#threads.start();
+    started.catch(() => {});
+    const config = await this.#initial();
+    await started;
     await this.#deploy(config);
     const ports: Record<string, number> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
@@ -191,6 +194,7 @@ export class Gateway {
     return loadDeclarative(text, {
       plugins: this.#catalogue(),
       previous: this.#config,
+      routerFlavor: this.#settings.routerFlavor,
       ...(file === undefined ? {} : { file }),
     });
   }
@@ -361,13 +365,14 @@ export class Gateway {
       applyConfig: (text, { ifChanged }) => this.#apply(text, { ifChanged }),
       findPlugin: (name, workspace) => catalogue.find(name, workspace),
       plugins: () => nativePlugins(),
+      routerFlavor: () => this.#settings.routerFlavor,
       fenceInForce: () => this.#sandbox.fence.inForce,
       status: () => this.#statusReport(),
       info: () => ({
         pids: { master: process.pid },
         configuration: {
           database: "off",
-          router_flavor: "traditional_compatible",
+          router_flavor: this.#settings.routerFlavor,
           prefix: this.#settings.prefix,
           data_threads: this.#settings.dataThreads,
         },

@@ -16,6 +16,7 @@ const HASHED_BITS = 4;
 
 /** Which part a key is in. */
 function partOf(key: string, mask: number): number {
+  if (mask === 0) return 0;
   const { length } = key;
   const step = (length >> HASHED_BITS) + 1;
   let hash = length;
@@ -41,8 +42,7 @@ export class PersistentMap<V> {
 
   /** Hot: once a request and oftener (bench/router.ts). */
   get(key: string): V | undefined {
-    const mask = this.#mask;
-    return this.#parts[mask === 0 ? 0 : partOf(key, mask)]!.get(key);
+    return this.#parts[partOf(key, this.#mask)]!.get(key);
   }
 
   *values(): Generator<V> {
@@ -62,8 +62,8 @@ export class PersistentMap<V> {
 export class MapEdit<V> {
   readonly #make: (parts: readonly ReadonlyMap<string, V>[], size: number) => PersistentMap<V>;
   #parts: ReadonlyMap<string, V>[];
-  /** Parts that this edit made, and so may write to. */
-  #own = new Set<ReadonlyMap<string, V>>();
+  /** Whether this edit made the part, and so may write to it. */
+  #own: boolean[];
   #size: number;
 
   constructor(
@@ -71,7 +71,8 @@ export class MapEdit<V> {
     size: number,
     make: (parts: readonly ReadonlyMap<string, V>[], size: number) => PersistentMap<V>,
   ) {
-    this.#parts = [...parts];
+    this.#parts = parts.slice();
+    this.#own = new Array(parts.length).fill(false);
     this.#size = size;
     this.#make = make;
   }
@@ -103,18 +104,17 @@ export class MapEdit<V> {
     const parts = this.#parts;
     // Whoever goes on with the edit would write into a map that is in use.
     this.#parts = [];
-    this.#own.clear();
+    this.#own = [];
     return this.#make(parts, this.#size);
   }
 
   #writable(key: string): Map<string, V> {
     const at = partOf(key, this.#parts.length - 1);
-    const part = this.#parts[at]!;
-    if (this.#own.has(part)) return part as Map<string, V>;
-    const copy = new Map(part);
-    this.#own.add(copy);
-    this.#parts[at] = copy;
-    return copy;
+    if (!this.#own[at]) {
+      this.#own[at] = true;
+      this.#parts[at] = new Map(this.#parts[at]);
+    }
+    return this.#parts[at] as Map<string, V>;
   }
 
   #grow(): void {
@@ -123,6 +123,6 @@ export class MapEdit<V> {
     for (const part of this.#parts)
       for (const [key, value] of part) parts[partOf(key, count - 1)]!.set(key, value);
     this.#parts = parts;
-    this.#own = new Set(parts);
+    this.#own = new Array(count).fill(true);
   }
 }
