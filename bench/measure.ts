@@ -102,7 +102,7 @@ export async function measure(
         changes: result.changes,
       });
       if (result.errors.length > 0) run.invalid = result.errors.join("; ");
-      if (case_.load === "half" && run.subjectCoreOther > MAX_OTHER_SHARE)
+      if (result.quantilesUs !== undefined && run.subjectCoreOther > MAX_OTHER_SHARE)
         run.invalid = `others took ${Math.round(run.subjectCoreOther * 100)} % of the core: latency was not the variant's own`;
       if (running.process.exited()) run.invalid = `the process ended: ${running.process.output()}`;
     } finally {
