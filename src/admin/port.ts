@@ -3,7 +3,7 @@
  * configurations, and never sees a live request.
  */
 import type { ConfigError } from "../declarative/errors.ts";
-import type { CataloguePlugin, GatewayConfig } from "../entities/entities.ts";
+import type { CataloguePlugin, GatewayConfig, RouterFlavor } from "../entities/entities.ts";
 
 export interface AdminPort {
   /** The configuration in force. */
@@ -26,6 +26,8 @@ export interface AdminPort {
   plugins(): readonly CataloguePlugin[];
   /** Whether the operating system's fence around guests is in force. */
   fenceInForce(): boolean;
+  /** Setting `router_flavor`. */
+  routerFlavor(): RouterFlavor;
   /** Counters and conditions of this node, in the shape of Kong's `GET /status`. */
   status(): Promise<object>;
   /** What `GET /` tells about this node beside what the Admin API knows itself. */

@@ -1,6 +1,6 @@
 /** `GET /schemas/...`: the schemas of entities and plugins, from which tools fill in defaults and draw forms. */
 import { fieldsToJson, schemaToJson } from "@gatehouse/sdk";
-import { ENTITIES, type EntityName } from "../entities/entities.ts";
+import { ENTITIES, type EntityName, schemaOf } from "../entities/entities.ts";
 import { notFound } from "./answers.ts";
 import { workspaceId, workspaceName } from "./entities-api.ts";
 import type { AdminPort } from "./port.ts";
@@ -14,7 +14,9 @@ export function schemaRoutes(port: AdminPort): Route[] {
         workspaceId(port, call);
         const name = call.params.name ?? "";
         if (!Object.hasOwn(ENTITIES, name)) throw notFound(`No entity named '${name}'`);
-        const { type: _, ...body } = schemaToJson(ENTITIES[name as EntityName].schema);
+        const { type: _, ...body } = schemaToJson(
+          schemaOf(ENTITIES[name as EntityName], port.routerFlavor()),
+        );
         return { status: 200, body };
       },
     },

@@ -18,6 +18,8 @@ import {
   type GatewayConfig,
   OwnedHosts,
   type PluginCatalogue,
+  type RouterFlavor,
+  schemaOf,
 } from "../entities/entities.ts";
 import { isUuid } from "../entities/fields.ts";
 import { readDocument } from "./document.ts";
@@ -36,6 +38,8 @@ export interface LoadOptions {
   /** Name of the file, for messages. */
   file?: string;
   plugins: PluginCatalogue;
+  /** Setting `router_flavor`; default `traditional_compatible`. */
+  routerFlavor?: RouterFlavor;
   /** Entities that say the same as in this configuration are taken over from it, times and made-up fields included. */
   previous?: GatewayConfig;
   /** Milliseconds since the epoch that `created_at` and `updated_at` get. Default: now. */
@@ -94,7 +98,7 @@ export function loadDeclarative(text: string, options: LoadOptions): Loaded {
   }
   const faults = new Faults(file, document.locate);
   const previous = new Previous(options.previous ?? noConfig());
-  const drafts = new Loader(options.plugins, faults, previous).load(document.value);
+  const drafts = new Loader(options, faults, previous).load(document.value);
   if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
   return { ok: true, config: seal(drafts, options.now ?? Date.now(), previous) };
 }
@@ -103,6 +107,7 @@ type WorkspaceScope = Scope & { readonly draft: Draft };
 
 class Loader {
   readonly #plugins: PluginCatalogue;
+  readonly #flavor: RouterFlavor;
   readonly #faults: Faults;
   readonly #previous: Previous;
   readonly #gatherer: Gatherer;
@@ -112,8 +117,13 @@ class Loader {
   /** The schemas may be a stranger's, and so their patterns: they run in linear time. */
   readonly #patterns = new Map<string, { test(text: string): boolean }>();
 
-  constructor(plugins: PluginCatalogue, faults: Faults, previous: Previous) {
+  constructor(
+    { plugins, routerFlavor = "traditional_compatible" }: LoadOptions,
+    faults: Faults,
+    previous: Previous,
+  ) {
     this.#plugins = plugins;
+    this.#flavor = routerFlavor;
     this.#faults = faults;
     this.#previous = previous;
     this.#gatherer = new Gatherer(faults);
@@ -228,10 +238,11 @@ class Loader {
     const candidate = { ...input };
     for (const field of Object.keys(references)) candidate[field] = { id: "" };
     for (const field of Object.keys(parents)) candidate[field] = { id: "" };
-    const { value, violations } = validate(type.schema as Field<Record<string, unknown>>, candidate);
+    const schema = schemaOf(type, this.#flavor) as Field<Record<string, unknown>>;
+    const { value, violations } = validate(schema, candidate);
     draft.value = value;
     draft.sound = violations.length === 0;
-    for (const violation of violations) this.#violation(draft, violation, type.schema, []);
+    for (const violation of violations) this.#violation(draft, violation, schema, []);
     if (type.name === "plugins") this.#plugin(draft);
     if (!draft.sound) return;
     for (const [field, message] of Object.entries(type.notServed?.(value) ?? {}))
@@ -243,7 +254,12 @@ class Loader {
     // A broken shorthand is reported itself.
     if (message === "required field missing" && draft.expanded?.has(String(path[0]))) return;
     const unknown = message === "unknown field" && typeof last === "string";
-    const hint = unknown ? suggest(last, namesAt(draft.type, schema, path.slice(0, -1), prefix)) : null;
+    const names = () => namesAt(draft.type, schema, path.slice(0, -1), prefix);
+    const hint = !unknown
+      ? null
+      : path.length === 1 && draft.type.schemaUnder?.expressions?.fields?.[last] !== undefined
+        ? "routes have it under router_flavor: expressions"
+        : suggest(last, names());
     this.#faults.entity(draft, [...prefix, ...path], message, hint, unknown);
   }
 
@@ -317,7 +333,7 @@ function newScope(name: string, id: string, hosts: readonly string[]): Scope {
 /** The names that may stand where an unknown one was found. */
 function namesAt(type: EntityType, schema: Field, path: Path, prefix: Path): string[] {
   if (path.length === 0 && prefix.length === 0) {
-    const names = writableNames(type);
+    const names = writableNames(type, schema);
     return type.name === "workspaces" ? [...names, ...COLLECTIONS] : names;
   }
   let at: Field | undefined = schema;

@@ -37,9 +37,9 @@ const CHILDREN: ReadonlyMap<EntityName, ReadonlyMap<string, Nesting>> = new Map(
 export const COLLECTIONS: readonly EntityName[] = ENTITY_NAMES.filter((name) => name !== "workspaces");
 
 /** Every name that may be written in an entity: its fields, shorthands and nested collections. */
-export function writableNames(type: EntityType): string[] {
+export function writableNames(type: EntityType, schema = type.schema): string[] {
   return [
-    ...Object.keys(type.schema.fields ?? {}),
+    ...Object.keys(schema.fields ?? {}),
     ...Object.keys(type.shorthands ?? {}),
     ...(CHILDREN.get(type.name)?.keys() ?? []),
     "_comment",

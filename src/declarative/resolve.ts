@@ -5,6 +5,8 @@
 import type { EntityName } from "../entities/entities.ts";
 import { pluginBaseName } from "../entities/plugins.ts";
 import { DEFAULT_WORKSPACE } from "../entities/workspaces.ts";
+import { necessary } from "../router/expressions/necessary.ts";
+import { parseExpression } from "../router/expressions/syntax.ts";
 import type { Draft, Faults, Scope } from "./draft.ts";
 import { nearest } from "./nearest.ts";
 
@@ -125,6 +127,7 @@ export function checkOwnership(route: Draft, faults: Faults): void {
     scope.hosts.length === 0
       ? `workspace '${scope.name}' owns no hosts; list them under its 'hosts'`
       : `workspace '${scope.name}' owns: ${scope.hosts.slice(0, 10).join(", ")}`;
+  if (typeof route.value.expression === "string") return checkExpressionOwnership(route, faults, mine);
   const hosts = route.value.hosts as readonly string[] | null;
   if (!hosts || hosts.length === 0) {
     const message = `a route of workspace '${scope.name}' must name hosts that the workspace owns`;
@@ -135,6 +138,24 @@ export function checkOwnership(route: Draft, faults: Faults): void {
     if (!scope.owned.owns(host))
       faults.entity(route, ["hosts", i], `host '${host}' is not owned by workspace '${scope.name}'`, mine);
   });
+}
+
+/** The same of an expression: it must ask for owned hosts where nothing goes round them. */
+function checkExpressionOwnership(route: Draft, faults: Faults, mine: string): void {
+  const { scope, value } = route;
+  const { hosts } = necessary(parseExpression(value.expression as string));
+  const stranger = hosts?.find(({ kind, text }) => {
+    if (kind === "exact") return !scope.owned.owns(text);
+    // `=^ ".a.com"` is `*.a.com`; without the dot, or with `^=`, it reaches names of others.
+    return kind === "prefix" || !text.startsWith(".") || !scope.owned.owns(`*${text}`);
+  });
+  if (hosts !== null && stranger === undefined) return;
+  const message =
+    stranger === undefined
+      ? `an expression of workspace '${scope.name}' must ask for hosts that the workspace owns: ` +
+        `http.host == "…" && ( … )`
+      : `host '${stranger.text}' is not owned by workspace '${scope.name}'`;
+  faults.entity(route, ["expression"], message, mine);
 }
 
 /** Two workspaces cannot own one name: neither the same nor one below the other's wildcard. */

@@ -7,7 +7,7 @@ import { caCertificateSchema, certificateSchema, digestOf, sniSchema } from "./c
 import { consumerSchema, keyauthCredentialSchema } from "./consumers.ts";
 import { NOT_SERVED } from "./not-served.ts";
 import { pluginSchema } from "./plugins.ts";
-import { routeSchema } from "./routes.ts";
+import { expressionRouteSchema, type RouterFlavor, routeSchema } from "./routes.ts";
 import { expandServiceUrl, serviceSchema } from "./services.ts";
 import { alignHashing, normalizeTarget, targetSchema, upstreamSchema } from "./upstreams.ts";
 import { workspaceSchema } from "./workspaces.ts";
@@ -18,6 +18,7 @@ export {
   type PluginCatalogue,
   pluginBaseName,
 } from "./plugins.ts";
+export { ROUTER_FLAVORS, type RouterFlavor } from "./routes.ts";
 export { DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID } from "./workspaces.ts";
 
 export interface EntityType {
@@ -30,6 +31,8 @@ export interface EntityType {
   /** Field beside `id` that finds an entity, in URLs and in references. */
   readonly endpointKey: string;
   readonly schema: Field;
+  /** The schema under a flavour of the router, where that is another one. */
+  readonly schemaUnder?: Readonly<Partial<Record<RouterFlavor, Field>>>;
   /** Foreign fields to the collections they point to, taken from the schema. */
   readonly foreignKeys: Readonly<Record<string, string>>;
   /** Fields that no two entities of a workspace may share, taken from the schema. */
@@ -108,6 +111,7 @@ export const ENTITIES: Readonly<Record<EntityName, EntityType>> = {
     shorthands: { url: expandServiceUrl },
   }),
   routes: entity("routes", "route", "routes", "name", routeSchema, {
+    schemaUnder: { expressions: expressionRouteSchema },
     normalize(route) {
       // For gRPC the default of strip_path is the other one.
       const { protocols } = route;
@@ -141,6 +145,9 @@ export const ENTITIES: Readonly<Record<EntityName, EntityType>> = {
   ),
 };
 
+export const schemaOf = (type: EntityType, flavor: RouterFlavor): Field =>
+  type.schemaUnder?.[flavor] ?? type.schema;
+
 type Sound<T> = Omit<T, "id" | "created_at" | "updated_at"> & {
   readonly id: string;
   /** Seconds since the epoch. */
@@ -153,7 +160,11 @@ export type Certificate = Sound<ConfigOf<typeof certificateSchema>>;
 export type Sni = Sound<ConfigOf<typeof sniSchema>>;
 export type CaCertificate = Sound<ConfigOf<typeof caCertificateSchema>>;
 export type Service = Sound<ConfigOf<typeof serviceSchema>>;
-export type Route = Sound<ConfigOf<typeof routeSchema>>;
+export type Route = Sound<ConfigOf<typeof routeSchema>> & {
+  /** Absent unless the router's flavour is `expressions`. */
+  readonly expression?: string | null;
+  readonly priority?: number;
+};
 export type Consumer = Sound<ConfigOf<typeof consumerSchema>>;
 export type Upstream = Sound<ConfigOf<typeof upstreamSchema>>;
 export type Target = Sound<ConfigOf<typeof targetSchema>>;

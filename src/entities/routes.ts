@@ -1,5 +1,7 @@
 /** routes: which requests reach which service. Fields, defaults and rules are Kong's. */
 import { array, boolean, foreign, integer, map, record, set, string } from "@gatehouse/sdk";
+import { compileExpression, FAILED_VALIDATION } from "../router/expressions/route-expression.ts";
+import { EXPRESSION_LIMITS, ExpressionError } from "../router/expressions/syntax.ts";
 import {
   checkToken,
   id,
@@ -22,36 +24,57 @@ const address = () =>
     { checks: [{ kind: "at_least_one_of", fields: ["ip", "port"] }] },
   );
 
-export const routeSchema = record(
+const FIELDS = {
+  id: id(),
+  created_at: timestamp(),
+  updated_at: timestamp(),
+  name: name(),
+  protocols: set(string({ oneOf: PROTOCOLS }), {
+    required: true,
+    lenMin: 1,
+    default: ["http", "https"],
+    check: (protocols: readonly unknown[]) => checkProtocolGroups(protocols as readonly Protocol[]),
+  }),
+  methods: methods(),
+  hosts: array(string({ lenMax: MAX_TEXT, check: checkRouteHost })),
+  paths: array(string({ lenMax: MAX_TEXT, check: checkRouterPath })),
+  headers: map(array(string({ lenMax: MAX_TEXT, check: checkHeaderValue })), {
+    keys: string({ lenMax: 1024, check: checkHeaderKey }),
+  }),
+  snis: set(string({ lenMax: MAX_TEXT, check: checkSni })),
+  sources: set(address()),
+  destinations: set(address()),
+  https_redirect_status_code: integer({ required: true, default: 426, oneOf: [426, 301, 302, 307, 308] }),
+  regex_priority: integer({ default: 0, between: [0, 2 ** 31 - 1] }),
+  strip_path: boolean({ required: true, default: true }),
+  path_handling: string({ default: "v0", oneOf: ["v0", "v1"] }),
+  preserve_host: boolean({ required: true, default: false }),
+  request_buffering: boolean({ required: true, default: true }),
+  response_buffering: boolean({ required: true, default: true }),
+  service: foreign("services"),
+  tags: tags(),
+};
+
+/** Which kinds of routes there are (setting `router_flavor`). */
+export const ROUTER_FLAVORS = ["traditional_compatible", "expressions"] as const;
+export type RouterFlavor = (typeof ROUTER_FLAVORS)[number];
+
+export const routeSchema = record(FIELDS, { checks: [{ kind: "custom", run: checkRoute }] });
+
+/** Under the flavour `expressions` routes may have an expression in place of classic conditions. */
+export const expressionRouteSchema = record(
   {
-    id: id(),
-    created_at: timestamp(),
-    updated_at: timestamp(),
-    name: name(),
-    protocols: set(string({ oneOf: PROTOCOLS }), {
+    ...FIELDS,
+    expression: string({
+      lenMax: EXPRESSION_LIMITS.length,
+      description: "What a request must be for the route to match, in Kong's expressions language.",
+    }),
+    priority: integer({
       required: true,
-      lenMin: 1,
-      default: ["http", "https"],
-      check: (protocols: readonly unknown[]) => checkProtocolGroups(protocols as readonly Protocol[]),
+      default: 0,
+      between: [0, 2 ** 46 - 1],
+      description: "Among routes with an expression, higher is tried first.",
     }),
-    methods: methods(),
-    hosts: array(string({ lenMax: MAX_TEXT, check: checkRouteHost })),
-    paths: array(string({ lenMax: MAX_TEXT, check: checkRouterPath })),
-    headers: map(array(string({ lenMax: MAX_TEXT, check: checkHeaderValue })), {
-      keys: string({ lenMax: 1024, check: checkHeaderKey }),
-    }),
-    snis: set(string({ lenMax: MAX_TEXT, check: checkSni })),
-    sources: set(address()),
-    destinations: set(address()),
-    https_redirect_status_code: integer({ required: true, default: 426, oneOf: [426, 301, 302, 307, 308] }),
-    regex_priority: integer({ default: 0, between: [0, 2 ** 31 - 1] }),
-    strip_path: boolean({ required: true, default: true }),
-    path_handling: string({ default: "v0", oneOf: ["v0", "v1"] }),
-    preserve_host: boolean({ required: true, default: false }),
-    request_buffering: boolean({ required: true, default: true }),
-    response_buffering: boolean({ required: true, default: true }),
-    service: foreign("services"),
-    tags: tags(),
   },
   { checks: [{ kind: "custom", run: checkRoute }] },
 );
@@ -109,8 +132,13 @@ function checkRoute(route: Record<string, unknown>): Record<string, string> | un
       if (isSet(field)) wrong[field] = `cannot set '${field}' when 'protocols' is ${kinds}`;
     }
   };
+  const isExpression = typeof route.expression === "string";
+  const classic = CLASSIC_FIELDS.filter(isSet);
+  if (isExpression) checkExpression(route, classic, wrong);
+  else if (classic.length > 0 && typeof route.priority === "number" && route.priority > 0)
+    wrong.priority = `${FAILED_VALIDATION}cannot set 'priority' with ${CLASSIC_NAMES} simultaneously`;
   for (const [protocol, fields] of REQUIRED) {
-    if (!protocols.includes(protocol)) continue;
+    if (isExpression || !protocols.includes(protocol)) continue;
     if (!fields.some(isSet))
       wrong["@entity"] = `must set one of '${fields.join("', '")}' when 'protocols' is '${protocol}'`;
     break;
@@ -126,4 +154,27 @@ function checkRoute(route: Record<string, unknown>): Record<string, string> | un
   if (isSet("snis") && !has("grpcs", "https", "tls", "tls_passthrough"))
     wrong.snis = "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'";
   return Object.keys(wrong).length > 0 ? wrong : undefined;
+}
+
+const CLASSIC_FIELDS = ["methods", "hosts", "paths", "headers", "snis", "sources", "destinations"];
+const CLASSIC_NAMES = "'methods', 'hosts', 'paths', 'headers', 'snis', 'sources' or 'destinations'";
+
+/** An expression stands in place of the classic conditions, and must be one. */
+function checkExpression(
+  route: Record<string, unknown>,
+  classic: readonly string[],
+  wrong: Record<string, string>,
+): void {
+  if (classic.length > 0) {
+    wrong.expression = `${FAILED_VALIDATION}cannot set 'expression' with ${CLASSIC_NAMES} simultaneously`;
+    return;
+  }
+  if (typeof route.regex_priority === "number" && route.regex_priority !== 0)
+    wrong.regex_priority = `${FAILED_VALIDATION}cannot set 'regex_priority' with 'expression' simultaneously`;
+  try {
+    compileExpression(route.expression as string, route.protocols as readonly string[]);
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    wrong.expression = FAILED_VALIDATION + error.message;
+  }
 }

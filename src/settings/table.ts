@@ -411,6 +411,16 @@ export const SETTINGS = {
     }),
     (entries) => entries.map(readHostName),
   ),
+  router_flavor: read(
+    string({
+      default: "traditional_compatible",
+      oneOf: ["traditional_compatible", "expressions", "traditional"],
+      description:
+        "Kinds of routes: `traditional_compatible` (methods, hosts, paths, headers, snis), or `expressions`, where " +
+        "routes may have an `expression` and a `priority` instead.",
+    }),
+    readFlavor,
+  ),
   admin_allowed_origins: read(
     array(string(), {
       default: [],
@@ -419,6 +429,16 @@ export const SETTINGS = {
     (entries) => entries.map(readOrigin),
   ),
 } as const;
+
+/** Kong's oldest flavour is another order of routes, with patterns that may take exponential time. */
+function readFlavor(flavor: string): "traditional_compatible" | "expressions" {
+  if (flavor === "expressions") return flavor;
+  if (flavor === "traditional_compatible") return flavor;
+  throw new UnreadableValue(
+    "'traditional' is not served: its patterns (PCRE) may take exponential time for a request; use " +
+      "traditional_compatible, which reads the same routes with patterns in linear time, or expressions",
+  );
+}
 
 type SettingName = keyof typeof SETTINGS;
 

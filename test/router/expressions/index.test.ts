@@ -11,7 +11,7 @@ import { necessary } from "../../../src/router/expressions/necessary.ts";
 import { RequestFields } from "../../../src/router/expressions/request-fields.ts";
 import { parseExpression } from "../../../src/router/expressions/syntax.ts";
 import type { RouteTable } from "../../../src/router/route-table.ts";
-import { request, route } from "../fixtures.ts";
+import { type RequestRow, request, route } from "../fixtures.ts";
 import { tableOf } from "./requests.ts";
 
 const predicate = fc.oneof(
@@ -64,7 +64,7 @@ const someRequest = fc
     scheme: fc.constantFrom("http" as const, "https" as const),
     headers: fc.constantFrom({}, { h: ["1"] }, { h: ["1", "2"] }),
   })
-  .map(request);
+  .map((row) => request(row as RequestRow));
 
 test("the index finds what trying every expression in order finds, also after changes", () => {
   const runs = { numRuns: 1_000 };
@@ -90,7 +90,7 @@ test("the index finds what trying every expression in order finds, also after ch
           const fields = new RequestFields();
           const wins = inOrder.find(({ expression: text, protocols }) => {
             fields.begin(input);
-            const isServed = protocols[0] === "https" || protocols.includes(input.scheme);
+            const isServed = protocols[0] === "https" || (protocols as readonly string[]).includes(input.scheme);
             return isServed && compile(parseExpression(text), text)(fields);
           });
           assert.equal(table.match(input)?.data ?? null, wins?.id ?? null);
