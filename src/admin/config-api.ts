@@ -83,7 +83,8 @@ function entitiesById(config: GatewayConfig): object {
 async function documentOf({ type, contentType, body }: Call): Promise<string> {
   if (FORM_TYPES.includes(type)) return formField(body, contentType);
   const text = utf8(body);
-  if (type !== JSON_TYPE) return text;
+  // Reading a large document twice is dear; the `config` of a plugin is no string.
+  if (type !== JSON_TYPE || !/"config"\s*:\s*"/.test(text)) return text;
   let value: unknown;
   try {
     value = JSON.parse(text);
