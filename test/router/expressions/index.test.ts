@@ -90,7 +90,8 @@ test("the index finds what trying every expression in order finds, also after ch
           const fields = new RequestFields();
           const wins = inOrder.find(({ expression: text, protocols }) => {
             fields.begin(input);
-            const isServed = protocols[0] === "https" || (protocols as readonly string[]).includes(input.scheme);
+            const isServed =
+              protocols[0] === "https" || (protocols as readonly string[]).includes(input.scheme);
             return isServed && compile(parseExpression(text), text)(fields);
           });
           assert.equal(table.match(input)?.data ?? null, wins?.id ?? null);
