@@ -49,8 +49,8 @@ const LEAVING: readonly Client[] = [
   after("GET / HTTP/1.1\r\nHost: a\r\nX", destroy),
   after(`${head("GET", "/ok")}GET /bad\r\n\r\n`, stay),
   // in the body
-  after(head("POST", "/ok", "Content-Length: 10") + "abc", reset),
-  after(head("POST", "/ok", "Content-Length: 10") + "abc", end),
+  after(`${head("POST", "/ok", "Content-Length: 10")}abc`, reset),
+  after(`${head("POST", "/ok", "Content-Length: 10")}abc`, end),
   after(`${head("POST", "/ok", "Transfer-Encoding: chunked")}5\r\nab`, reset),
   after(`${head("POST", "/ok", "Transfer-Encoding: chunked")}zz\r\n`, stay),
   after(head("POST", "/ok", "Content-Length: 100000", "Expect: 100-continue"), reset),
@@ -73,7 +73,7 @@ const LEAVING: readonly Client[] = [
 const STAYING: readonly Client[] = [
   after("GET / HTTP/1.1\r\nHost: a\r\nX: y", stay),
   after("\0\0\0\0", stay),
-  after(head("POST", "/ok", "Content-Length: 10") + "abc", stay),
+  after(`${head("POST", "/ok", "Content-Length: 10")}abc`, stay),
   until(Buffer.concat([Buffer.from(head("POST", "/early", "Content-Length: 5000000")), BIG]), stay),
   after(head("GET", "/silent"), stay),
   until(head("GET", "/big"), stopReading),

@@ -25,7 +25,7 @@ describe("slow bodies", () => {
     ["a chunked body", ["Transfer-Encoding: chunked"], "1\r\nx\r\n"],
     ["a chunk size that never ends", ["Transfer-Encoding: chunked"], "0"],
     ["chunk extensions", ["Transfer-Encoding: chunked"], ";a=b"],
-    ["trailers", ["Transfer-Encoding: chunked"], "a: b\r\n"],
+    ["trailers", ["Transfer-Encoding: chunked"], "a"],
   ] as const)
     it(`${what} in drops: 408, or 400 where the bound of its framing comes first`, async () => {
       await attack.begin();
