@@ -19,7 +19,7 @@ import {
   loadDeclarative,
   noConfig,
 } from "../declarative/declarative.ts";
-import { changeBetween, wholeChange } from "../entities/change.ts";
+import { changeBetween, sizeOf, wholeChange } from "../entities/change.ts";
 import type { GatewayConfig } from "../entities/entities.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
@@ -235,8 +235,11 @@ export class Gateway {
     return packages;
   }
 
-  /** Puts a configuration in force; threads hear what differs from the one before. */
-  async #deploy(config: GatewayConfig): Promise<void> {
+  /**
+   * Puts a configuration in force; threads hear what differs from the one before.
+   * @returns how many entities do.
+   */
+  async #deploy(config: GatewayConfig): Promise<number> {
     const packages = await this.#packagesOf(config);
     const change = changeBetween(
       this.#config,
@@ -253,6 +256,7 @@ export class Gateway {
     this.#packages = packages;
     for (const one of expiring(change.put.certificates))
       this.#log.warn({ ...one }, one.expired ? "a certificate has expired" : "a certificate expires soon");
+    return sizeOf(change);
   }
 
   /** Puts a configuration in force, or tells what is wrong with it. */
@@ -266,8 +270,16 @@ export class Gateway {
       if (!loaded.ok) return loaded;
       if (options.ifChanged && loaded.config.hash === this.#config.hash)
         return { ok: true as const, changed: false };
-      await this.#deploy(loaded.config);
-      this.#log.info({ config_hash: loaded.config.hash }, "configuration is live on all threads");
+      const loadedAt = performance.now();
+      const changed = await this.#deploy(loaded.config);
+      this.#log.info(
+        {
+          config_hash: loaded.config.hash,
+          changed_entities: changed,
+          deploy_ms: Math.round(performance.now() - loadedAt),
+        },
+        "configuration is live on all threads",
+      );
       return { ok: true as const, changed: true };
     });
     this.#lastChange = change.catch(() => {});
