@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { certificatesIn, checkCertificate, checkKey, checkPair } from "../entities/certificates.ts";
 import { CIPHER_SUITES } from "../settings/tls.ts";
 import type { Settings } from "../settings.ts";
-import { type KeyPair, type ListenerTls, TICKET_KEY_BYTES } from "../tls/contexts.ts";
+import { type KeyPair, type ListenerTls, serverContext, TICKET_KEY_BYTES } from "../tls/contexts.ts";
 import { selfSigned } from "../tls/self-signed.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 
@@ -45,6 +45,12 @@ export class TlsMaterial {
    */
   async read(): Promise<boolean> {
     const pairs = await fallbackPairs(this.#settings);
+    try {
+      serverContext(pairs, this.#options, { id: "", ticketKeys: this.#ticketKeys });
+    } catch (error) {
+      const { reason, message } = error as Error & { reason?: string };
+      throw new MaterialError(`ssl_cert, ssl_ciphers: OpenSSL refuses them: ${reason ?? message}`);
+    }
     if (JSON.stringify(pairs) === JSON.stringify(this.#fallback)) return false;
     this.#fallback = pairs;
     return true;

@@ -2,6 +2,7 @@
  * From an accepted TCP connection to one on which HTTP can be spoken: reads the ClientHello, picks the certificate
  * for the name in it, lets OpenSSL shake hands, all before one deadline.
  */
+import type { SecureContext } from "node:tls";
 import type { Deadlines, Guarded } from "../http1/deadlines.ts";
 import type { PlainWire } from "../http1/plain-wire.ts";
 import type { TlsSession } from "../http1/wire.ts";
@@ -78,9 +79,21 @@ export class Handshake implements Guarded, SecuringOwner {
       return wire.destroy();
     }
     this.#serverName = hello.serverName;
-    const secure = new TlsWire(wire.release(), this.#contextFor(hello.serverName), wire, this);
+    const context = this.#context(hello.serverName);
+    if (context === null) return wire.destroy();
+    const secure = new TlsWire(wire.release(), context, wire, this);
     this.#wire = secure;
     secure.start(bytes);
+  }
+
+  /** Loading has tried every certificate; one that OpenSSL refuses all the same costs its connections alone. */
+  #context(name: string | null): SecureContext | null {
+    try {
+      return this.#contextFor(name);
+    } catch (error) {
+      this.#reason = `the certificate cannot be used: ${(error as Error).message}`;
+      return null;
+    }
   }
 
   #answerPlain(wire: PlainWire): void {

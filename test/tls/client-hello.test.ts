@@ -1,26 +1,9 @@
 /** ClientHellos: the name in them is found however they arrive, and nothing in them breaks the reader. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { before, describe, it } from "node:test";
-import { connect } from "node:tls";
 import fc from "fast-check";
 import { MAX_HELLO_BYTES, readClientHello } from "../../src/tls/client-hello.ts";
-
-/** The first bytes of a real client. */
-async function captured(options: object): Promise<Buffer> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  const client = connect({ port, host: "127.0.0.1", ...options }).on("error", () => {});
-  const [socket] = await once(server, "connection");
-  const [bytes] = await once(socket, "data");
-  socket.destroy();
-  client.destroy();
-  server.close();
-  return bytes as Buffer;
-}
+import { capturedHello } from "./client.ts";
 
 /** The same message in records of at most `size` bytes. */
 function fragmented(hello: Buffer, size: number): Buffer {
@@ -37,8 +20,8 @@ describe("the name in a ClientHello", () => {
   let named: Buffer;
   let nameless: Buffer;
   before(async () => {
-    named = await captured({ servername: "Shop.Example.com" });
-    nameless = await captured({});
+    named = await capturedHello({ servername: "Shop.Example.com" });
+    nameless = await capturedHello({});
   });
 
   it("is read in lower case; a client that names nobody has none", () => {
@@ -47,7 +30,7 @@ describe("the name in a ClientHello", () => {
   });
 
   it("is the same with TLS 1.2", async () => {
-    const hello = await captured({ servername: "a.test", maxVersion: "TLSv1.2" });
+    const hello = await capturedHello({ servername: "a.test", maxVersion: "TLSv1.2" });
     assert.deepEqual(readClientHello(hello), { serverName: "a.test" });
   });
 

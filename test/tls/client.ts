@@ -1,5 +1,6 @@
 /** A client of TLS for tests: node:tls, with the requests written by hand. */
 import { once } from "node:events";
+import { createServer } from "node:net";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { RawClient, type RawResponse } from "../support/raw-client.ts";
 
@@ -40,4 +41,19 @@ export class TlsClient extends RawClient {
 export async function shownFor(port: number, servername?: string): Promise<string> {
   await using client = await openTls(port, servername === undefined ? {} : { servername });
   return client.certificate;
+}
+
+/** The first bytes of a real client. */
+export async function capturedHello(options: ConnectionOptions): Promise<Buffer> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  const client = connect({ port, host: "127.0.0.1", ...options }).on("error", () => {});
+  const [socket] = await once(server, "connection");
+  const [bytes] = await once(socket, "data");
+  socket.destroy();
+  client.destroy();
+  server.close();
+  return bytes as Buffer;
 }
