@@ -101,29 +101,33 @@ interface Scopes {
 export class Chains {
   /** In order of running. */
   readonly #plugins: readonly Scopes[];
-  /** Number of configurations by consumer that has any. */
-  readonly #consumers: PersistentMap<number>;
+  /** Number of configurations by route, service or consumer that has any. */
+  readonly #scoped: PersistentMap<number>;
+  /** Chains that routes without configurations of their own share, by service. */
+  readonly #shared = new Map<string, Chain>();
   readonly #globals: readonly HookEntry[];
   /** For requests that matched no route. */
   readonly global: Chain;
 
-  private constructor(plugins: readonly Scopes[], consumers: PersistentMap<number>) {
+  private constructor(plugins: readonly Scopes[], scoped: PersistentMap<number>) {
     this.#plugins = plugins;
-    this.#consumers = consumers;
+    this.#scoped = scoped;
     this.#globals = this.#select(null, null, null);
-    this.global = this.chain(null, null);
+    this.global = this.#newChain(null, null);
   }
 
   static readonly none = new Chains([], PersistentMap.empty());
 
   /** These with some taken out and then some put in, each with its scope. Costs what these cost. */
   with(change: { readonly remove: readonly ScopedPlugin[]; readonly put: readonly ScopedPlugin[] }): Chains {
-    const consumers = this.#consumers.edit();
-    const count = ({ consumerId }: ScopedPlugin, by: 1 | -1) => {
-      if (consumerId === null) return;
-      const sum = (consumers.get(consumerId) ?? 0) + by;
-      if (sum === 0) consumers.delete(consumerId);
-      else consumers.set(consumerId, sum);
+    const scoped = this.#scoped.edit();
+    const count = ({ routeId, serviceId, consumerId }: ScopedPlugin, by: 1 | -1) => {
+      for (const id of [routeId, serviceId, consumerId]) {
+        if (id === null) continue;
+        const sum = (scoped.get(id) ?? 0) + by;
+        if (sum === 0) scoped.delete(id);
+        else scoped.set(id, sum);
+      }
     };
     for (const plugin of change.remove) count(plugin, -1);
     for (const plugin of change.put) count(plugin, 1);
@@ -135,13 +139,31 @@ export class Chains {
       if (next === null) plugins.delete(name);
       else plugins.set(name, next);
     }
-    return new Chains([...plugins.values()].sort(inOrder), consumers.done());
+    return new Chains([...plugins.values()].sort(inOrder), scoped.done());
   }
 
-  /** The chain of a route before a consumer is known. */
+  /**
+   * The chain of a route before a consumer is known. One object for all routes of a service that have no
+   * configurations of their own: requests to many routes find it in the processor's cache.
+   */
   chain(routeId: string | null, serviceId: string | null): Chain {
+    if (routeId !== null && this.#has(routeId)) return this.#newChain(routeId, serviceId);
+    if (serviceId === null || !this.#has(serviceId)) return this.global;
+    let shared = this.#shared.get(serviceId);
+    if (shared === undefined) {
+      shared = this.#newChain(null, serviceId);
+      this.#shared.set(serviceId, shared);
+    }
+    return shared;
+  }
+
+  #has(id: string): boolean {
+    return this.#scoped.get(id) !== undefined;
+  }
+
+  #newChain(routeId: string | null, serviceId: string | null): Chain {
     const reselect = (base: Chain, consumerId: string, after: HookEntry): Chain => {
-      const known = this.#consumers.get(consumerId) !== undefined;
+      const known = this.#has(consumerId);
       if (!known && base === plain) return base;
       const ran = base.entries.filter((entry) => !runsAfter(entry, after));
       const chosen = this.#select(routeId, serviceId, known ? consumerId : null);
