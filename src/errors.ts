@@ -99,6 +99,7 @@ export const ERRORS = {
     message: "A plugin of this route is unavailable",
     json: true,
   },
+  body_storage: { status: 503, source: "internal", message: "The body cannot be stored" },
   internal: { status: 500, source: "internal", message: "An unexpected error occurred" },
 } as const satisfies Record<string, ErrorKind>;
 

@@ -15,6 +15,7 @@ import type { PlainWire } from "../http1/plain-wire.ts";
 import { type RequestHandler, ServerConnection, type ServerLimits } from "../http1/server-connection.ts";
 import type { TlsSession, Wire } from "../http1/wire.ts";
 import { ThreadMetrics } from "../observe/thread-metrics.ts";
+import { BodyStore, SpillBudget } from "../pipeline/body-store.ts";
 import { Trust } from "../pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
@@ -50,7 +51,7 @@ import type {
 } from "./messages.ts";
 import { LEVELS, logFrom, NativeHost } from "./native-host.ts";
 import type { InstalledPackage } from "./packages.ts";
-import { planeSettings } from "./plane-settings.ts";
+import { planeSettings, spillDirectory } from "./plane-settings.ts";
 import { Vitals } from "./vitals.ts";
 
 const {
@@ -59,6 +60,7 @@ const {
   counters: counterSpec,
   caps: capsSpec,
   capColumn,
+  spill,
   ca,
   tls,
   clientPair,
@@ -86,6 +88,12 @@ const plane: DataPlane = {
   deadlines,
   requestIds: new RequestIds(),
   trust: new Trust(settings),
+  bodies: new BodyStore({
+    directory: spillDirectory(settings),
+    bufferBytes: settings.bodyBufferMemoryBytes,
+    memoryBytes: settings.bodyBufferThreadBytes,
+    budget: new SpillBudget(spill, capColumn, settings.bodyBufferDiskBytes),
+  }),
   owners: HostOwners.none,
   onFinished,
   onError,

@@ -24,6 +24,7 @@ import type { GatewayConfig } from "../entities/entities.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
 import { renderMetrics } from "../observe/metrics.ts";
+import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { expiring } from "../tls/expiry.ts";
@@ -33,6 +34,7 @@ import { fileStamp, watchFile } from "./config-file.ts";
 import { type CapColumns, openCaps } from "./connection-caps.ts";
 import { counterTableSpec } from "./counter-table.ts";
 import { type InstalledPackage, identityOf } from "./packages.ts";
+import { spillDirectory } from "./plane-settings.ts";
 import { Sandbox } from "./sandbox.ts";
 import { DataThreads } from "./threads.ts";
 import { clientPair, MaterialError, TlsMaterial } from "./tls-material.ts";
@@ -91,6 +93,7 @@ export class Gateway {
   async #start(): Promise<void> {
     const settings = this.#settings;
     await mkdir(settings.prefix, { recursive: true });
+    await openSpillDirectory(spillDirectory(settings));
     this.#sandbox = await Sandbox.open(settings, this.#log);
     this.#registry = await Registry.open({
       dir: join(settings.prefix, "artifacts"),

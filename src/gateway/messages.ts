@@ -23,6 +23,8 @@ export interface ThreadData {
   /** The caps on connections, and the thread's column of their counts. */
   readonly caps: ConnectionCapsSpec;
   readonly capColumn: number;
+  /** Bytes of bodies on disk, by the same columns. */
+  readonly spill: SharedArrayBuffer;
   /** PEM of the authorities that upstreams are verified against; null for the runtime's own. */
   readonly ca: readonly string[] | null;
   /** What is shown to upstreams whose service names no certificate; null for nothing. */

@@ -1,10 +1,14 @@
 /** The operator's settings in the form in which the pipeline uses them. */
 
+import { join } from "node:path";
 import type { PlaneSettings } from "../pipeline/data-plane.ts";
 import type { Settings } from "../settings.ts";
 import { VERSION } from "../version.ts";
 
 const PRODUCT = `gatehouse/${VERSION}`;
+
+/** Where bodies are that do not stay in memory. */
+export const spillDirectory = ({ prefix }: Settings): string => join(prefix, "spill");
 
 export function planeSettings(settings: Settings): PlaneSettings {
   const sends = (name: (typeof settings.headers)[number]) => settings.headers.includes(name);

@@ -12,6 +12,7 @@ import { Worker } from "node:worker_threads";
 import type { Logger } from "pino";
 import { inPieces, sizeOf } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
+import { SpillBudget } from "../pipeline/body-store.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { ProxyListen, Settings } from "../settings.ts";
 import type { KeyPair } from "../tls/contexts.ts";
@@ -87,6 +88,8 @@ type Waiter = (message: FromThread) => boolean;
 
 export class DataThreads {
   readonly #options: ThreadsOptions;
+  /** Bytes of bodies on disk, by column. */
+  readonly #spill: SharedArrayBuffer;
   readonly #threads: Thread[] = [];
   readonly #waiters = new Map<Thread, Set<Waiter>>();
   /** What is in force. */
@@ -108,6 +111,7 @@ export class DataThreads {
 
   constructor(options: ThreadsOptions) {
     this.#options = options;
+    this.#spill = SpillBudget.memory(options.caps.spec.columns);
   }
 
   /** Whether every data thread serves. */
@@ -237,7 +241,7 @@ export class DataThreads {
     const { settings, counters, caps, ca, clientPair, tls } = this.#options;
     const memory = Vitals.memory();
     const capColumn = caps.open();
-    const shared = { settings, counters, caps: caps.spec, ca, clientPair, tls: tls() };
+    const shared = { settings, counters, caps: caps.spec, spill: this.#spill, ca, clientPair, tls: tls() };
     const workerData: ThreadData = { ...shared, vitals: memory, capColumn };
     const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
       workerData,
@@ -291,6 +295,7 @@ export class DataThreads {
 
   #onExit(thread: Thread): void {
     releaseCounters(this.#options.counters, thread.id);
+    SpillBudget.clear(this.#spill, thread.capColumn);
     this.#options.caps.close(thread.capColumn);
     if (this.#ending.delete(thread)) {
       const vacant = this.#vacant.shift();

@@ -3,6 +3,7 @@ import { randomFillSync } from "node:crypto";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import type { ServerConnection, ServerLimits } from "../http1/server-connection.ts";
+import type { BodyStore } from "./body-store.ts";
 import type { Trust } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
 import type { HostOwners } from "./host-owners.ts";
@@ -40,6 +41,7 @@ export interface DataPlane {
   readonly deadlines: Deadlines;
   readonly requestIds: RequestIds;
   readonly trust: Trust;
+  readonly bodies: BodyStore;
   /** Which workspace owns which hosts; replaced whole, with the snapshot. */
   owners: HostOwners;
   /** A request is over, answered or not. */

@@ -4,6 +4,7 @@
  */
 import { performance } from "node:perf_hooks";
 import { GatewayError } from "../errors.ts";
+import type { ClientConnection } from "../http1/client-connection.ts";
 import { FIELD, type HeaderList } from "../http1/headers.ts";
 import { isAll, isToken, TARGET } from "../http1/syntax.ts";
 import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, writePiece, writeWithHead } from "../http1/write.ts";
@@ -15,6 +16,7 @@ import type { ProxyExchange } from "./proxy-exchange.ts";
 import { fail } from "./respond.ts";
 import type { ServiceEntry } from "./snapshot.ts";
 import { expectedAccept } from "./upgrade.ts";
+import { BodySender, type WholeBody } from "./whole-body.ts";
 
 /** Methods that may be sent twice without harm (RFC 9110 section 9.2.2). */
 const IDEMPOTENT = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"]);
@@ -57,6 +59,9 @@ export function sendRequest(x: ProxyExchange): void {
   if (request.body !== null) {
     guard(x, writeWithHead(upstream.wire, head, asBuffer(request.body)));
     upstream.endRequest();
+  } else if (x.whole !== null) {
+    guard(x, upstream.wire.writeText(head));
+    sendStored(x, x.whole, upstream);
   } else if (!request.hasBody) {
     guard(x, upstream.wire.writeText(head));
     upstream.endRequest();
@@ -67,6 +72,37 @@ export function sendRequest(x: ProxyExchange): void {
     x.client.startBody(!request.expectContinue);
     flushBody(x);
   }
+}
+
+/** A body that lies on disk goes up. */
+function sendStored(x: ProxyExchange, body: WholeBody, upstream: ClientConnection): void {
+  x.sender?.stop(); // that of the attempt before
+  const sender = new BodySender(body, (piece) => {
+    if (x.upstream !== upstream) {
+      sender.stop(); // answered early, or another attempt is made
+      return false;
+    }
+    const flows = writePiece(upstream.wire, "", piece, false);
+    if (!flows) upstream.wroteInPart();
+    return flows;
+  });
+  x.sender = sender;
+  if (!upstream.wire.blocked) sendOn(x);
+}
+
+/** The upstream takes more of a body that lies on disk. */
+export function sendOn(x: ProxyExchange): void {
+  const { sender, upstream } = x;
+  sender?.run().then(
+    (done) => {
+      if (!done || x.sender !== sender || x.upstream !== upstream) return;
+      x.sender = null;
+      upstream?.endRequest();
+    },
+    (error: GatewayError) => {
+      if (x.sender === sender && x.upstream === upstream) fail(x, error);
+    },
+  );
 }
 
 /** A piece of the client's body goes up, small ones gathered until the end of the read that brought them. */
@@ -195,11 +231,12 @@ function requestHead(x: ProxyExchange): string {
   if (prefix !== null) head += `X-Forwarded-Prefix: ${prefix}\r\n`;
   if (headers.requestIdUpstream) head += `X-Kong-Request-Id: ${request.id}\r\n`;
   // A body that is here already, and one that does not exist, go up without asking first (RFC 9110 section 10.1.1).
-  if (request.expectContinue ? request.body !== null || !request.hasBody : request.minor === 0)
-    request.headers.remove("expect");
+  const here = request.body !== null || x.whole !== null || !request.hasBody;
+  if (request.expectContinue ? here : request.minor === 0) request.headers.remove("expect");
   head += fieldLines(request.headers, OWN);
   head += plane.settings.viaLines[request.minor === 0 ? 0 : 1];
   if (request.body !== null) return `${head}Content-Length: ${request.body.length}\r\n\r\n`;
+  if (x.whole !== null) return `${head}Content-Length: ${x.whole.length}\r\n\r\n`;
   if (request.chunked) return `${head}Transfer-Encoding: chunked\r\n\r\n`;
   if (request.contentLength >= 0) return `${head}Content-Length: ${request.contentLength}\r\n\r\n`;
   return `${head}\r\n`;
@@ -214,7 +251,7 @@ export function upstreamFailed(x: ProxyExchange, error: GatewayError, fresh: boo
   if (x.finished) return;
   const { request } = x;
   const retries = x.entry?.service?.retries ?? 0;
-  const replayable = request.body !== null || !request.hasBody;
+  const replayable = request.body !== null || x.whole !== null || !request.hasBody;
   const stale = x.sent && !fresh && replayable && IDEMPOTENT.has(request.method);
   const unsent = !x.sent && (error.kind as { retry?: boolean }).retry === true && x.attempts <= retries;
   if (x.upstreamHeadAt < 0 && (stale || unsent)) {

@@ -43,6 +43,7 @@ function match(x: ProxyExchange): void {
 }
 
 function send(x: ProxyExchange): void {
+  x.settleBody();
   const { method } = x.request;
   const answer = method === "OPTIONS" || method === "TRACE" ? countForward(x.request) : undefined;
   if (answer === undefined) forward(x);

@@ -10,7 +10,7 @@ import type { RequestOwner, ServerConnection } from "../http1/server-connection.
 import type { Peer } from "../upstream/balancer.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { Exchange } from "./exchange.ts";
-import { flushBody, sendBody, sendBodyEnd, sendRequest, upstreamFailed } from "./forward.ts";
+import { flushBody, sendBody, sendBodyEnd, sendOn, sendRequest, upstreamFailed } from "./forward.ts";
 import { attempt } from "./handle.ts";
 import { HeldBody } from "./held-body.ts";
 import {
@@ -25,6 +25,7 @@ import {
 } from "./respond.ts";
 import type { RouteMatch } from "./snapshot.ts";
 import { asksForWebSocket, receiveSwitch } from "./upgrade.ts";
+import { type BodySender, WholeBody } from "./whole-body.ts";
 
 export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwner {
   upstream: ClientConnection | null = null;
@@ -56,18 +57,23 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   endsAtClose = false;
   /** Whether pieces of the response go straight through; false while a hook is waited for. */
   ready = false;
-  /** Whether the response is collected for the `response` phase. */
-  collecting = false;
+  /** The request's body, once a plugin has asked for it. */
+  whole: WholeBody | null = null;
+  /** The response's body, if it is collected for the `response` phase. */
+  collected: WholeBody | null = null;
+  /** Sends the request's body from disk. */
+  sender: BodySender | null = null;
+  /** Sends the response's body from disk. */
+  answerer: BodySender | null = null;
   /** What of the response's body waits. */
   readonly held = new HeldBody();
   responseEnded = false;
   trailers: HeaderList | null = null;
   finished = false;
-  #buffering: {
-    held: HeldBody;
-    resolve(body: Uint8Array): void;
-    reject(error: GatewayError): void;
-  } | null = null;
+  /** Who waits for the request's body. */
+  #reader: { resolve(body: Uint8Array): void; reject(error: GatewayError): void } | null = null;
+  /** Why it cannot be had. */
+  #readError: GatewayError | null = null;
 
   constructor(plane: DataPlane, client: ServerConnection) {
     super(plane, client);
@@ -112,10 +118,19 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
 
   /** Reads the whole body for a plugin, up to the cap. */
   bufferRequestBody(): Promise<Uint8Array | null> {
+    if (this.#readError !== null) return Promise.reject(this.#readError);
+    if (this.whole !== null || this.sent || this.finished)
+      return Promise.reject(new GatewayError("internal", "the body was read already, or is being read"));
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | null>();
-    if (this.#buffering !== null || this.finished)
-      return Promise.reject(new GatewayError("internal", "the body is being read already"));
-    this.#buffering = { held: new HeldBody(), resolve, reject };
+    this.#reader = { resolve, reject };
+    this.whole = new WholeBody(this.plane.bodies, {
+      onRoom: () => this.client.startBody(),
+      onStorageFailed: (error) => this.#refuseBody(error),
+    });
+    if (this.request.contentLength > this.#maxBodyBytes()) {
+      this.#refuseBody(tooLarge(this.#maxBodyBytes()));
+      return promise;
+    }
     if (this.request.expectContinue) {
       this.invited = true;
       this.client.writeText("HTTP/1.1 100 Continue\r\n\r\n");
@@ -124,21 +139,56 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
     return promise;
   }
 
+  /**
+   * The plugins have seen the body. What they have replaced is dropped; what lies on disk goes up from there, and is
+   * in memory no more.
+   */
+  settleBody(): void {
+    if (this.#readError !== null) throw this.#readError; // whatever a plugin made of it, there is no body to send
+    const { whole, request } = this;
+    if (whole === null) return;
+    if (request.bodyReplaced) {
+      whole.release();
+      this.whole = null;
+    } else if (whole.spilled) {
+      request.body = null;
+      whole.unload();
+    }
+  }
+
+  #maxBodyBytes(): number {
+    const { maxBodyBytes, bodyBufferMaxBytes } = this.plane.settings;
+    const max = maxBodyBytes > 0 ? maxBodyBytes : Number.POSITIVE_INFINITY;
+    return this.#reader === null ? max : Math.min(max, bodyBufferMaxBytes);
+  }
+
+  /** The body that a plugin waits for cannot be had. */
+  #refuseBody(error: GatewayError): void {
+    const reader = this.#reader;
+    if (reader === null) return;
+    this.#reader = null;
+    this.#readError = error;
+    this.whole?.release();
+    this.whole = null;
+    this.client.keepAlive = false;
+    this.client.pauseBody();
+    reader.reject(error);
+  }
+
   // The client's side.
 
   onBody(piece: Buffer): void {
-    if (this.finished) return;
+    if (this.finished || this.#readError !== null) return;
     this.bodyBytes += piece.length;
-    const { maxBodyBytes, bodyBufferMaxBytes } = this.plane.settings;
-    const max = this.#buffering === null ? maxBodyBytes : bodyBufferMaxBytes;
-    if (max > 0 && this.bodyBytes > max) {
-      const error = new GatewayError("body_too_large", `body over ${max} bytes`);
+    const max = this.#maxBodyBytes();
+    if (this.bodyBytes > max) {
+      if (this.#reader !== null) return this.#refuseBody(tooLarge(max));
       this.client.keepAlive = false;
       this.client.pauseBody();
-      return this.#buffering === null ? fail(this, error) : this.#buffering.reject(error);
+      return fail(this, tooLarge(max));
     }
-    if (this.#buffering === null) sendBody(this, piece);
-    else this.#buffering.held.add(piece);
+    if (this.#reader === null) sendBody(this, piece);
+    else if (this.whole?.add(piece) === false) this.client.pauseBody();
   }
 
   onBodyFlush(): void {
@@ -147,17 +197,27 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
 
   onBodyEnd(trailers: HeaderList | null): void {
     if (this.finished) return;
-    if (this.#buffering === null) return sendBodyEnd(this, trailers);
-    const { held, resolve } = this.#buffering;
-    this.#buffering = null;
-    this.request.body = held.take();
-    resolve(this.request.body);
+    const { whole } = this;
+    if (this.#reader === null || whole === null) return sendBodyEnd(this, trailers);
+    if (!whole.spilled) return this.#read(whole.bytes);
+    whole.load().then(
+      (bytes) => this.#read(bytes),
+      (error: GatewayError) => this.#refuseBody(error),
+    );
+  }
+
+  /** The body is there. */
+  #read(bytes: Buffer): void {
+    const reader = this.#reader;
+    this.#reader = null;
+    this.request.body = bytes;
+    reader?.resolve(bytes);
   }
 
   onClientGone(code: ErrorCode, detail: string): void {
-    this.#buffering?.reject(new GatewayError(code, detail));
-    this.#buffering = null;
-    clientGone(this, new GatewayError(code, detail));
+    const error = new GatewayError(code, detail);
+    this.#refuseBody(error);
+    clientGone(this, error);
   }
 
   onClientDrain(): void {
@@ -195,10 +255,13 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   }
 
   onUpstreamDrain(): void {
-    this.client.startBody();
+    if (this.sender !== null) sendOn(this);
+    else this.client.startBody();
   }
 
   onUpstreamError(code: ErrorCode, detail: string, fresh: boolean): void {
     upstreamFailed(this, new GatewayError(code, detail), fresh);
   }
 }
+
+const tooLarge = (max: number) => new GatewayError("body_too_large", `body over ${max} bytes`);

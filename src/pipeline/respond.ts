@@ -13,6 +13,7 @@ import { attempt, whenDone } from "./handle.ts";
 import { ALLOW } from "./max-forwards.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
 import { runBodyFilter, runHeaderFilter, runLog, runResponse } from "./run.ts";
+import { BodySender, WholeBody } from "./whole-body.ts";
 
 const EMPTY = Buffer.alloc(0);
 const NONE = new Uint8Array(16);
@@ -35,9 +36,24 @@ export function inform(x: ProxyExchange, head: ResponseHead): void {
 
 export function receiveHead(x: ProxyExchange, head: ResponseHead): void {
   takeHead(x, head);
-  if (x.chain.response.length > 0) x.collecting = true;
+  if (x.chain.response.length > 0) collect(x);
   else attempt(x, filterHead);
 }
+
+/** The response is gathered for the `response` phase. */
+function collect(x: ProxyExchange): void {
+  const { bodyBufferMaxBytes } = x.plane.settings;
+  x.collected = new WholeBody(x.plane.bodies, {
+    onRoom: () => x.upstream?.resume(),
+    onStorageFailed: (error) => fail(x, error),
+  });
+  // A body that HEAD asks about does not come.
+  if (!x.request.isHead && x.response.contentLength > bodyBufferMaxBytes)
+    fail(x, tooLarge(bodyBufferMaxBytes));
+}
+
+const tooLarge = (max: number) =>
+  new GatewayError("response_too_large", `response over ${max} bytes, and a plugin wants it whole`);
 
 /** What the upstream says becomes the response. */
 export function takeHead(x: ProxyExchange, head: ResponseHead): void {
@@ -100,14 +116,11 @@ export function receiveBody(x: ProxyExchange, piece: Buffer): void {
     const own = Buffer.from(piece); // a filter may keep what it gets
     return attempt(x, () => filterPiece(x, own));
   }
-  x.held.add(piece);
-  if (!x.collecting) return;
+  const { collected } = x;
+  if (collected === null) return x.held.add(piece);
   const max = x.plane.settings.bodyBufferMaxBytes;
-  if (x.held.length > max)
-    fail(
-      x,
-      new GatewayError("response_too_large", `response over ${max} bytes, and a plugin wants it whole`),
-    );
+  if (collected.length + piece.length > max) fail(x, tooLarge(max));
+  else if (!collected.add(piece)) x.upstream?.pause();
 }
 
 export function receiveEnd(x: ProxyExchange, trailers: HeaderList | null): void {
@@ -115,7 +128,11 @@ export function receiveEnd(x: ProxyExchange, trailers: HeaderList | null): void 
   if (x.finished) return;
   x.responseEnded = true;
   x.trailers = trailers;
-  if (x.collecting) return attempt(x, respondCollected);
+  const { collected } = x;
+  if (collected !== null) {
+    if (!collected.spilled) return attempt(x, () => respondCollected(x, collected.bytes));
+    return whenDone(x, collected.load(), (body) => respondCollected(x, body));
+  }
   if (x.ready) attempt(x, pump);
 }
 
@@ -181,6 +198,7 @@ export function flush(x: ProxyExchange): void {
 
 export function clientDrained(x: ProxyExchange): void {
   if (x.ready) attempt(x, pump);
+  else if (x.answerer !== null) answerOn(x);
   // Before the head, nothing but interim answers can have filled the way.
   if ((x.ready || x.response.status === 0) && !x.client.blocked) x.upstream?.resume();
 }
@@ -192,8 +210,8 @@ function writeEnd(x: ProxyExchange): void {
 }
 
 /** The `response` phase: the whole response is there. */
-function respondCollected(x: ProxyExchange): void {
-  x.response.body = x.held.take();
+function respondCollected(x: ProxyExchange, body: Buffer): void {
+  x.response.body = body;
   const outcome = runResponse(x);
   const go = (answer: Reply | undefined) => {
     if (answer !== undefined) reply(x, answer);
@@ -275,9 +293,9 @@ async function filterWhole(x: ProxyExchange): Promise<void> {
   x.response.body = Buffer.concat([first, await runBodyFilter(x, EMPTY, true)]);
 }
 
-/** Sends head and body at once. */
+/** Sends head and body at once, or what of the body lies on disk as the client takes it. */
 export function answerWhole(x: ProxyExchange): void {
-  const { request, response, client } = x;
+  const { request, response, client, collected } = x;
   const body = (response.body ?? EMPTY) as Buffer;
   const bodiless = response.status === 204 || response.status === 304 || response.status < 200;
   const length =
@@ -289,9 +307,29 @@ export function answerWhole(x: ProxyExchange): void {
   if (bodiless || request.isHead) client.writeText(head);
   else {
     x.responseBytes += body.length;
+    if (collected?.spilled && !response.bodyReplaced && x.chain.bodyFilter.length === 0) {
+      response.body = null;
+      return answerStored(x, collected, head);
+    }
     client.writeWhole(head, body);
   }
   finish(x);
+}
+
+/** A body that lies on disk goes to the client. */
+function answerStored(x: ProxyExchange, body: WholeBody, head: string): void {
+  body.unload();
+  x.answerer = new BodySender(body, (piece) => x.client.writePiece("", piece, false));
+  if (x.client.writeText(head)) answerOn(x);
+}
+
+function answerOn(x: ProxyExchange): void {
+  x.answerer?.run().then(
+    (done) => {
+      if (done) attempt(x, finish);
+    },
+    (error: GatewayError) => fail(x, error),
+  );
 }
 
 /** Fields that the status of an error asks for (RFC 9110 sections 15.5.6 and 15.5.22). */
@@ -364,8 +402,17 @@ export function leaveUpstream(x: ProxyExchange): void {
   x.turn++;
   x.ready = false;
   x.held.take();
-  x.collecting = false;
+  x.collected?.release();
+  x.collected = null;
   upstream?.abandon();
+}
+
+/** Nobody reads what was held any more. */
+function dropBodies(x: ProxyExchange): void {
+  x.sender?.stop();
+  x.answerer?.stop();
+  x.whole?.release();
+  x.collected?.release();
 }
 
 /** After the last byte: log, then the connection's next request. */
@@ -375,6 +422,7 @@ export function finish(x: ProxyExchange, cut = false): void {
   x.finishedAt = performance.now();
   // An early answer leaves a request half sent: its upstream is of no more use.
   if (x.upstream !== null) leaveUpstream(x);
+  if (x.whole !== null || x.collected !== null) dropBodies(x);
   if (x.chain.log.length > 0) runLog(x, x.chain, (error) => x.plane.onError(x, error));
   x.plane.onFinished(x);
   // Somebody may still hold this exchange: the connection's next request gets fields of its own.

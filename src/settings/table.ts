@@ -390,7 +390,35 @@ export const SETTINGS = {
     integer({
       default: 10 * MIB,
       between: [0, 1024 * MIB],
-      description: "Largest body that is held in memory for plugins that need a whole one.",
+      description:
+        "Largest body, of a request or a response, that is held for plugins that need a whole one.",
+    }),
+    { bytes: true },
+  ),
+  body_buffer_memory_bytes: plain(
+    integer({
+      default: 256 * 1024,
+      between: [0, 1024 * MIB],
+      description: "Bytes from which on a body that is held is kept in a file under `prefix`, not in memory.",
+    }),
+    { bytes: true, aliases: ["nginx_http_client_body_buffer_size"] },
+  ),
+  body_buffer_thread_bytes: plain(
+    integer({
+      default: 64 * MIB,
+      between: [MIB, 1024 * 1024 * MIB],
+      description:
+        "Bytes of small bodies that a data thread holds in memory, beyond which they go to disk as well; and bytes " +
+        "of bodies from disk that its plugins look at at the same time, beyond which others wait.",
+    }),
+    { bytes: true },
+  ),
+  body_buffer_disk_bytes: plain(
+    integer({
+      default: 4096 * MIB,
+      between: [0, 1024 * 1024 * MIB],
+      description:
+        "Bytes of bodies that the gateway holds on disk; a body that finds no room is refused with 503.",
     }),
     { bytes: true },
   ),

@@ -1,5 +1,8 @@
 /** The pipeline of one data thread between real sockets, with plugins that a test writes. */
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Consumer, Hooks } from "@gatehouse/sdk";
 import { loadDeclarative } from "../../src/declarative/declarative.ts";
 import { wholeChange } from "../../src/entities/change.ts";
@@ -8,6 +11,7 @@ import { planeSettings } from "../../src/gateway/plane-settings.ts";
 import { Deadlines } from "../../src/http1/deadlines.ts";
 import { acceptPlain } from "../../src/http1/plain-wire.ts";
 import { ServerConnection } from "../../src/http1/server-connection.ts";
+import { BodyStore, SpillBudget } from "../../src/pipeline/body-store.ts";
 import { Trust } from "../../src/pipeline/client-address.ts";
 import { type DataPlane, RequestIds } from "../../src/pipeline/data-plane.ts";
 import { requestHandler } from "../../src/pipeline/handle.ts";
@@ -27,6 +31,8 @@ export class Plane {
   readonly statuses: number[] = [];
   readonly server: Server;
   #plane!: DataPlane;
+  readonly #directory = mkdtempSync(join(tmpdir(), "gatehouse-plane-"));
+  readonly #spilled = SpillBudget.memory(1);
 
   constructor(origin: { readonly url: string }, plugins: Plugins, flags: Record<string, string> = {}) {
     const { settings } = loadSettings({ flags, env: {} });
@@ -79,6 +85,12 @@ export class Plane {
       deadlines,
       requestIds: new RequestIds(),
       trust: new Trust(settings),
+      bodies: new BodyStore({
+        directory: this.#directory,
+        bufferBytes: settings.bodyBufferMemoryBytes,
+        memoryBytes: settings.bodyBufferThreadBytes,
+        budget: new SpillBudget(this.#spilled, 0, settings.bodyBufferDiskBytes),
+      }),
       owners: HostOwners.none,
       onFinished: (x) => this.statuses.push(x.response.status),
       onError: (_x, error) => this.errors.push(error.message),
@@ -95,7 +107,13 @@ export class Plane {
     this.close = async () => {
       this.server.close();
       pool.close();
+      rmSync(this.#directory, { recursive: true });
     };
+  }
+
+  /** Bytes of bodies that the store has on disk now. */
+  get spilledBytes(): number {
+    return Atomics.load(new Int32Array(this.#spilled), 0) * 1024;
   }
 
   readonly close: () => Promise<void>;

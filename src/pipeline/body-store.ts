@@ -1,0 +1,138 @@
+/**
+ * Where bodies are that plugins want whole: a small one in memory, a larger one in a file that has no name any more,
+ * so that ten thousand slow uploads cost disk and not memory. One store for each data thread; the budget of bytes on
+ * disk is the whole gateway's.
+ *
+ * In memory are then: what waits to be written, some 64 KiB for each body; bodies that are small, up to
+ * `memoryBytes` together, beyond which small ones go to disk too; and bodies that hooks look at just now, up to
+ * `memoryBytes` together (one may be larger), while others wait for their turn.
+ */
+import { randomBytes } from "node:crypto";
+import { type FileHandle, mkdir, open, rm, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { GatewayError } from "../errors.ts";
+
+/** Bytes of a body on disk that are gathered for one write, and of any body where memory is short. */
+const WRITE_BYTES = 65_536;
+export const KIB = 1024;
+
+/** Makes the directory of a gateway's held bodies, without what a gateway that was killed has left there. */
+export async function openSpillDirectory(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Bytes on disk over all data threads. Each has a column that nobody else writes: what a thread held that died is
+ * given back with its column. Threads that reserve the last bytes at the same time may both be refused; together
+ * they never have more than there is.
+ */
+export class SpillBudget {
+  readonly #columns: Int32Array;
+  readonly #column: number;
+  readonly #maxKib: number;
+
+  constructor(memory: SharedArrayBuffer, column: number, maxBytes: number) {
+    this.#columns = new Int32Array(memory);
+    this.#column = column;
+    this.#maxKib = Math.floor(maxBytes / KIB);
+  }
+
+  static memory(columns: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(columns * Int32Array.BYTES_PER_ELEMENT);
+  }
+
+  /** A thread has ended, and its files with it. */
+  static clear(memory: SharedArrayBuffer, column: number): void {
+    Atomics.store(new Int32Array(memory), column, 0);
+  }
+
+  /** Takes that many KiB unless they would be too many. */
+  reserve(kib: number): boolean {
+    Atomics.add(this.#columns, this.#column, kib);
+    let all = 0;
+    for (let i = 0; i < this.#columns.length; i++) all += Atomics.load(this.#columns, i);
+    if (all <= this.#maxKib) return true;
+    this.release(kib);
+    return false;
+  }
+
+  release(kib: number): void {
+    Atomics.sub(this.#columns, this.#column, kib);
+  }
+}
+
+export interface BodyStoreOptions {
+  readonly directory: string;
+  /** Bytes from which on a body goes to disk. */
+  readonly bufferBytes: number;
+  /** Bytes of small bodies in memory, and of bodies that hooks look at. */
+  readonly memoryBytes: number;
+  readonly budget: SpillBudget;
+}
+
+interface Turn {
+  readonly bytes: number;
+  readonly take: () => void;
+}
+
+export class BodyStore {
+  readonly budget: SpillBudget;
+  /** Bytes in memory of bodies that are small, or wait to be written. */
+  held = 0;
+  /** Bytes in memory that were read back. */
+  #loaded = 0;
+  readonly #turns: Turn[] = [];
+  readonly #options: BodyStoreOptions;
+
+  constructor(options: BodyStoreOptions) {
+    this.#options = options;
+    this.budget = options.budget;
+  }
+
+  /** Bytes that a body may have in memory now. `spilled`: it has others on disk. */
+  bufferBytes(spilled: boolean): number {
+    const { bufferBytes, memoryBytes } = this.#options;
+    return spilled || this.held > memoryBytes ? Math.min(bufferBytes, WRITE_BYTES) : bufferBytes;
+  }
+
+  /** A file that is gone when it is closed, or when the process ends. */
+  async create(): Promise<FileHandle> {
+    const path = join(this.#options.directory, randomBytes(12).toString("hex"));
+    const file = await open(path, "wx+", 0o600);
+    try {
+      await unlink(path);
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Waits until there is memory for a body of that size; whoever got it calls `leave`. First come, first served. */
+  async enter(bytes: number): Promise<void> {
+    if (this.#turns.length > 0 || !this.#fits(bytes))
+      await new Promise<void>((take) => this.#turns.push({ bytes, take }));
+    else this.#loaded += bytes;
+  }
+
+  leave(bytes: number): void {
+    this.#loaded -= bytes;
+    for (let next = this.#turns[0]; next !== undefined && this.#fits(next.bytes); next = this.#turns[0]) {
+      this.#turns.shift();
+      this.#loaded += next.bytes;
+      next.take();
+    }
+  }
+
+  #fits(bytes: number): boolean {
+    return this.#loaded === 0 || this.#loaded + bytes <= this.#options.memoryBytes;
+  }
+}
+
+/** What cannot be kept for lack of disk, or because the disk fails. */
+export function storageError(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  const { message } = error as Error;
+  return new GatewayError("body_storage", `a body that a plugin wants whole: ${message}`, { cause: error });
+}
