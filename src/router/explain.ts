@@ -1,22 +1,35 @@
 /**
- * The answer to "why this route?": every route that is true for a request, in the order of trying, with the
- * configured value of each attribute that made it so. Simple data, for a command line to print.
+ * The answer to "why this route?": every route that is true for a request, in the order of trying, with each of
+ * its conditions and what made it hold; where none is, the routes that missed by least. Simple data, for people
+ * to read: every route is tried, so nothing here runs for requests.
  */
 
 import type { HostCondition } from "./conditions.ts";
-import { headerHolds, hostCondition, nameHolds, sniHolds, sniName } from "./conditions.ts";
+import { headerHolds, hostCondition, nameHolds, sniHolds } from "./conditions.ts";
+import { isTriedBefore, type Known } from "./expressions/expression-index.ts";
+import { RequestFields } from "./expressions/request-fields.ts";
+import { conjunctsOf, schemeOf } from "./expressions/route-expression.ts";
 import { byteString } from "./path.ts";
 import type { PathPattern } from "./pattern.ts";
 import { pathText } from "./pattern.ts";
 import { isRegexPath } from "./priority.ts";
 import type { Entry, MatchInput } from "./router.ts";
 
+export interface ExplainedCondition {
+  kind: "method" | "host" | "path" | "header" | "sni" | "protocol" | "expression";
+  /** What the route asks for; one of the list suffices. */
+  asks: string[];
+  holds: boolean;
+  /** Which of the list holds; null if none does, and where the list is not asked one by one. */
+  by: string | null;
+}
+
 export interface ExplainedRoute {
   routeId: string;
   /** The 64-bit priority, in hexadecimal with 16 digits, so that text order is number order. */
   priority: string;
-  /** By which configured value each condition holds; absent where the route has none. */
-  by: { method?: string; host?: string; path?: string; sni?: string; headers?: string[] };
+  isExpression: boolean;
+  conditions: ExplainedCondition[];
 }
 
 export interface Explanation {
@@ -24,63 +37,162 @@ export interface Explanation {
   winner: ExplainedRoute | null;
   /** Routes that match too but are tried later. */
   others: ExplainedRoute[];
+  /** If there is no winner: routes of which something holds, those that missed by least first. */
+  misses: ExplainedRoute[];
 }
 
-/** Other routes that an explanation lists. */
 const MAX_OTHERS = 20;
+const MAX_MISSES = 3;
 
-export function explainMatch<T>(
+/** @param routes every route, in the order of trying */
+export function summarize(routes: Iterable<ExplainedRoute>, input: MatchInput): Explanation {
+  const matching: ExplainedRoute[] = [];
+  const misses = new Map<string, { route: ExplainedRoute; distance: number }>();
+  for (const route of routes) {
+    if (route.conditions.every(({ holds }) => holds)) {
+      if (matching.push(route) === MAX_OTHERS + 1) break;
+    } else if (matching.length === 0) {
+      const distance = distanceOf(route, input);
+      const known = misses.get(route.routeId);
+      if (distance !== null && (known === undefined || distance < known.distance))
+        misses.set(route.routeId, { route, distance });
+    }
+  }
+  const [winner = null, ...others] = matching;
+  const nearest = [...misses.values()].sort((a, b) => a.distance - b.distance).slice(0, MAX_MISSES);
+  return { winner, others, misses: winner === null ? nearest.map(({ route }) => route) : [] };
+}
+
+/**
+ * How far a route is from matching; null if it is another one altogether. A host or a path counts more than the
+ * rest: who asks for another of both is not near because the method is the same.
+ */
+function distanceOf({ conditions }: ExplainedRoute, { path }: MatchInput): number | null {
+  let distance = 0;
+  let isNear = false;
+  let isElsewhere = false;
+  for (const { kind, asks, holds } of conditions) {
+    const isPlace = kind === "host" || kind === "path";
+    if (holds) {
+      if (isPlace || (kind === "expression" && !asks[0]?.startsWith("net.protocol"))) isNear = true;
+      continue;
+    }
+    distance += isPlace ? 300 : 100;
+    if (isPlace) isElsewhere = true;
+    if (kind !== "path") continue;
+    const shared = Math.max(...asks.map((ask) => sharedLength(ask.replace(/^~/, ""), path)));
+    distance -= Math.min(shared, 200);
+    if (shared > 1) isNear = true;
+  }
+  const isPartly = !isElsewhere && conditions.some(({ kind, holds }) => holds && kind !== "expression");
+  return isNear || isPartly ? distance : null;
+}
+
+function sharedLength(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && a[length] === b[length]) length++;
+  return length;
+}
+
+const hex = (priority: bigint): string => priority.toString(16).padStart(16, "0");
+
+/** Classic routes; `entries` are in the order of trying. */
+export function* explainClassic<T>(
   entries: readonly Entry<T>[],
   patterns: ReadonlyMap<string, PathPattern>,
   input: MatchInput,
-): Explanation {
-  const explanation: Explanation = { winner: null, others: [] };
+): Generator<ExplainedRoute> {
   const text = pathText(input.path);
   for (const entry of entries) {
-    const by = reasons(entry, patterns, input, text);
-    if (by === null) continue;
     const { route, priority } = entry.pseudo;
-    const explained = { routeId: route.id, priority: priority.toString(16).padStart(16, "0"), by };
-    if (explanation.winner === null) explanation.winner = explained;
-    else if (explanation.others.push(explained) === MAX_OTHERS) break;
+    const conditions = classicConditions(entry, patterns, input, text);
+    yield { routeId: route.id, priority: hex(priority), isExpression: false, conditions };
   }
-  return explanation;
 }
 
-function reasons<T>(
+function classicConditions<T>(
   { pseudo, methods, snis, headers }: Entry<T>,
   patterns: ReadonlyMap<string, PathPattern>,
   input: MatchInput,
   text: string | null,
-): ExplainedRoute["by"] | null {
-  const by: ExplainedRoute["by"] = {};
-  const { hosts } = pseudo.route;
-  if (methods !== null) {
-    if (!methods.includes(input.method)) return null;
-    by.method = input.method;
-  }
-  if (hosts !== null && hosts.length > 0) {
-    const host = hosts.map(hostCondition).find((condition) => hostHolds(condition, input));
-    if (host === undefined) return null;
-    by.host = host.configured;
-  }
-  if (pseudo.paths.length > 0) {
-    const path = pseudo.paths.find((it) =>
-      isRegexPath(it) ? text !== null && patterns.get(it)!.test(text) : input.path.startsWith(byteString(it)),
+): ExplainedCondition[] {
+  const conditions: ExplainedCondition[] = [];
+  const { route, paths } = pseudo;
+  const oneOf = (
+    kind: "method" | "host" | "path",
+    asks: readonly string[],
+    test: (ask: string) => boolean,
+  ) => {
+    const by = asks.find(test) ?? null;
+    conditions.push({ kind, asks: [...asks], holds: by !== null, by });
+  };
+  const scheme = route.expression === undefined ? null : schemeOf(route.protocols);
+  if (scheme !== null)
+    conditions.push({ kind: "protocol", asks: [scheme], holds: scheme === input.scheme, by: null });
+  if (route.hosts !== null && route.hosts.length > 0)
+    oneOf("host", route.hosts, (host) => hostHolds(hostCondition(host), input));
+  if (paths.length > 0) {
+    oneOf("path", paths, (path) =>
+      isRegexPath(path)
+        ? text !== null && patterns.get(path)!.test(text)
+        : input.path.startsWith(byteString(path)),
     );
-    if (path === undefined) return null;
-    by.path = path;
   }
-  if (headers !== null) {
-    if (!headers.every((header) => headerHolds(header, input))) return null;
-    by.headers = headers.map((header) => header.name);
+  if (methods !== null) oneOf("method", methods, (method) => method === input.method);
+  for (const header of headers ?? []) {
+    const asks = (route.headers?.[header.name] ?? []).map((value) => `${header.name}: ${value}`);
+    conditions.push({ kind: "header", asks, holds: headerHolds(header, input), by: null });
   }
-  if (snis !== null) {
-    if (!sniHolds(snis, input)) return null;
-    if (input.scheme === "https" && input.sni !== null) by.sni = sniName(input.sni);
-  }
-  return by;
+  if (snis !== null)
+    conditions.push({ kind: "sni", asks: [...(route.snis ?? [])], holds: sniHolds(snis, input), by: null });
+  return conditions;
 }
 
 const hostHolds = (condition: HostCondition, input: MatchInput): boolean =>
   (condition.port === null || condition.port === input.port) && nameHolds(condition, input.host);
+
+/** Bits that put every expression before every classic route. */
+const EXPRESSION = 0xffn << 56n;
+
+/** Routes with expressions, in the order of trying. */
+export function* explainExpressions<T>(
+  routes: Iterable<Known<T>>,
+  input: MatchInput,
+): Generator<ExplainedRoute> {
+  const inOrder = [...routes].map(({ route }) => ({ ...route, priority: route.priority ?? 0 }));
+  inOrder.sort((a, b) => (isTriedBefore(a, b) ? -1 : 1));
+  const fields = new RequestFields();
+  fields.begin(input);
+  for (const { id, priority, expression, protocols } of inOrder) {
+    const conditions = conjunctsOf(expression ?? "", protocols).map(
+      ({ text, test }): ExplainedCondition => ({
+        kind: "expression",
+        asks: [text],
+        holds: test(fields),
+        by: null,
+      }),
+    );
+    yield { routeId: id, priority: hex(EXPRESSION | BigInt(priority)), isExpression: true, conditions };
+  }
+}
+
+/** A priority in words, the parts that count most first. */
+export function priorityParts({ priority, isExpression }: ExplainedRoute): { name: string; value: number }[] {
+  const bits = BigInt(`0x${priority}`);
+  const field = (from: bigint, width: bigint) => Number((bits >> from) & ((1n << width) - 1n));
+  if (isExpression) {
+    return [
+      { name: "expression", value: 1 },
+      { name: "priority", value: field(0n, 56n) },
+    ];
+  }
+  return [
+    { name: "expression", value: 0 },
+    { name: "kinds of condition", value: field(61n, 3n) },
+    { name: "hosts without wildcard", value: field(60n, 1n) },
+    { name: "header names", value: field(52n, 8n) },
+    { name: "regex path", value: field(51n, 1n) },
+    { name: "regex_priority", value: field(19n, 32n) },
+    { name: "bytes of path", value: field(0n, 19n) },
+  ];
+}

@@ -4,6 +4,7 @@
  * comparison.
  */
 
+import { type Explanation, explainExpressions, summarize } from "./explain.ts";
 import { ExpressionIndex } from "./expressions/expression-index.ts";
 import type { RouteEdit, RouteIndex } from "./route-index.ts";
 import {
@@ -38,6 +39,12 @@ export class RouteTable<T> implements RouteIndex<T> {
     return this.#classic.match(input);
   }
 
+  /** Why a request goes where it goes; for people, as every route is tried. */
+  explain(input: MatchInput): Explanation {
+    const expressions = explainExpressions(this.#expressions.routes(), input);
+    return summarize(chained(expressions, this.#classic.tried(input)), input);
+  }
+
   edit(): RouteEdit<T> {
     const classic = this.#classic.edit();
     const expressions = this.#expressions.edit();
@@ -60,6 +67,11 @@ export class RouteTable<T> implements RouteIndex<T> {
       },
     };
   }
+}
+
+function* chained<V>(first: Iterable<V>, second: Iterable<V>): Generator<V> {
+  yield* first;
+  yield* second;
 }
 
 function attempt<I>(run: () => I, problems: RouteProblem[]): I | null {

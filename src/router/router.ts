@@ -20,7 +20,7 @@
 import type { HeaderCondition, NameCondition } from "./conditions.ts";
 import { headerHolds, sniHolds } from "./conditions.ts";
 import type { Explanation } from "./explain.ts";
-import { explainMatch } from "./explain.ts";
+import { type ExplainedRoute, explainClassic, summarize } from "./explain.ts";
 import { pathText } from "./pattern.ts";
 import type { PseudoRoute } from "./priority.ts";
 import type { RouteIndex } from "./route-index.ts";
@@ -220,8 +220,13 @@ export class Router<T> implements RouteIndex<T> {
    * each does. Tries every route, so it is for people and not for requests.
    */
   explain(input: MatchInput): Explanation {
+    return summarize(this.tried(input), input);
+  }
+
+  /** Every route in the order of trying, each with what of it holds for a request. */
+  tried(input: MatchInput): Iterable<ExplainedRoute> {
     const { entries, patterns } = inOrder(this.#parts);
-    return explainMatch(entries, patterns, input);
+    return explainClassic(entries, patterns, input);
   }
 }
 

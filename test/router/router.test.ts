@@ -362,27 +362,3 @@ describe("building", () => {
     assert.equal(winner(next, { path: "/a1", headers: { "x-a": ["xyz"] } }), null);
   });
 });
-
-test("an explanation names the winner, the others, and what each matched by", () => {
-  const router = routerOf(
-    {
-      id: "w",
-      hosts: ["*.a.com", "b.com:8000"],
-      methods: ["GET"],
-      paths: ["/a", "~/a/(\\d+)"],
-      headers: { "X-A": ["1"] },
-    },
-    { id: "o", paths: ["/a"] },
-    { id: "no", paths: ["/b"] },
-  );
-  const input = request({ host: "b.com", path: "/a/1", headers: { "x-a": ["1"] } });
-  const by = { method: "GET", host: "b.com:8000", headers: ["X-A"] };
-  assert.deepEqual(router.explain(input), {
-    winner: { routeId: "w", priority: "8018000000000000", by: { ...by, path: "~/a/(\\d+)" } },
-    others: [
-      { routeId: "w", priority: "8010000000000002", by: { ...by, path: "/a" } },
-      { routeId: "o", priority: "2000000000000002", by: { path: "/a" } },
-    ],
-  });
-  assert.deepEqual(router.explain(request({ path: "/zzz" })), { winner: null, others: [] });
-});
