@@ -146,12 +146,18 @@ let upstreamKeys = UpstreamKeys.none;
 
 let prepared: (Prepared & { readonly version: number }) | null = null;
 const replaced = new Replaced();
-/** Pieces of the change that is on its way. */
-let pieces: Uint8Array[] = [];
+/** The change that is on its way, as far as it is there. */
+let arriving: { readonly version: number; readonly pieces: Uint8Array[] } = { version: 0, pieces: [] };
+
+function receive(version: number, piece: Uint8Array): void {
+  // One that broke off on its way never mixes with the next.
+  if (version !== arriving.version) arriving = { version, pieces: [] };
+  arriving.pieces.push(piece);
+}
 
 async function prepare(version: number, packages: Deployment["packages"]): Promise<void> {
-  const change = pieces;
-  pieces = [];
+  const change = arriving.pieces;
+  arriving = { version, pieces: [] };
   try {
     prepared = { version, ...(await inSlices(next(change, packages))) };
     post({ kind: "prepared", version, error: null });
@@ -473,7 +479,7 @@ function onError(x: Exchange, error: GatewayError): void {
 port.on("message", (message: ToThread) => {
   switch (message.kind) {
     case "piece":
-      return void pieces.push(message.bytes);
+      return receive(message.version, message.bytes);
     case "prepare":
       return void prepare(message.version, message.packages);
     case "commit":

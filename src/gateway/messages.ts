@@ -35,7 +35,7 @@ export interface ThreadData {
 
 export type ToThread =
   /** A part of a `ConfigChange`, serialized into memory that all threads share. */
-  | { kind: "piece"; bytes: Uint8Array }
+  | { kind: "piece"; version: number; bytes: Uint8Array }
   /** Compile what the pieces change; answered by `prepared`. Nothing changes yet. */
   | { kind: "prepare"; version: number; packages: Deployment["packages"] }
   /** Serve what was prepared; answered by `live`. */

@@ -435,7 +435,7 @@ export class DataThreads {
     for (const piece of inPieces(change, PIECE_ENTITIES)) {
       // Once for all threads, and in pieces: neither the main thread nor one of the others is held up for long.
       const bytes = shared(serialize(piece));
-      for (const thread of threads) this.#post(thread, { kind: "piece", bytes });
+      for (const thread of threads) this.#post(thread, { kind: "piece", version, bytes });
       if (sizeOf(change) > PIECE_ENTITIES) await rest();
     }
     for (const thread of threads) this.#post(thread, { kind: "prepare", version, packages });
