@@ -39,7 +39,7 @@ const SMALL_CHUNKS: (Buffer | undefined)[] = new Array(SMALL_BYTES + 1).fill(und
 
 /** What a read of so many bytes brought. */
 export function chunkOf(length: number): Buffer {
-  if (length > SMALL_BYTES) return READ_BUFFER.subarray(0, length);
+  if (length > SMALL_BYTES) return length === READ_BYTES ? READ_BUFFER : READ_BUFFER.subarray(0, length);
   let chunk = SMALL_CHUNKS[length];
   if (chunk === undefined) {
     chunk = READ_BUFFER.subarray(0, length);
@@ -139,7 +139,8 @@ export class PlainWire implements Wire {
 
   writeCopy(head: string, bytes: Buffer, tail: string): boolean {
     if (bytes.length > READ_BYTES) return this.writeAround(head, Buffer.from(bytes), tail);
-    const copy = copies.subarray(0, bytes.copy(copies));
+    bytes.copy(copies);
+    const copy = bytes.length === READ_BYTES ? copies : copies.subarray(0, bytes.length);
     const flows = this.writeAround(head, copy, tail);
     if (!flows) copies = Buffer.allocUnsafeSlow(READ_BYTES);
     return flows;
