@@ -23,5 +23,7 @@ for (const [name, { field }] of Object.entries(SETTINGS))
 
 const { registerPluginCommands } = await import("./cli/plugin.ts");
 registerPluginCommands(program);
+const { registerExplainCommand } = await import("./cli/explain.ts");
+registerExplainCommand(program);
 
 await program.parseAsync();

@@ -9,6 +9,7 @@ import { hostname } from "node:os";
 import type { Registry } from "../registry/registry.ts";
 import { configRoutes, Turns } from "./config-api.ts";
 import { entityRoutes } from "./entities-api.ts";
+import { explainRoutes } from "./explain-api.ts";
 import { checkSource } from "./guard.ts";
 import { packageRoutes } from "./packages-api.ts";
 import type { AdminPort } from "./port.ts";
@@ -52,6 +53,7 @@ export function createAdmin(options: AdminOptions): ApiServer {
   addRoutes(app, [
     ...nodeRoutes(options),
     ...configRoutes(port, turns),
+    ...explainRoutes(port),
     ...schemaRoutes(port),
     ...packageRoutes(port, turns, options),
     ...entityRoutes(port),

@@ -26,6 +26,12 @@ export interface AdminPort {
   plugins(): readonly CataloguePlugin[];
   /** Whether the operating system's fence around guests is in force. */
   fenceInForce(): boolean;
+  /**
+   * What the gateway would do with a request, by the configuration in force.
+   * @param request as it came: nothing of it is checked yet.
+   * @returns the answer of `POST /explain`, or why the request cannot be explained.
+   */
+  explain(request: unknown): { readonly explained: object } | { readonly refused: string };
   /** Setting `router_flavor`. */
   routerFlavor(): RouterFlavor;
   /** Counters and conditions of this node, in the shape of Kong's `GET /status`. */

@@ -16,7 +16,7 @@ export function nativePlugins(): readonly CataloguePlugin[] {
 
 /** `refuses` says why a stored package may not run here; null if it may. */
 export function createCatalogue(
-  registry: Registry,
+  registry: Pick<Registry, "find" | "names">,
   refuses: (stored: StoredPackage) => string | null = () => null,
 ): PluginCatalogue {
   return {

@@ -33,6 +33,8 @@ import { createCatalogue, nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
 import { type CapColumns, openCaps } from "./connection-caps.ts";
 import { counterTableSpec } from "./counter-table.ts";
+import { Explainer } from "./explain.ts";
+import { ExplainInputError, readExplainRequest } from "./explain-input.ts";
 import { type InstalledPackage, identityOf } from "./packages.ts";
 import { spillDirectory } from "./plane-settings.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -67,6 +69,8 @@ export class Gateway {
   #rotation: NodeJS.Timeout | undefined;
   #caps!: CapColumns;
   #admin: ApiServer | null = null;
+  /** Made when somebody asks. */
+  #explainer: Explainer | null = null;
   #status: ApiServer | null = null;
   #unwatch: (() => void) | null = null;
   #ready = false;
@@ -380,6 +384,16 @@ export class Gateway {
       applyConfig: (text, { ifChanged }) => this.#apply(text, { ifChanged }),
       findPlugin: (name, workspace) => catalogue.find(name, workspace),
       plugins: () => nativePlugins(),
+      explain: (request) => {
+        try {
+          const input = readExplainRequest(request);
+          this.#explainer ??= new Explainer(this.#registry);
+          return { explained: this.#explainer.explain(this.#config, input) };
+        } catch (error) {
+          if (error instanceof ExplainInputError) return { refused: error.message };
+          throw error;
+        }
+      },
       routerFlavor: () => this.#settings.routerFlavor,
       fenceInForce: () => this.#sandbox.fence.inForce,
       status: () => this.#statusReport(),

@@ -224,7 +224,7 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 /** Host without port, lower-case; brackets of an IPv6 literal stay. */
-function hostOf(authority: string): string {
+export function hostOf(authority: string): string {
   const colon = authority.charCodeAt(0) === 91 ? authority.indexOf("]") + 1 : authority.indexOf(":");
   const host = colon > 0 && colon < authority.length ? authority.substring(0, colon) : authority;
   return host.toLowerCase();

@@ -31,6 +31,11 @@ export class Artifacts {
     return new Artifacts(dir);
   }
 
+  /** A store that is there already, left as it is. */
+  static at(dir: string): Artifacts {
+    return new Artifacts(dir);
+  }
+
   /** Keeps bytes and returns their digest, once they are on the disk. */
   async write(bytes: Uint8Array): Promise<string> {
     const digest = digestOf(bytes);

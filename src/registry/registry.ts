@@ -81,6 +81,14 @@ export class Registry {
     return new Registry(options, artifacts, await readIndex(join(options.dir, INDEX)));
   }
 
+  /** A look at what a gateway keeps in `dir`, which may be running: nothing is made or removed. */
+  static async view(dir: string): Promise<Pick<Registry, "find" | "names">> {
+    const log = () => {};
+    const forge = () => Promise.reject(new Error("a registry that is only looked at takes no packages"));
+    const packages = await readIndex(join(dir, INDEX));
+    return new Registry({ dir, forge, log }, Artifacts.at(join(dir, "sha256")), packages);
+  }
+
   /** Packages of a workspace, by name and then by time. */
   list(workspace: string): StoredPackage[] {
     return [...this.#packages.values()]

@@ -76,6 +76,7 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     },
     findPlugin: find,
     plugins: () => [KEY_AUTH],
+    explain: () => ({ refused: "this gateway has no routes" }),
     routerFlavor: () => "traditional_compatible",
     fenceInForce: () => given.fence ?? true,
     status: async () => ({ server: { total_requests: 0 }, fence: { in_force: given.fence ?? true } }),

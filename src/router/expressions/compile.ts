@@ -191,7 +191,12 @@ function listTest(
 
 function integerTest(read: (fields: RequestFields) => number, operator: Operator, value: number): Test {
   if (operator === "==") return (fields) => read(fields) === value;
-  if (operator === "!=") return (fields) => read(fields) !== value;
+  if (operator === "!=") {
+    return (fields) => {
+      const given = read(fields);
+      return !Number.isNaN(given) && given !== value;
+    };
+  }
   if (operator === ">") return (fields) => read(fields) > value;
   if (operator === ">=") return (fields) => read(fields) >= value;
   if (operator === "<") return (fields) => read(fields) < value;

@@ -1,0 +1,202 @@
+/**
+ * `gatehouse explain METHOD URL`: which route takes a request and why, what goes upstream, which plugins run.
+ * Asks a running gateway, or with `--config` reads the file as a gateway would and asks nobody.
+ *
+ * Exit codes: 0 a route matches; 1 none does; 2 the question or the configuration is wrong; 3 the gateway cannot
+ * be reached.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { any } from "@gatehouse/sdk";
+import type { Command } from "commander";
+import type { PluginCatalogue, RouterFlavor } from "../entities/entities.ts";
+import type { Explained } from "../gateway/explain.ts";
+import type { ExplainRequest } from "../gateway/explain-input.ts";
+import type { Registry } from "../registry/registry.ts";
+import { explanationLines } from "./explain-text.ts";
+
+const EXIT = { matched: 0, unmatched: 1, wrong: 2, unreachable: 3 } as const;
+
+const HELP = `
+Exit codes: 0 a route matches; 1 none does; 2 the question or the configuration is wrong;
+3 the gateway cannot be reached.
+
+Examples:
+  gatehouse explain GET http://api.example.com/users/42
+  gatehouse explain POST https://api.example.com/orders -H 'X-Version: 2' --config kong.yml`;
+
+const TIMEOUT_MS = 30_000;
+
+interface Options {
+  readonly header: readonly string[];
+  readonly config?: string;
+  readonly admin: string;
+  readonly prefix?: string;
+  readonly routerFlavor?: string;
+  readonly clientIp?: string;
+  readonly sni?: string;
+  readonly json?: boolean;
+}
+
+/** What keeps an explanation from being given, for the person who asked. */
+class Failure extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const wrong = (message: string) => new Failure(EXIT.wrong, message);
+
+/** Adds `explain` to a program. */
+export function registerExplainCommand(program: Command): void {
+  program
+    .command("explain")
+    .description("tell which route takes a request and why, what goes upstream, and which plugins run")
+    .argument("<method>", "method of the request, such as GET")
+    .argument("<url>", "its URL: http://host[:port]/path?query")
+    .option("-H, --header <field>", "a header field, 'Name: value'; may be given again", append, [])
+    .option("-c, --config <file>", "explain by this declarative configuration, without a gateway")
+    .option("--admin <url>", "Admin API of the gateway to ask", "http://127.0.0.1:8001")
+    .option("--prefix <dir>", "with --config: prefix of a gateway, to look up uploaded plugins in")
+    .option("--router-flavor <flavor>", "with --config: the setting router_flavor")
+    .option("--client-ip <address>", "address of the client; default: 127.0.0.1")
+    .option("--sni <name>", "name that the client asks for in TLS; default: the host of an https URL")
+    .option("--json", "print the explanation as JSON")
+    .addHelpText("after", HELP)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT.wrong))
+    .action(run);
+}
+
+const append = (field: string, fields: readonly string[]): string[] => [...fields, field];
+
+async function run(method: string, url: string, options: Options): Promise<void> {
+  try {
+    const request: ExplainRequest = {
+      method,
+      url,
+      headers: options.header.map(readField),
+      ...(options.clientIp === undefined ? {} : { client_ip: options.clientIp }),
+      ...(options.sni === undefined ? {} : { sni: options.sni }),
+    };
+    const explained =
+      options.config === undefined
+        ? await ask(options.admin, request)
+        : await explainFile(options.config, request, options);
+    if (options.json) console.log(JSON.stringify(explained, null, 2));
+    else console.log(explanationLines(explained, process.stdout.isTTY === true).join("\n"));
+    process.exitCode = explained.match === null ? EXIT.unmatched : EXIT.matched;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    console.error(error.message);
+    process.exitCode = error.code;
+  }
+}
+
+function readField(field: string): [name: string, value: string] {
+  const colon = field.indexOf(":");
+  if (colon < 1) throw wrong(`-H '${field}' is no header field; write -H 'Name: value'`);
+  return [field.slice(0, colon), field.slice(colon + 1).trim()];
+}
+
+async function explainFile(file: string, request: ExplainRequest, options: Options): Promise<Explained> {
+  // Loaded only when it is used: all commands share this program.
+  const [{ loadDeclarative, formatConfigErrors }, { Explainer }, input] = await Promise.all([
+    import("../declarative/declarative.ts"),
+    import("../gateway/explain.ts"),
+    import("../gateway/explain-input.ts"),
+  ]);
+  const asked = (() => {
+    try {
+      return input.readExplainRequest(request);
+    } catch (error) {
+      throw error instanceof input.ExplainInputError ? wrong(error.message) : error;
+    }
+  })();
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw wrong(`${file} cannot be read (${error.code})`);
+  });
+  const packages = await packagesOf(options.prefix);
+  const plugins = await catalogueOf(options.prefix === undefined, packages);
+  const loaded = loadDeclarative(text, { file, plugins, routerFlavor: await flavorOf(options.routerFlavor) });
+  if (!loaded.ok) throw wrong(formatConfigErrors(loaded.errors));
+  return new Explainer(packages).explain(loaded.config, asked);
+}
+
+type Packages = Pick<Registry, "find" | "names">;
+
+async function packagesOf(prefix: string | undefined): Promise<Packages> {
+  if (prefix === undefined) return { find: () => ({ missing: "" }), names: () => [] };
+  const { Registry } = await import("../registry/registry.ts");
+  return Registry.view(join(prefix, "artifacts"));
+}
+
+/** The plugins that the file may name. Without a registry to look in, any package may be there. */
+async function catalogueOf(isLenient: boolean, packages: Packages): Promise<PluginCatalogue> {
+  const { createCatalogue } = await import("../gateway/catalogue.ts");
+  const known = createCatalogue(packages);
+  if (!isLenient) return known;
+  return {
+    ...known,
+    find(name, workspace) {
+      if (!name.includes("@")) return known.find(name, workspace);
+      return { name, version: name.split("@")[1] ?? "", priority: 0, schema: any() };
+    },
+  };
+}
+
+async function flavorOf(flag: string | undefined): Promise<RouterFlavor> {
+  const { loadSettings } = await import("../settings.ts");
+  const name = "GATEHOUSE_ROUTER_FLAVOR";
+  const { settings, errors } = loadSettings({
+    flags: { router_flavor: flag },
+    env: { [name]: process.env[name] },
+  });
+  if (errors !== undefined) throw wrong(errors.join("\n"));
+  return settings.routerFlavor;
+}
+
+async function ask(admin: string, body: ExplainRequest): Promise<Explained> {
+  const base = URL.parse(admin);
+  if (!base || !["http:", "https:"].includes(base.protocol))
+    throw wrong(`'${admin}' is not the URL of an Admin API; write http://host:port`);
+  const { request } = await import("undici");
+  const url = new URL("explain", base.href.endsWith("/") ? base : `${base.href}/`);
+  let status: number;
+  let text: string;
+  try {
+    const answer = await request(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    status = answer.statusCode;
+    text = await answer.body.text();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new Failure(
+      EXIT.unreachable,
+      `${base.origin} cannot be reached (${code ?? message}); is the gateway running, and is this its Admin API? ` +
+        "With --config FILE no gateway is asked",
+    );
+  }
+  const answer = parsed(text);
+  if (status === 200 && answer !== null) return answer as unknown as Explained;
+  if (status === 400 && typeof answer?.message === "string") throw wrong(answer.message);
+  throw new Failure(
+    EXIT.unreachable,
+    `${base.origin} answered ${status}; is this the Admin API of a gateway?`,
+  );
+}
+
+function parsed(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}
