@@ -78,9 +78,9 @@ async function spilled(plane: Plane): Promise<void> {
 
 describe("request bodies that a plugin wants whole", () => {
   it("a plugin and the upstream get every byte, on both sides of the size from which on it is on disk", async () => {
-    const origin = await tells();
+    await using origin = await tells();
     const { seen, hooks } = reader();
-    const plane = await serving(origin, { r: [hooks] });
+    await using plane = await serving(origin, { r: [hooks] });
     await using client = await openRaw(plane.port);
     for (const framing of ["length", "chunked"] as const) {
       for (const size of SIZES) {
@@ -93,15 +93,13 @@ describe("request bodies that a plugin wants whole", () => {
       }
     }
     await emptied(plane);
-    await plane.close();
-    await origin.close();
   });
 
   for (const framing of ["length", "chunked"] as const)
     it(`a body over the cap with ${framing} is refused with 413, and no upstream hears of it`, async () => {
-      const origin = await tells();
+      await using origin = await tells();
       const { seen, hooks } = reader();
-      const plane = await serving(origin, { r: [hooks] });
+      await using plane = await serving(origin, { r: [hooks] });
       await using client = await openRaw(plane.port);
       client.write(post("/r", BYTES, framing));
       const answer = await client.read();
@@ -109,23 +107,19 @@ describe("request bodies that a plugin wants whole", () => {
       await client.closed();
       assert.deepEqual([seen, origin.requests.length], [[], 0]);
       await emptied(plane);
-      await plane.close();
-      await origin.close();
     });
 
   it("a client that waits to be told is refused at once when its body is over the cap", async () => {
-    const origin = await tells();
-    const plane = await serving(origin, { r: [reader().hooks] });
+    await using origin = await tells();
+    await using plane = await serving(origin, { r: [reader().hooks] });
     await using client = await openRaw(plane.port);
     client.write(`POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: ${CAP + 1}\r\nExpect: 100-continue\r\n\r\n`);
     assert.equal((await client.read()).status, 413);
-    await plane.close();
-    await origin.close();
   });
 
   it("client_max_body_size holds for a body that a plugin reads, too", async () => {
-    const origin = await tells();
-    const plane = await serving(origin, { r: [reader().hooks] }, { client_max_body_size: "1000" });
+    await using origin = await tells();
+    await using plane = await serving(origin, { r: [reader().hooks] }, { client_max_body_size: "1000" });
     for (const [size, status] of [
       [1000, 200],
       [1001, 413],
@@ -134,47 +128,41 @@ describe("request bodies that a plugin wants whole", () => {
       client.write(post("/r", BYTES.subarray(0, size), "chunked"));
       assert.equal((await client.read()).status, status);
     }
-    await plane.close();
-    await origin.close();
   });
 
   it("a plugin that lives with a body that it could not have does not send half of it up", async () => {
-    const origin = await tells();
+    await using origin = await tells();
     const hooks: Hooks = {
       access: async (ctx) => {
         await Promise.resolve(ctx.request.readBody()).catch(() => {});
       },
     };
-    const plane = await serving(origin, { r: [hooks] });
+    await using plane = await serving(origin, { r: [hooks] });
     await using client = await openRaw(plane.port);
     client.write(post("/r", BYTES, "chunked"));
     assert.equal((await client.read()).status, 413);
     assert.equal(origin.requests.length, 0);
-    await plane.close();
-    await origin.close();
   });
 
   it("what a plugin puts in the place of a body on disk goes up", async () => {
-    const origin = await tells();
+    await using origin = await tells();
     const hooks: Hooks = {
       access: async (ctx) => {
         const body = (await ctx.request.readBody()) as Uint8Array;
         ctx.request.setBody(body.subarray(0, 5));
       },
     };
-    const plane = await serving(origin, { r: [hooks] });
+    await using plane = await serving(origin, { r: [hooks] });
     await using client = await openRaw(plane.port);
     client.write(post("/r", BYTES.subarray(0, CAP)));
     const [length, hash] = JSON.parse((await client.read()).body.toString());
     assert.deepEqual([length, hash], [5, sha256(BYTES.subarray(0, 5))]);
     await emptied(plane);
-    await plane.close();
-    await origin.close();
   });
 
   it("a body that finds no room on disk is a 503, the log says why, and the next one is served", async () => {
-    const origin = await tells();
-    const plane = await serving(
+    await using origin = await tells();
+    await using plane = await serving(
       origin,
       { r: [reader().hooks] },
       { body_buffer_disk_bytes: String(4 * BUFFER) },
@@ -191,13 +179,11 @@ describe("request bodies that a plugin wants whole", () => {
       (await send(`${plane.url}/r`, { method: "POST", body: BYTES.subarray(0, 2 * BUFFER) })).status,
       200,
     );
-    await plane.close();
-    await origin.close();
   });
 
   it("a client that leaves in the middle leaves nothing on disk", async () => {
-    const origin = await tells();
-    const plane = await serving(origin, { r: [reader().hooks] });
+    await using origin = await tells();
+    await using plane = await serving(origin, { r: [reader().hooks] });
     {
       await using client = await openRaw(plane.port);
       client.write(post("/r", BYTES.subarray(0, CAP)).subarray(0, CAP / 2));
@@ -205,21 +191,17 @@ describe("request bodies that a plugin wants whole", () => {
     }
     await emptied(plane);
     assert.equal(origin.requests.length, 0);
-    await plane.close();
-    await origin.close();
   });
 
   it("a body that breaks the protocol in the middle is a 400 and leaves nothing on disk", async () => {
-    const origin = await tells();
-    const plane = await serving(origin, { r: [reader().hooks] });
+    await using origin = await tells();
+    await using plane = await serving(origin, { r: [reader().hooks] });
     await using client = await openRaw(plane.port);
     client.write(post("/r", BYTES.subarray(0, CAP), "chunked").subarray(0, CAP / 2));
     await spilled(plane);
     client.write(Buffer.alloc(60_000, "\r"));
     assert.equal((await client.read()).status, 400);
     await emptied(plane);
-    await plane.close();
-    await origin.close();
   });
 
   it("a body on disk is sent again when the kept connection turned out to be stale", async () => {
@@ -238,7 +220,7 @@ describe("request bodies that a plugin wants whole", () => {
         socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
       });
     });
-    const plane = await serving(origin, { r: [reader().hooks] });
+    await using plane = await serving(origin, { r: [reader().hooks] });
     await using client = await openRaw(plane.port);
     client.write("GET /r HTTP/1.1\r\nHost: a\r\n\r\n");
     assert.equal((await client.read()).status, 200);
@@ -247,7 +229,6 @@ describe("request bodies that a plugin wants whole", () => {
     assert.ok((await arrived).equals(body));
     assert.equal(origin.accepted, 2);
     await emptied(plane);
-    await plane.close();
   });
 
   it("an upstream that answers before it has read a body on disk is heard", async () => {
@@ -255,16 +236,15 @@ describe("request bodies that a plugin wants whole", () => {
       socket.pause();
       socket.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
     });
-    const plane = await serving(origin, { r: [reader().hooks] });
+    await using plane = await serving(origin, { r: [reader().hooks] });
     await using client = await openRaw(plane.port);
     client.write(post("/r", BYTES.subarray(0, CAP)));
     assert.equal((await client.read()).body.toString(), "early");
     await emptied(plane);
-    await plane.close();
   });
 
   it("hooks look at bodies from disk one after the other where there is no memory for all", async () => {
-    const origin = await tells();
+    await using origin = await tells();
     let looking = 0;
     let most = 0;
     const hooks: Hooks = {
@@ -275,7 +255,7 @@ describe("request bodies that a plugin wants whole", () => {
         looking--;
       },
     };
-    const plane = await serving(origin, { r: [hooks] }, { body_buffer_thread_bytes: String(CAP) });
+    await using plane = await serving(origin, { r: [hooks] }, { body_buffer_thread_bytes: String(CAP) });
     const body = BYTES.subarray(0, CAP - KIB);
     const answers = await Promise.all(
       Array.from({ length: 8 }, () => send(`${plane.url}/r`, { method: "POST", body })),
@@ -283,12 +263,10 @@ describe("request bodies that a plugin wants whole", () => {
     for (const answer of answers) assert.deepEqual((answer.json() as unknown[])[1], sha256(body));
     assert.equal(most, 1);
     await emptied(plane);
-    await plane.close();
-    await origin.close();
   });
 
   it("a client that leaves while its body waits for memory gives its turn to the next", async () => {
-    const origin = await tells();
+    await using origin = await tells();
     const { promise: free, resolve: release } = Promise.withResolvers<void>();
     const { promise: first, resolve: began } = Promise.withResolvers<void>();
     let calls = 0;
@@ -300,7 +278,7 @@ describe("request bodies that a plugin wants whole", () => {
         await free;
       },
     };
-    const plane = await serving(origin, { r: [hooks] }, { body_buffer_thread_bytes: String(CAP) });
+    await using plane = await serving(origin, { r: [hooks] }, { body_buffer_thread_bytes: String(CAP) });
     const body = BYTES.subarray(0, CAP);
     await using holder = await openRaw(plane.port);
     holder.write(post("/r", body));
@@ -315,8 +293,6 @@ describe("request bodies that a plugin wants whole", () => {
     assert.equal((await holder.read()).status, 200);
     assert.equal((await next.read()).status, 200);
     await emptied(plane);
-    await plane.close();
-    await origin.close();
   });
 });
 
@@ -340,8 +316,12 @@ describe("response bodies that a plugin wants whole", () => {
   const filtering: Hooks = { bodyFilter: (_ctx, chunk) => chunk.map((byte) => byte ^ 1) };
 
   it("a plugin and the client get every byte, on both sides of the size from which on it is on disk", async () => {
-    const origin = await sends();
-    const plane = await serving(origin, { look: [look], change: [changing], filter: [look, filtering] });
+    await using origin = await sends();
+    await using plane = await serving(origin, {
+      look: [look],
+      change: [changing],
+      filter: [look, filtering],
+    });
     for (const framing of ["length", "chunked"] as const) {
       for (const size of SIZES) {
         const body = BYTES.subarray(0, size);
@@ -356,36 +336,30 @@ describe("response bodies that a plugin wants whole", () => {
       }
     }
     await emptied(plane);
-    await plane.close();
-    await origin.close();
   });
 
   for (const framing of ["length", "chunked"] as const)
     it(`a response over the cap with ${framing} is a 502`, async () => {
-      const origin = await sends();
-      const plane = await serving(origin, { look: [look] });
+      await using origin = await sends();
+      await using plane = await serving(origin, { look: [look] });
       assert.equal((await send(`${plane.url}/look/${CAP + 1}/${framing}`)).status, 502);
       assert.match(plane.errors.join(), new RegExp(`response over ${CAP} bytes`));
       await emptied(plane);
-      await plane.close();
-      await origin.close();
     });
 
   it("a response that finds no room on disk is a 503", async () => {
-    const origin = await sends();
-    const plane = await serving(origin, { look: [look] }, { body_buffer_disk_bytes: "0" });
+    await using origin = await sends();
+    await using plane = await serving(origin, { look: [look] }, { body_buffer_disk_bytes: "0" });
     assert.equal((await send(`${plane.url}/look/${CAP}/chunked`)).status, 503);
     assert.equal((await send(`${plane.url}/look/${BUFFER}/chunked`)).status, 200);
-    await plane.close();
-    await origin.close();
   });
 
   it("a client that reads slowly gets every byte of a response from disk; one that leaves frees it", async () => {
     const body = Buffer.concat(Array.from({ length: 8 }, () => BYTES));
-    const origin = await startOrigin((_received, response) => {
+    await using origin = await startOrigin((_received, response) => {
       response.end(body);
     });
-    const plane = await serving(origin, { look: [look] }, { body_buffer_max_bytes: String(64 * CAP) });
+    await using plane = await serving(origin, { look: [look] }, { body_buffer_max_bytes: String(64 * CAP) });
     const slow = await openRaw(plane.port);
     slow.socket.pause();
     slow.write("GET /look HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -398,7 +372,5 @@ describe("response bodies that a plugin wants whole", () => {
     assert.equal(sha256((await slow.read()).body), sha256(body));
     await slow[Symbol.asyncDispose]();
     await emptied(plane);
-    await plane.close();
-    await origin.close();
   });
 });

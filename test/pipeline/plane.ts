@@ -26,7 +26,7 @@ import { Resolver } from "../../src/upstream/resolver.ts";
 /** Hooks by route; a route may have several plugins, here in the order of their priorities. */
 export type Plugins = Readonly<Record<string, readonly Hooks[]>>;
 
-export class Plane {
+export class Plane implements AsyncDisposable {
   readonly errors: string[] = [];
   readonly statuses: number[] = [];
   readonly server: Server;
@@ -109,6 +109,10 @@ export class Plane {
       pool.close();
       rmSync(this.#directory, { recursive: true });
     };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** Bytes of bodies that the store has on disk now. */
