@@ -4,31 +4,22 @@
  *
  * The connection parses heads and bodies and writes answers; what a request means is the handler's business.
  */
-import { performance } from "node:perf_hooks";
 import type { ErrorCode } from "../errors.ts";
 import type { ProxiedFrom } from "../proxy-protocol/header.ts";
 import { BodyReader, type BodySink } from "./body.ts";
-import type { Deadlines, Guarded } from "./deadlines.ts";
+import type { Deadlines } from "./deadlines.ts";
 import { HeaderList } from "./headers.ts";
-import { Pace } from "./pace.ts";
 import { type HeadLimits, INCOMPLETE, parseRequestHead, RequestHead } from "./parse.ts";
 import { PartialHead } from "./partial-head.ts";
+import { Patience, type PatienceLimits, type Waiter } from "./patience.ts";
 import type { TlsSession, Wire, WireOwner } from "./wire.ts";
 import { lastChunk, writePiece, writeWithHead } from "./write.ts";
 
-export interface ServerLimits extends HeadLimits {
+export interface ServerLimits extends HeadLimits, PatienceLimits {
   /** From the first byte of a head to its end, and from the start of a connection to its first byte. */
   readonly headTimeoutMs: number;
-  /** Longest pause in a body. */
-  readonly bodyTimeoutMs: number;
-  /** Bytes per second of a body in the long run; 0 for no bound. */
-  readonly bodyMinRate: number;
   /** Of a connection that waits for its next request. */
   readonly idleTimeoutMs: number;
-  /** Longest pause of a client in taking what was written. */
-  readonly writeTimeoutMs: number;
-  /** Bytes per second that a client takes in the long run, while something waits for it; 0 for no bound. */
-  readonly writeMinRate: number;
   /** Requests of one connection; the last one's answer ends it. */
   readonly maxRequests: number;
 }
@@ -60,18 +51,16 @@ const DISCARD_MAX_BYTES = 256 * 1024;
 const PIPELINE_BURST = 32;
 /** How long a connection that is being closed is still read, so that the answer is not lost to a reset. */
 const LINGER_MS = 2000;
-/** What a client has of its time at least when it is read again after a pause of the gateway's. */
-const RESUMED_MS = 5000;
 
 const PHASE = { head: 0, exchange: 1, discard: 2, closing: 3, switched: 4 } as const;
 const NOTHING = Buffer.alloc(0);
 
-export class ServerConnection implements Guarded, BodySink, WireOwner {
+export class ServerConnection implements BodySink, WireOwner, Waiter {
   readonly wire: Wire;
   readonly head = new RequestHead(new HeaderList());
   readonly body = new BodyReader();
   readonly limits: ServerLimits;
-  deadline: number;
+  readonly patience: Patience;
   /** Whether another request may follow the present one; announced in its response. */
   keepAlive = true;
   /** Set once the process drains: no further request. */
@@ -98,15 +87,6 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   #owner: RequestOwner | null = null;
   readonly #partial = new PartialHead();
   readonly #parse = (text: string) => parseRequestHead(text, 0, this.head, this.limits);
-  /** When a head, the next request or the client's goodbye must have come. */
-  #until: number;
-  /** How the client sends its body; null before the first one. */
-  #sending: Pace | null = null;
-  /** How the client takes what was written; null until it once did not take all at once. */
-  #taking: Pace | null = null;
-  /** Bytes that the client had taken when that was last looked at, and when it is looked at again. */
-  #taken = 0;
-  #lookAt = 0;
   /** Bytes read beyond what could be used yet. */
   #rest: Buffer | null = null;
   #flowing = false;
@@ -120,9 +100,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.#handler = handler;
     this.#deadlines = deadlines;
     this.remoteAddress = wire.remoteAddress;
-    this.#until = performance.now() + Math.min(limits.headTimeoutMs, limits.idleTimeoutMs);
-    this.deadline = this.#until;
-    deadlines.add(this);
+    this.patience = new Patience(wire, limits, this, Math.min(limits.headTimeoutMs, limits.idleTimeoutMs));
+    deadlines.add(this.patience);
     wire.own(this);
     wire.resume();
   }
@@ -160,16 +139,14 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   /** The client was told to send its body: from now on it is waited for. */
   invite(): void {
     if (!this.#flowing || this.body.ended) return;
-    this.#awaitBody(performance.now());
-    this.#schedule();
+    this.patience.awaitBody();
   }
 
   /** The owner cannot take more of the body for now. */
   pauseBody(): void {
     if (this.body.ended || this.#phase !== PHASE.exchange) return;
     this.#flowing = false;
-    this.#sending?.stop(performance.now());
-    this.#schedule();
+    this.patience.bodyPaused();
     this.wire.pause();
   }
 
@@ -208,8 +185,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     if (!this.body.ended && this.body.error === null) {
       this.#phase = PHASE.discard;
       this.#discarded = 0;
-      this.#sending?.refill();
-      this.#wait(LINGER_MS);
+      this.patience.bodyEnded();
+      this.patience.expect(LINGER_MS);
       if (!this.keepAlive) return this.#close();
       const rest = this.#rest;
       this.#rest = null;
@@ -230,7 +207,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.#rest = null;
     this.#owner = null;
     this.#phase = PHASE.switched;
-    this.#deadlines.delete(this);
+    this.#deadlines.delete(this.patience);
     this.wire.pause();
     this.wire.own(owner);
     return rest;
@@ -250,21 +227,17 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     if (this.idle) this.#close();
   }
 
-  onDeadline(): void {
-    const now = performance.now();
-    if (this.#taking?.waiting) {
-      this.#look(this.#taking, now);
-      if (this.#taking.until <= now)
-        return this.#cut("client_slow", "the client takes its answer too slowly");
-    }
-    if (this.#sending !== null && this.#sending.until <= now) {
-      this.#sending.refill();
-      const owner = this.#owner;
-      if (owner === null) return this.wire.destroy();
-      this.#schedule();
-      return owner.onClientGone("request_timeout", "the body came too slowly, or did not go on");
-    }
-    if (this.#until > now) return this.#schedule();
+  onReaderTooSlow(): void {
+    this.#cut("client_slow", "the client takes its answer too slowly");
+  }
+
+  onBodyTooSlow(): void {
+    const owner = this.#owner;
+    if (owner === null) this.wire.destroy();
+    else owner.onClientGone("request_timeout", "the body came too slowly, or did not go on");
+  }
+
+  onLate(): void {
     if (this.#phase !== PHASE.head) return this.wire.destroy();
     if (this.#partial.length === 0) return this.#close();
     // What is wrong with it says more than that it is late.
@@ -280,57 +253,17 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   onBodyEnd(): void {}
 
   #guardWrite(flows: boolean): boolean {
-    if (!flows && this.#taking?.waiting !== true && !this.#closed) {
-      const now = performance.now();
-      this.#taking ??= new Pace(this.limits.writeTimeoutMs, this.limits.writeMinRate);
-      this.#look(this.#taking, now);
-      this.#taking.start(now);
-      this.#schedule();
-    }
+    if (!flows && !this.#closed) this.patience.awaitReader();
     return flows;
   }
 
-  /** Sees how much the client has taken since the last look: no event tells of a part of what waits. */
-  #look(taking: Pace, now: number): void {
-    const { takenBytes } = this.wire;
-    taking.moved(takenBytes - this.#taken, now);
-    this.#taken = takenBytes;
-    this.#lookAt = now + this.limits.writeTimeoutMs / 8;
-  }
-
-  #awaitBody(now: number): Pace {
-    this.#sending ??= new Pace(this.limits.bodyTimeoutMs, this.limits.bodyMinRate);
-    this.#sending.start(now, RESUMED_MS);
-    return this.#sending;
-  }
-
-  /** Waits that long for what is due next, once the client has taken what waits for it. */
-  #wait(ms: number): void {
-    const { blocked } = this.wire;
-    this.#until = blocked ? Number.POSITIVE_INFINITY : performance.now() + ms;
-    if (blocked) this.#guardWrite(false);
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    let due = this.#until;
-    if (this.#sending !== null) due = Math.min(due, this.#sending.until);
-    if (this.#taking?.waiting) due = Math.min(due, this.#taking.until, this.#lookAt);
-    this.deadline = due;
-  }
-
   onDrain(): void {
-    const now = performance.now();
-    if (this.#taking !== null) {
-      this.#look(this.#taking, now);
-      this.#taking.stop(now);
-    }
+    this.patience.readerCaughtUp();
     if (this.#phase === PHASE.exchange) {
-      this.#schedule();
       this.#owner?.onClientDrain();
       return;
     }
-    this.#wait(this.#phase === PHASE.head ? this.limits.idleTimeoutMs : LINGER_MS);
+    this.patience.expect(this.#phase === PHASE.head ? this.limits.idleTimeoutMs : LINGER_MS);
     if (this.#phase === PHASE.head) this.#run();
   }
 
@@ -380,7 +313,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     const before = this.#partial.length;
     const used = this.#partial.find(chunk, limits.maxHeadBytes + 2, this.#parse);
     if (used === INCOMPLETE) {
-      if (before === 0) this.#wait(limits.headTimeoutMs);
+      if (before === 0) this.patience.expect(limits.headTimeoutMs);
       return false;
     }
     if (used < 0) {
@@ -390,13 +323,11 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.headBytes = before + used;
     if (used < chunk.length) this.#rest = chunk.subarray(used);
     this.body.start(this.head.contentLength, this.head.chunked, false);
-    this.#sending?.refill();
+    this.patience.rest();
     this.#phase = PHASE.exchange;
     this.#flowing = false;
     this.requests++;
     this.keepAlive = this.head.keepAlive && !this.draining && this.requests < limits.maxRequests;
-    this.#until = Number.POSITIVE_INFINITY;
-    this.deadline = Number.POSITIVE_INFINITY; // nothing waits to be taken, or the head would not be read
     this.#handler.onRequest(this);
     return true;
   }
@@ -404,10 +335,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   #onBodyBytes(chunk: Buffer): void {
     const owner = this.#owner;
     if (owner === null) return;
-    const now = performance.now();
-    const sending = this.#awaitBody(now);
-    sending.moved(chunk.length, now);
-    this.#schedule();
+    this.patience.bodyMoved(chunk.length);
     const end = this.body.read(chunk, 0, owner);
     if (this.#owner === owner && this.body.error === null) owner.onBodyFlush();
     if (this.#phase === PHASE.discard) return this.#afterDiscard(chunk, end); // answered while it was read
@@ -418,9 +346,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     }
     if (!this.body.ended || this.#phase === PHASE.closing) return;
     this.#flowing = false;
-    sending.refill();
+    this.patience.bodyEnded();
     if (end < chunk.length) this.#rest = chunk.subarray(end);
-    this.#schedule();
     // The request may have been finished while its body was read: then the next one is due.
     if (this.#phase === PHASE.head) this.#run();
   }
@@ -438,7 +365,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
 
   #next(): void {
     this.#phase = PHASE.head;
-    this.#wait(this.limits.idleTimeoutMs);
+    this.patience.expect(this.limits.idleTimeoutMs);
     if (this.draining && this.#rest === null) return this.#close();
     if (!this.#running) this.#run();
   }
@@ -449,8 +376,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.body.start(0, false, false);
     this.#partial.clear();
     this.#rest = null;
-    this.#until = Number.POSITIVE_INFINITY;
-    this.#schedule();
+    this.patience.expectNothing();
     this.#handler.onRefused(this, code, detail);
   }
 
@@ -458,8 +384,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   onEnd(): void {
     if (this.#owner !== null || !this.wire.blocked) return this.#gone("client closed the connection");
     this.#phase = PHASE.closing;
-    this.#until = Number.POSITIVE_INFINITY;
-    this.#schedule();
+    this.patience.expectNothing();
   }
 
   onBroken(reason: string): void {
@@ -489,8 +414,8 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
     this.#phase = PHASE.closing;
     this.#rest = null;
     this.#partial.clear();
-    this.#sending?.refill();
-    this.#wait(LINGER_MS);
+    this.patience.bodyEnded();
+    this.patience.expect(LINGER_MS);
     this.wire.end();
     this.wire.resume();
   }
@@ -498,7 +423,7 @@ export class ServerConnection implements Guarded, BodySink, WireOwner {
   onClosed(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#deadlines.delete(this);
+    this.#deadlines.delete(this.patience);
     const owner = this.#owner;
     this.#owner = null;
     owner?.onClientGone("client_closed", "client closed the connection");

@@ -330,7 +330,7 @@ describe("an answer that ends the connection", () => {
     client.write(get("/", "Connection: close"));
     while (connection.requests === 0) await setImmediate();
     // Longer than the moment for which a connection without unsent bytes lingers.
-    assert.ok(connection.deadline - performance.now() > 5_000);
+    assert.ok(connection.patience.deadline - performance.now() > 5_000);
     client.socket.resume();
     assert.equal((await client.read()).body.length, big.length);
     await client.closed();
