@@ -120,6 +120,8 @@ export class Router<T> implements RouteIndex<T> {
   #placeCount = 0;
   #hasPatterns = false;
   #winner: Candidate<T> | null = null;
+  /** Kept from the first explanation on: whoever explains once explains again. */
+  #inOrder: ReturnType<typeof inOrder<T>> | null = null;
   #result: Match<T> | null = null;
 
   private constructor(parts: Parts<T>) {
@@ -225,7 +227,8 @@ export class Router<T> implements RouteIndex<T> {
 
   /** Every route in the order of trying, each with what of it holds for a request. */
   tried(input: MatchInput): Iterable<ExplainedRoute> {
-    const { entries, patterns } = inOrder(this.#parts);
+    this.#inOrder ??= inOrder(this.#parts);
+    const { entries, patterns } = this.#inOrder;
     return explainClassic(entries, patterns, input);
   }
 }

@@ -1,6 +1,7 @@
 /** What may be written as an expression, and how mistakes are explained. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { compileExpression } from "../../../src/router/expressions/route-expression.ts";
 import {
   type Expression,
@@ -171,4 +172,44 @@ test("the bounds are 8,192 characters, 32 parentheses deep, 256 comparisons", ()
   assert.throws(() => parseExpression(Array(257).fill(one).join("||")), /more than 256/);
   parseExpression(one.padEnd(8_192));
   assert.throws(() => parseExpression(one.padEnd(8_193)), /has 8193 characters; at most 8192/);
+});
+
+test("whatever is written is read or refused with its place, in time that its length bounds", () => {
+  const piece = fc.constantFrom(
+    ..."()!~<>=^&|\"'\\ \n.:/-#é",
+    "&&",
+    "||",
+    "==",
+    "any(",
+    "lower(",
+    "not in ",
+    "contains",
+    'r#"',
+    '"#',
+    "http.path",
+    "net.src.ip",
+    "net.dst.port",
+    "http.queries.a",
+    "10.0.0.0/8",
+    "::1",
+    "0x1f",
+    "-007",
+    '"a+"',
+  );
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+      try {
+        compileExpression(pieces.join(""), ["http"]);
+      } catch (error) {
+        assert.equal((error as Error).name, "ExpressionError", String((error as Error).stack));
+        assert.match((error as Error).message, /^(?:line \d+, )?column \d+: /);
+      }
+    }),
+    { numRuns: 5_000 },
+  );
+  for (const text of ["(", "!(", "any(", ":", "1", "a.", '"', "\\", "0", "&&"]) {
+    assert.throws(() => compileExpression(text.repeat(8_192 / text.length), ["http"]), {
+      name: "ExpressionError",
+    });
+  }
 });
