@@ -28,8 +28,8 @@ export const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
 /**
  * Where a write puts what is only valid while it is handed over. The system mostly takes it at once, and the next
  * write uses the same memory, which is in the CPU's cache; a write that has to wait keeps it, and there is another.
- * With a copy from the allocator for each piece, large bodies cost six times the time outside the kernel
- * (bench/bench.ts `1mb`), and their garbage outran the collector by 100 MiB.
+ * With a copy from the allocator for each piece, large bodies cost five times the time outside the kernel
+ * (bench/bench.ts `plain-1m`), and their garbage outran the collector by 50 MiB and more.
  */
 let copies = Buffer.allocUnsafeSlow(READ_BYTES);
 

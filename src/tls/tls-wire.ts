@@ -136,7 +136,8 @@ export class TlsWire implements Wire {
   }
 
   writeCopy(head: string, bytes: Buffer, tail: string): boolean {
-    return this.writeAround(head, Buffer.from(bytes), tail);
+    // The handle has encrypted, or copied, what it was given when it returns; what waits here is not with it yet.
+    return this.writeAround(head, this.#writing ? Buffer.from(bytes) : bytes, tail);
   }
 
   pause(): void {

@@ -38,7 +38,7 @@ describe("bodies that pass through", () => {
         _format_version: "3.0",
         services: [{ name: "s", url: origin.url, routes: [{ name: "r", paths: ["/"], strip_path: false }] }],
       },
-      settings: { data_threads: "1" },
+      settings: { data_threads: "1", proxy_listen: "127.0.0.1:0, 127.0.0.1:0 ssl" },
     });
     for (const each of FAST) await stream(gateway.ports.proxy, each, WARM_BYTES);
     idle = (await memoryOf(gateway.pid)).now;
@@ -64,6 +64,12 @@ describe("bodies that pass through", () => {
         grows(async () => {
           assert.equal(await stream(gateway.ports.proxy, each, bytes), bytes);
         }));
+
+  for (const each of [...FAST, ...SLOW].filter(({ framing }) => framing !== "close"))
+    it(`24 MiB over TLS ${named(each)}: every byte arrives`, async () => {
+      const { proxy_ssl: port } = gateway.ports;
+      assert.equal(await stream(port, each, 24 * MIB, true), 24 * MIB);
+    });
 
   it("64 of them at once, all read slowly, take no more than that together", () =>
     grows(async () => {

@@ -6,7 +6,14 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  request as requestPlainly,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import { request as requestSecurely } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -109,16 +116,19 @@ async function answer(incoming: IncomingMessage, response: ServerResponse): Prom
   await pipeline(Readable.from(piecesOf(bytes)), response);
 }
 
-/** Sends one body through the gateway on the port. Returns the number of bytes that arrived. */
+/** Sends one body through the gateway on the port, which may speak TLS. Returns the number of bytes that arrived. */
 export async function stream(
   port: number,
   { way, framing, restAfter }: Stream,
   bytes: number,
+  secure = false,
 ): Promise<number> {
+  const request = secure ? requestSecurely : requestPlainly;
+  const place = { host: "127.0.0.1", port, agent: false, rejectUnauthorized: false } as const;
   if (way === "up") {
     const headers = framing === "length" ? { "content-length": bytes } : { "transfer-encoding": "chunked" };
     const path = `/up?rest=${restAfter ?? 0}`;
-    const outgoing = request({ host: "127.0.0.1", port, path, method: "POST", agent: false, headers });
+    const outgoing = request({ ...place, path, method: "POST", headers });
     const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
     await pipeline(Readable.from(piecesOf(bytes)), outgoing);
     const [incoming] = await answered;
@@ -126,7 +136,7 @@ export async function stream(
   }
   const path = `/down?bytes=${bytes}&framing=${framing}`;
   if (framing === "close") return check(await overHttp10(port, path), restAfter);
-  const outgoing = request({ host: "127.0.0.1", port, path, agent: false }).end();
+  const outgoing = request({ ...place, path }).end();
   const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
   return check(incoming, restAfter);
 }
