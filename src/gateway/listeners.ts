@@ -1,6 +1,6 @@
 /**
  * The listeners of a data thread: every thread opens the same addresses, and the system deals connections out
- * among them (SO_REUSEPORT). What an accepted connection goes through before HTTP is spoken on it happens here.
+ * among them (SO_REUSEPORT).
  */
 import { createServer, type Server } from "node:net";
 import { acceptPlain, type PlainWire } from "../http1/plain-wire.ts";
@@ -11,7 +11,7 @@ export class Listeners {
   readonly #onWire: (wire: PlainWire, listener: ProxyListen) => void;
   readonly #onFailed: (reason: string) => void;
 
-  /** `onWire` gets each connection once HTTP can be spoken on it, `onFailed` the system's word when one cannot be had. */
+  /** `onWire` gets each connection as it is accepted, `onFailed` the system's word when one cannot be had. */
   constructor(onWire: (wire: PlainWire, listener: ProxyListen) => void, onFailed: (reason: string) => void) {
     this.#onWire = onWire;
     this.#onFailed = onFailed;
@@ -30,7 +30,7 @@ export class Listeners {
         server.once("error", reject);
         server.listen({ host, port, backlog, reusePort: true }, resolve);
       });
-      acceptPlain(server, (wire) => this.#accept(wire, listener), this.#onFailed);
+      acceptPlain(server, (wire) => this.#onWire(wire, listener), this.#onFailed);
       this.#servers.push(server);
       ports.push((server.address() as { port: number }).port);
     }
@@ -40,9 +40,5 @@ export class Listeners {
   /** Takes no more connections. */
   close(): void {
     for (const server of this.#servers) server.close();
-  }
-
-  #accept(wire: PlainWire, listener: ProxyListen): void {
-    this.#onWire(wire, listener);
   }
 }

@@ -1,0 +1,43 @@
+/** Makes the plugin instances of a data thread: of what is built in, and, by its cordons, of what was uploaded. */
+import { BUILT_INS } from "../../plugins/index.ts";
+import type { PluginEntity } from "../entities/entities.ts";
+import type { ThreadMetrics } from "../observe/thread-metrics.ts";
+import type { PluginInstance, Snapshot } from "../pipeline/snapshot.ts";
+import type { CounterTable } from "./counter-table.ts";
+import type { Guests } from "./guests.ts";
+import type { LogLevel } from "./messages.ts";
+import { NativeHost } from "./native-host.ts";
+import type { InstalledPackage } from "./packages.ts";
+import type { ThreadLog } from "./thread-log.ts";
+
+interface InstanceParts {
+  readonly counters: CounterTable;
+  readonly metrics: ThreadMetrics;
+  readonly guests: Guests;
+  readonly log: ThreadLog;
+  snapshot(): Snapshot;
+}
+
+export class PluginInstances {
+  readonly #parts: InstanceParts;
+
+  constructor(parts: InstanceParts) {
+    this.#parts = parts;
+  }
+
+  /** `installed` is the package of a plugin that is not built in. */
+  make(plugin: PluginEntity, workspace: string, installed: InstalledPackage | undefined): PluginInstance {
+    const { counters, metrics, guests, log, snapshot } = this.#parts;
+    const host = new NativeHost(plugin, {
+      counters,
+      metrics: installed === undefined ? metrics : metrics.guest(workspace, installed.manifest.name),
+      logFrom: log.from,
+      snapshot,
+      log: (level, message, fields) => log.plugin(workspace, level as LogLevel, message, fields),
+    });
+    if (installed !== undefined) return guests.instantiate(plugin, workspace, installed, host);
+    const definition = BUILT_INS.find(({ name }) => name === plugin.name);
+    if (definition === undefined) throw new Error(`plugin '${plugin.name}' is not there`);
+    return { priority: definition.priority, hooks: definition.create(plugin.config, host), dispose() {} };
+  }
+}
