@@ -121,15 +121,15 @@ export class WholeBody {
 
   /** Writes what waits. */
   #spill(): void {
-    const bytes = this.#memory.take();
-    this.#writing = this.#write(bytes).then(
-      () => this.#wrote(bytes.length),
+    const { length } = this.#memory;
+    this.#writing = this.#write(length, this.#memory.takeBlocks()).then(
+      () => this.#wrote(length),
       (error) => this.#failed(storageError(error)),
     );
   }
 
-  async #write(bytes: Buffer): Promise<void> {
-    const kib = Math.ceil(bytes.length / KIB);
+  async #write(length: number, blocks: readonly Buffer[]): Promise<void> {
+    const kib = Math.ceil(length / KIB);
     if (!this.#store.budget.reserve(kib))
       throw new GatewayError(
         "body_storage",
@@ -137,9 +137,13 @@ export class WholeBody {
       );
     this.#reservedKib += kib;
     this.#file ??= await this.#store.create();
-    for (let at = 0; at < bytes.length && !this.#released; ) {
-      const { bytesWritten } = await this.#file.write(bytes, at, bytes.length - at, this.#written + at);
-      at += bytesWritten;
+    let to = this.#written;
+    for (const block of blocks) {
+      for (let at = 0; at < block.length && !this.#released; ) {
+        const { bytesWritten } = await this.#file.write(block, at, block.length - at, to);
+        at += bytesWritten;
+        to += bytesWritten;
+      }
     }
   }
 

@@ -110,8 +110,11 @@ describe("bodies on disk", () => {
 
   it("hundreds of uploads that do not end cost disk and not memory", async () => {
     await using origin = await tells();
-    await using gateway = await startGateway({ config: reading(origin), settings: { data_threads: "1" } });
-    const count = 300;
+    await using gateway = await startGateway({
+      config: reading(origin),
+      settings: { data_threads: "1", drain_timeout_ms: "1000", body_buffer_thread_bytes: "16m" },
+    });
+    const count = 400;
     const start = () => Promise.all(Array.from({ length: count }, () => begin(gateway.ports.proxy, MIB)));
     const directory = join(gateway.prefix, "spill");
     const idle = (await memoryOf(gateway.pid)).now;
