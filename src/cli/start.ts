@@ -1,5 +1,6 @@
 /** `gatehouse start`: the gateway in the foreground until SIGTERM or SIGINT. */
-import { Gateway, StartError } from "../gateway/gateway.ts";
+import { Gateway } from "../gateway/gateway.ts";
+import { StartError } from "../gateway/start-error.ts";
 import { loadSettings } from "../settings.ts";
 
 export interface StartOptions {

@@ -4,7 +4,7 @@
  * reverse one.
  */
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "pino";
@@ -12,44 +12,31 @@ import { createAdmin } from "../admin/admin.ts";
 import type { AdminPort } from "../admin/port.ts";
 import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
-import {
-  type ConfigError,
-  emptyConfig,
-  formatConfigErrors,
-  loadDeclarative,
-  noConfig,
-} from "../declarative/declarative.ts";
-import { changeBetween, sizeOf, wholeChange } from "../entities/change.ts";
-import type { GatewayConfig } from "../entities/entities.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
 import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import type { Listen, Settings } from "../settings.ts";
-import { expiring } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
-import { createCatalogue, nativePlugins } from "./catalogue.ts";
+import { nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
+import { Configuration } from "./configuration.ts";
 import { type CapColumns, openCaps } from "./connection-caps.ts";
 import { counterTableSpec } from "./counter-table.ts";
 import { Explainer } from "./explain.ts";
 import { ExplainInputError, readExplainRequest } from "./explain-input.ts";
-import { type InstalledPackage, identityOf } from "./packages.ts";
 import { spillDirectory } from "./plane-settings.ts";
 import { Sandbox } from "./sandbox.ts";
+import { listening, startable } from "./start-error.ts";
+import { statusReport } from "./status-report.ts";
 import { DataThreads } from "./threads.ts";
-import { clientPair, MaterialError, TlsMaterial } from "./tls-material.ts";
+import { clientPair, MaterialError, TlsMaterial, upstreamAuthorities } from "./tls-material.ts";
 
 /** Rate-limiting windows that can be counted at once; 26 bytes each. */
 const COUNTER_WINDOWS = 262_144;
 /** How long the end waits for whoever reads the log. */
 const LAST_LINES_MS = 2000;
-
-/** A gateway cannot start or go on; the message is for the operator and complete. */
-export class StartError extends Error {
-  override name = "StartError";
-}
 
 export class Gateway {
   readonly #settings: Settings;
@@ -58,12 +45,10 @@ export class Gateway {
   readonly #accessLog: AccessLog | null;
   readonly #nodeId = randomUUID();
   readonly #startedAt = Date.now();
-  /** What is in force on the threads; they start with nothing. */
-  #config: GatewayConfig = noConfig();
-  #packages: Readonly<Record<string, InstalledPackage>> = {};
   #registry!: Registry;
   #sandbox!: Sandbox;
   #threads!: DataThreads;
+  #configuration!: Configuration;
   /** Null if no listener speaks TLS. */
   #tls: TlsMaterial | null = null;
   #rotation: NodeJS.Timeout | undefined;
@@ -76,8 +61,6 @@ export class Gateway {
   #ready = false;
   #draining = false;
   #started: Promise<void> = Promise.resolve();
-  /** Changes follow each other. */
-  #lastChange: Promise<unknown> = Promise.resolve();
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -115,19 +98,27 @@ export class Gateway {
         randomBytes(4).readInt32LE(),
         randomBytes(4).readInt32LE(),
       ]),
-      ca: await readAuthorities(settings),
+      ca: await startable(upstreamAuthorities(settings)),
       clientPair: await startable(clientPair(settings)),
       tls: () => this.#tls?.current ?? null,
       log: this.#log,
       onAccess: (records) => this.#accessLog?.write(records),
       connectSandbox: (post) => this.#sandbox.connect(post),
     });
+    this.#configuration = new Configuration({
+      settings,
+      registry: this.#registry,
+      fence: this.#sandbox.fence,
+      threads: this.#threads,
+      log: this.#log,
+      readSettingsFiles: () => this.#readTls(),
+    });
     // Threads load their modules while this one reads the configuration.
     const started = this.#threads.start();
     started.catch(() => {});
-    const config = await this.#initial();
+    const config = await this.#configuration.initial();
     await started;
-    await this.#deploy(config);
+    await this.#configuration.deploy(config);
     const ports: Record<string, number> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
     const admin = await listening("admin_listen", this.#openAdmin());
@@ -141,14 +132,14 @@ export class Gateway {
       ports[ssl ? "proxy_ssl" : "proxy"] ??= proxy[i] as number;
     });
     await writeAtomically(join(settings.prefix, "ports.json"), `${JSON.stringify(ports)}\n`);
-    if (file !== null) this.#unwatch = watchFile(file, stamp, () => this.#reload(file));
+    if (file !== null) this.#unwatch = watchFile(file, stamp, () => this.#configuration.reload(file));
     this.#ready = true;
     this.#log.info(
       {
         ports,
         version: VERSION,
         data_threads: settings.dataThreads,
-        config_hash: this.#config.hash,
+        config_hash: this.#configuration.current.hash,
         prefix: settings.prefix,
         fence: this.#sandbox.fence,
       },
@@ -181,132 +172,6 @@ export class Gateway {
   /** Resolves when the last lines of the log are with whoever reads it, or after a moment. */
   async flushLog(): Promise<void> {
     await this.#stdout.flush(LAST_LINES_MS);
-  }
-
-  async #initial(): Promise<GatewayConfig> {
-    const file = this.#settings.declarativeConfig;
-    if (file === null) return emptyConfig();
-    let text: string;
-    try {
-      text = await readFile(file, "utf8");
-    } catch (error) {
-      throw new StartError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
-    }
-    const loaded = this.#load(text, file);
-    if (!loaded.ok) throw new StartError(formatConfigErrors(loaded.errors));
-    return loaded.config;
-  }
-
-  #load(text: string, file?: string) {
-    return loadDeclarative(text, {
-      plugins: this.#catalogue(),
-      previous: this.#config,
-      routerFlavor: this.#settings.routerFlavor,
-      ...(file === undefined ? {} : { file }),
-    });
-  }
-
-  /**
-   * The plugins that a configuration may name. What may not be uploaded may not be used either: a package
-   * outlives a restart, and the fence may not.
-   */
-  #catalogue() {
-    return createCatalogue(this.#registry, ({ workspace, manifest }) => {
-      if (workspace === "default" || this.#sandbox.fence.inForce) return null;
-      if (this.#settings.unfencedUploads.includes(workspace)) return null;
-      return (
-        `'${manifest.name}@${manifest.version}' belongs to workspace '${workspace}', and the operating system's ` +
-        `fence around guests is not in force here (${this.#sandbox.fence.why}); start the gateway so that it ` +
-        "is, or name the workspace in unfenced_uploads"
-      );
-    });
-  }
-
-  /** The packages that a configuration uses, by plugin entity. */
-  async #packagesOf(config: GatewayConfig): Promise<Record<string, InstalledPackage>> {
-    const workspaces = new Map(config.workspaces.map(({ id, name }) => [id, name]));
-    const packages: Record<string, InstalledPackage> = {};
-    const loaded = new Map<string, Promise<Uint8Array>>();
-    for (const plugin of config.plugins) {
-      if (!plugin.name.includes("@")) continue;
-      const stored = this.#registry.find(plugin.name, workspaces.get(plugin.ws_id) ?? "default");
-      if ("missing" in stored) throw new Error(stored.missing);
-      let code = loaded.get(stored.emitted);
-      if (code === undefined) {
-        code = this.#registry.load(stored).then(shared);
-        loaded.set(stored.emitted, code);
-      }
-      const { id, manifest, emitted: digest } = stored;
-      packages[plugin.id] = { id, manifest, digest, code: await code };
-    }
-    return packages;
-  }
-
-  /**
-   * Puts a configuration in force; threads hear what differs from the one before.
-   * @returns how many entities do.
-   */
-  async #deploy(config: GatewayConfig): Promise<number> {
-    const packages = await this.#packagesOf(config);
-    const change = changeBetween(
-      this.#config,
-      config,
-      (plugin) =>
-        // A plugin whose package was published anew is another one, though its entity says the same.
-        identityOf(packages[plugin.id]) === identityOf(this.#packages[plugin.id]),
-    );
-    const put = Object.fromEntries(
-      change.put.plugins.flatMap(({ id }) => (packages[id] === undefined ? [] : [[id, packages[id]]])),
-    );
-    await this.#threads.deploy({ change, packages: put }, () => ({ change: wholeChange(config), packages }));
-    this.#config = config;
-    this.#packages = packages;
-    for (const one of expiring(change.put.certificates))
-      this.#log.warn({ ...one }, one.expired ? "a certificate has expired" : "a certificate expires soon");
-    return sizeOf(change);
-  }
-
-  /** Puts a configuration in force, or tells what is wrong with it. */
-  #apply(
-    text: string,
-    options: { file?: string; ifChanged: boolean },
-  ): Promise<{ ok: true; changed: boolean } | { ok: false; errors: readonly ConfigError[] }> {
-    const change = this.#lastChange.then(async () => {
-      await this.#readTls();
-      const loaded = this.#load(text, options.file);
-      if (!loaded.ok) return loaded;
-      if (options.ifChanged && loaded.config.hash === this.#config.hash)
-        return { ok: true as const, changed: false };
-      const loadedAt = performance.now();
-      const changed = await this.#deploy(loaded.config);
-      this.#log.info(
-        {
-          config_hash: loaded.config.hash,
-          changed_entities: changed,
-          deploy_ms: Math.round(performance.now() - loadedAt),
-        },
-        "configuration is live on all threads",
-      );
-      return { ok: true as const, changed: true };
-    });
-    this.#lastChange = change.catch(() => {});
-    return change;
-  }
-
-  async #reload(file: string): Promise<void> {
-    try {
-      const result = await this.#apply(await readFile(file, "utf8"), { file, ifChanged: true });
-      if (!result.ok)
-        this.#log.error(
-          { file, errors: formatConfigErrors(result.errors).split("\n") },
-          "the changed configuration is refused; the old one keeps serving",
-        );
-    } catch (error) {
-      this.#log.error(
-        { file, reason: (error as Error).message },
-        "the changed configuration could not be loaded; the old one keeps serving",
-      );
-    }
   }
 
   /** Ticket keys are as old as tickets may become, and go. */
@@ -378,17 +243,17 @@ export class Gateway {
   }
 
   #adminPort(): AdminPort {
-    const catalogue = this.#catalogue();
+    const configuration = this.#configuration;
     return {
-      config: () => this.#config,
-      applyConfig: (text, { ifChanged }) => this.#apply(text, { ifChanged }),
-      findPlugin: (name, workspace) => catalogue.find(name, workspace),
+      config: () => configuration.current,
+      applyConfig: (text, { ifChanged }) => configuration.apply(text, { ifChanged }),
+      findPlugin: (name, workspace) => configuration.catalogue.find(name, workspace),
       plugins: () => nativePlugins(),
       explain: (request) => {
         try {
           const input = readExplainRequest(request);
           this.#explainer ??= new Explainer(this.#registry);
-          return { explained: this.#explainer.explain(this.#config, input) };
+          return { explained: this.#explainer.explain(configuration.current, input) };
         } catch (error) {
           if (error instanceof ExplainInputError) return { refused: error.message };
           throw error;
@@ -410,33 +275,14 @@ export class Gateway {
   }
 
   async #statusReport(): Promise<object> {
-    const { stats, losses } = await this.#threads.collect();
-    const { heapUsed, rss } = process.memoryUsage();
-    const { total, address } = this.#caps.refused;
-    return {
-      server: {
-        connections_accepted: stats.accepted,
-        connections_handled: stats.accepted - total - address,
-        connections_refused: total + address,
-        connections_active: stats.active,
-        connections_reading: stats.reading,
-        connections_writing: stats.active - stats.reading - stats.waiting,
-        connections_waiting: stats.waiting,
-        total_requests: stats.requests,
-      },
-      memory: { rss_bytes: rss, main_heap_bytes: heapUsed },
-      configuration_hash: this.#config.hash,
-      data_threads: this.#settings.dataThreads,
-      lost_data_threads: {
-        crashed: losses.threads.crash,
-        hung: losses.threads.hang,
-        connections: losses.connections,
-        requests: losses.requests,
-      },
-      uptime_seconds: Math.round((Date.now() - this.#startedAt) / 1000),
+    return statusReport(await this.#threads.collect(), {
+      configurationHash: this.#configuration.current.hash,
+      dataThreads: this.#settings.dataThreads,
+      startedAt: this.#startedAt,
       fence: this.#sandbox.fence,
       cordons: this.#sandbox.cordons(),
-    };
+      refused: this.#caps.refused,
+    });
   }
 }
 
@@ -455,56 +301,8 @@ async function refuseTaken(listeners: readonly Listen[]): Promise<void> {
   }
 }
 
-/** The same bytes in shared memory. */
-function shared(bytes: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
-}
-
-/** What is wrong with certificates and keys of the settings is for the operator. */
-async function startable<T>(material: Promise<T>): Promise<T> {
-  try {
-    return await material;
-  } catch (error) {
-    throw error instanceof MaterialError ? new StartError(error.message) : error;
-  }
-}
-
-/** Says which setting asked for an address that cannot be had. */
-async function listening<T>(setting: string, opened: Promise<T>): Promise<T> {
-  try {
-    return await opened;
-  } catch (error) {
-    const reason = (error as Error).message.replace(/^listen /, "");
-    throw new StartError(`${setting}: ${reason}; choose another address, or end what listens there`);
-  }
-}
-
 async function writeAtomically(path: string, text: string): Promise<void> {
   const temporary = `${path}.${process.pid}`;
   await writeFile(temporary, text);
   await rename(temporary, path);
-}
-
-/** PEM of the authorities to trust upstream; null when the runtime's own suffice. */
-async function readAuthorities(settings: Settings): Promise<string[] | null> {
-  const entries = settings.luaSslTrustedCertificate;
-  if (entries.length === 1 && entries[0] === "system") return null;
-  const { getCACertificates } = await import("node:tls");
-  const out: string[] = [];
-  for (const entry of entries) {
-    if (entry === "system") {
-      out.push(...getCACertificates("system"));
-      continue;
-    }
-    try {
-      out.push(await readFile(entry, "utf8"));
-    } catch (error) {
-      throw new StartError(
-        `lua_ssl_trusted_certificate: ${entry} cannot be read (${(error as NodeJS.ErrnoException).code})`,
-      );
-    }
-  }
-  return out;
 }

@@ -1,5 +1,8 @@
 /** An uploaded plugin package as the data threads need to know it. */
+import type { GatewayConfig } from "../entities/entities.ts";
 import type { Manifest } from "../registry/manifest.ts";
+import type { Registry } from "../registry/registry.ts";
+import { sharedBytes } from "./shared-bytes.ts";
 
 export interface InstalledPackage {
   /** Digest of the package as it was uploaded, its manifest included. */
@@ -17,4 +20,30 @@ export interface InstalledPackage {
  */
 export function identityOf(installed: InstalledPackage | undefined): string {
   return installed === undefined ? "native" : `${installed.id} ${installed.digest}`;
+}
+
+/**
+ * The packages that a configuration uses, by plugin entity. What several plugins use is loaded once.
+ * @throws {Error} if one is not there
+ */
+export async function packagesOf(
+  config: GatewayConfig,
+  registry: Pick<Registry, "find" | "load">,
+): Promise<Record<string, InstalledPackage>> {
+  const workspaces = new Map(config.workspaces.map(({ id, name }) => [id, name]));
+  const packages: Record<string, InstalledPackage> = {};
+  const loaded = new Map<string, Promise<Uint8Array>>();
+  for (const plugin of config.plugins) {
+    if (!plugin.name.includes("@")) continue;
+    const stored = registry.find(plugin.name, workspaces.get(plugin.ws_id) ?? "default");
+    if ("missing" in stored) throw new Error(stored.missing);
+    let code = loaded.get(stored.emitted);
+    if (code === undefined) {
+      code = registry.load(stored).then(sharedBytes);
+      loaded.set(stored.emitted, code);
+    }
+    const { id, manifest, emitted: digest } = stored;
+    packages[plugin.id] = { id, manifest, digest, code: await code };
+  }
+  return packages;
 }

@@ -30,6 +30,7 @@ import type {
 } from "./messages.ts";
 import { type LastSeen, type Losses, type LossReason, PastThreads } from "./past-threads.ts";
 import type { SandboxChannel } from "./sandbox.ts";
+import { sharedBytes } from "./shared-bytes.ts";
 import { Vitals } from "./vitals.ts";
 import { LOOK_MS, Watch } from "./watch.ts";
 
@@ -434,7 +435,7 @@ export class DataThreads {
     });
     for (const piece of inPieces(change, PIECE_ENTITIES)) {
       // Once for all threads, and in pieces: neither the main thread nor one of the others is held up for long.
-      const bytes = shared(serialize(piece));
+      const bytes = sharedBytes(serialize(piece));
       for (const thread of threads) this.#post(thread, { kind: "piece", version, bytes });
       if (sizeOf(change) > PIECE_ENTITIES) await rest();
     }
@@ -470,12 +471,6 @@ export class DataThreads {
     waiters.add(waiter);
     return promise;
   }
-}
-
-function shared(bytes: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
 }
 
 /** Whether something is done in time. */

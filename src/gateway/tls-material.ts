@@ -1,10 +1,12 @@
 /**
  * What the main thread keeps for the listeners' TLS: the certificate of the settings, read again whenever the
- * configuration is loaded, and the keys of session tickets, which all data threads share.
+ * configuration is loaded, and the keys of session tickets, which all data threads share. What the settings name for
+ * TLS with upstreams is read here too.
  */
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { getCACertificates } from "node:tls";
 import { certificatesIn, checkCertificate, checkKey, checkPair } from "../entities/certificates.ts";
 import { CIPHER_SUITES } from "../settings/tls.ts";
 import type { Settings } from "../settings.ts";
@@ -94,6 +96,22 @@ export async function clientPair({
   if (clientSslCert === null || clientSslCertKey === null)
     throw new MaterialError("client_ssl is on: set client_ssl_cert and client_ssl_cert_key, or turn it off");
   return readPair(["client_ssl_cert", clientSslCert], ["client_ssl_cert_key", clientSslCertKey]);
+}
+
+/**
+ * PEM of the authorities that upstreams are verified against; null when the runtime's own suffice.
+ * @throws {MaterialError}
+ */
+export async function upstreamAuthorities({ luaSslTrustedCertificate }: Settings): Promise<string[] | null> {
+  if (luaSslTrustedCertificate.length === 1 && luaSslTrustedCertificate[0] === "system") return null;
+  const lists = await Promise.all(
+    luaSslTrustedCertificate.map(async (entry) =>
+      entry === "system"
+        ? getCACertificates("system")
+        : [await readPem(["lua_ssl_trusted_certificate", entry])],
+    ),
+  );
+  return lists.flat();
 }
 
 type NamedFile = readonly [setting: string, path: string];
