@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { Deadlines } from "../http1/deadlines.ts";
+import { reportFaults } from "../http1/fault.ts";
 import { ThreadMetrics } from "../observe/thread-metrics.ts";
 import { BodyStore, SpillBudget } from "../pipeline/body-store.ts";
 import { Trust } from "../pipeline/client-address.ts";
@@ -40,6 +41,11 @@ const metrics = new ThreadMetrics();
 const log = new ThreadLog(settings.logLevel, post);
 const accesses =
   settings.proxyAccessLog === null ? null : new AccessBatches((records) => post({ kind: "access", records }));
+
+reportFaults((error) => {
+  metrics.count("gatehouse_connection_faults_total", "Connections closed by a fault of the gateway.", {}, 1);
+  log.fault(error);
+});
 
 const plane: DataPlane = {
   snapshot: Snapshot.empty,

@@ -56,6 +56,18 @@ export class ThreadLog {
     this.#failures.add(failure);
   }
 
+  /** An exception that reached the runtime: a fault of the gateway, which has cost one connection. */
+  fault(error: unknown): void {
+    const code = "fault";
+    if (!this.#errors.admits(code, { code, source: "internal" })) return;
+    const stack = error instanceof Error ? error.stack : String(error);
+    this.#line("error", "a connection was closed by a fault of the gateway: please report it", {
+      code,
+      source: "internal",
+      stack,
+    });
+  }
+
   /** What anybody can cause at will is for `debug`: failures of guests are in the log once already, bounded. */
   error(x: Exchange, error: GatewayError): void {
     const { source, status } = error.kind;

@@ -9,6 +9,7 @@ import type { ErrorCode } from "../errors.ts";
 import type { UpstreamTls } from "../tls/upstream-tls.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines, Guarded } from "./deadlines.ts";
+import { contain } from "./fault.ts";
 import { HeaderList } from "./headers.ts";
 import { type HeadLimits, INCOMPLETE, parseResponseHead, ResponseHead } from "./parse.ts";
 import { PartialHead } from "./partial-head.ts";
@@ -169,6 +170,10 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
     this.wire.destroy();
   }
 
+  destroy(): void {
+    this.wire.destroy();
+  }
+
   onDeadline(): void {
     if (this.#owner === null) return this.#drop();
     if (!this.connected) return this.#fail("upstream_connect_timeout", "connecting took too long");
@@ -324,9 +329,13 @@ function open({ address, port, tls: secure }: Place, owner: ConnectingOwner): Wi
   const socket = secure.connect(address, port);
   const wire = new StreamWire(socket, owner);
   socket.once("secureConnect", () => {
-    socket.setNoDelay(true);
-    wire.resume();
-    owner.onConnected();
+    try {
+      socket.setNoDelay(true);
+      wire.resume();
+      owner.onConnected();
+    } catch (error) {
+      contain(error, wire);
+    }
   });
   return wire;
 }

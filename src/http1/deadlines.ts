@@ -3,8 +3,9 @@
  * instead every connection carries a deadline, and one sweep looks at them all. Resolution: SWEEP_MS.
  */
 import { performance } from "node:perf_hooks";
+import { contain, type Destroyable } from "./fault.ts";
 
-export interface Guarded {
+export interface Guarded extends Destroyable {
   /** Milliseconds of `performance.now()` after which `onDeadline` is due; Infinity for never. */
   deadline: number;
   onDeadline(): void;
@@ -38,7 +39,12 @@ export class Deadlines {
     for (const guarded of this.#guarded) {
       if (guarded.deadline > now) continue;
       guarded.deadline = Number.POSITIVE_INFINITY;
-      guarded.onDeadline();
+      try {
+        guarded.onDeadline();
+      } catch (error) {
+        this.delete(guarded);
+        contain(error, guarded);
+      }
     }
   }
 }

@@ -52,6 +52,10 @@ export class Patience implements Guarded {
     this.deadline = this.#until;
   }
 
+  destroy(): void {
+    this.#wire.destroy();
+  }
+
   onDeadline(): void {
     const now = performance.now();
     if (this.#taking?.waiting) {

@@ -3,6 +3,7 @@
  * queue in the system's own layer only as far as the peer does not take them. Hot; guarded by bench/bench.ts.
  */
 import type { Server } from "node:net";
+import { contain } from "./fault.ts";
 import {
   connectHandle,
   END_OF_STREAM,
@@ -168,14 +169,13 @@ export class PlainWire implements Wire {
   destroy(): void {
     if (this.closed) return;
     this.#leave();
-    this.#handle.close(() => this.#owner.onClosed());
+    this.#handle.close(() => this.#gone());
   }
 
   reset(): void {
     if (this.closed) return;
     this.#leave();
-    if (this.#handle.reset(() => this.#owner.onClosed()) !== 0)
-      this.#handle.close(() => this.#owner.onClosed());
+    if (this.#handle.reset(() => this.#gone()) !== 0) this.#handle.close(() => this.#gone());
   }
 
   /** Gives the connection away, with nothing of it left to write: TLS begins on it. The owner hears nothing more. */
@@ -188,6 +188,14 @@ export class PlainWire implements Wire {
   #leave(): void {
     this.closed = true;
     this.#handle.onread = ignore;
+  }
+
+  #gone(): void {
+    try {
+      this.#owner.onClosed();
+    } catch (error) {
+      contain(error, null);
+    }
   }
 
   #onShut(): void {
@@ -220,7 +228,7 @@ export class PlainWire implements Wire {
    */
   #writeFailed(status: number): void {
     const deaf = this.paused || (this.#peerEnded && this.halfOpen);
-    if (deaf) setImmediate(() => this.broken(`write ${errorName(status)}`));
+    if (deaf) this.breakSoon(`write ${errorName(status)}`);
   }
 
   /** Called by the handle. */
@@ -249,14 +257,35 @@ export class PlainWire implements Wire {
     this.destroy();
     this.#owner.onBroken(reason);
   }
+
+  /** The same, not before the caller has returned. */
+  breakSoon(reason: string): void {
+    setImmediate(() => {
+      try {
+        this.broken(reason);
+      } catch (error) {
+        contain(error, this);
+      }
+    });
+  }
 }
 
 function onRead(this: WiredHandle): void {
-  (this[WIRE] as PlainWire).read(readResult());
+  const wire = this[WIRE] as PlainWire;
+  try {
+    wire.read(readResult());
+  } catch (error) {
+    contain(error, wire);
+  }
 }
 
 function onWritten(this: WiredRequest, status: number): void {
-  (this[WIRE] as PlainWire).completed(status);
+  const wire = this[WIRE] as PlainWire;
+  try {
+    wire.completed(status);
+  } catch (error) {
+    contain(error, wire);
+  }
 }
 
 function ignore(): void {}
@@ -265,15 +294,18 @@ function ignore(): void {}
 export function connectPlain(address: string, port: number, owner: ConnectingOwner): PlainWire {
   const handle = newHandle();
   const wire = new PlainWire(handle, owner);
-  const failed = (status: number) => wire.broken(`connect ${errorName(status)}`);
   const status = connectHandle(handle, address, port, (result) => {
     if (wire.closed) return;
-    if (result !== 0) return failed(result);
-    handle.setNoDelay(true);
-    wire.resume();
-    owner.onConnected();
+    try {
+      if (result !== 0) return wire.broken(`connect ${errorName(result)}`);
+      handle.setNoDelay(true);
+      wire.resume();
+      owner.onConnected();
+    } catch (error) {
+      contain(error, wire);
+    }
   });
-  if (status !== 0) setImmediate(() => failed(status));
+  if (status !== 0) wire.breakSoon(`connect ${errorName(status)}`);
   return wire;
 }
 
@@ -303,6 +335,11 @@ export function acceptPlain(
     if (handle.getpeername(peer) !== 0) return handle.close(ignore); // gone already
     const address = peer.address as string;
     const remoteAddress = address.startsWith("::ffff:") ? address.substring(7) : address;
-    onWire(new PlainWire(handle, NOBODY, { remoteAddress, remotePort: peer.port as number, localPort }));
+    const wire = new PlainWire(handle, NOBODY, { remoteAddress, remotePort: peer.port as number, localPort });
+    try {
+      onWire(wire);
+    } catch (error) {
+      contain(error, wire);
+    }
   };
 }

@@ -8,6 +8,7 @@ import type { ErrorCode } from "../errors.ts";
 import type { ProxiedFrom } from "../proxy-protocol/header.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { contain } from "./fault.ts";
 import { HeaderList } from "./headers.ts";
 import { type HeadLimits, INCOMPLETE, parseRequestHead, RequestHead } from "./parse.ts";
 import { PartialHead } from "./partial-head.ts";
@@ -296,7 +297,7 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
       }
       if (++burst > PIPELINE_BURST) {
         this.wire.pause();
-        setImmediate(() => this.#run());
+        setImmediate(() => this.#runOn());
         break;
       }
       const chunk: Buffer = this.#rest;
@@ -305,6 +306,14 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
     }
     this.#running = false;
     if (this.#phase === PHASE.head && this.#rest === null && !this.#closed) this.wire.resume();
+  }
+
+  #runOn(): void {
+    try {
+      this.#run();
+    } catch (error) {
+      contain(error, this.wire);
+    }
   }
 
   /** Returns whether a whole head was found and handed on. Hot; guarded by bench/bench.ts `plain`. */

@@ -1,13 +1,15 @@
 /** A wire over one of the runtime's sockets: what is encrypted. */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { contain } from "./fault.ts";
+import type { TcpHandle } from "./tcp-handle.ts";
 import type { Wire, WireOwner } from "./wire.ts";
 
-/** Bytes on their way out: a TLS handle counts what it was given, its parent what became of it. */
+/** A TLS handle counts what it was given, the TCP handle below what became of it. */
 interface EncryptedHandle {
   readonly bytesWritten: number;
   readonly writeQueueSize: number;
-  readonly _parent?: EncryptedHandle;
+  readonly _parent?: TcpHandle;
 }
 
 export class StreamWire implements Wire {
@@ -25,11 +27,25 @@ export class StreamWire implements Wire {
     this.remotePort = socket.remotePort ?? 0;
     this.localPort = socket.localPort ?? 0;
     socket.pause();
-    socket.on("data", (chunk: Buffer) => this.#owner.onRead(chunk));
-    socket.on("drain", () => this.#owner.onDrain());
-    socket.on("end", () => this.#owner.onEnd());
-    socket.on("error", (error) => this.#owner.onBroken(error.message));
-    socket.on("close", () => this.#owner.onClosed());
+    this.#hear("data", (chunk: Buffer) => this.#owner.onRead(chunk));
+    this.#hear("drain", () => this.#owner.onDrain());
+    this.#hear("end", () => this.#owner.onEnd());
+    this.#hear("error", (error: Error) => this.#owner.onBroken(error.message));
+    this.#hear("close", () => this.#owner.onClosed());
+  }
+
+  #hear<T>(event: string, listener: (what: T) => void): void {
+    this.socket.on(event, (what: T) => {
+      try {
+        listener(what);
+      } catch (error) {
+        contain(error, this);
+      }
+    });
+  }
+
+  get #handle(): EncryptedHandle | null {
+    return (this.socket as unknown as { _handle: EncryptedHandle | null })._handle;
   }
 
   get localAddress(): string {
@@ -62,7 +78,7 @@ export class StreamWire implements Wire {
   }
 
   get takenBytes(): number {
-    const handle = (this.socket as unknown as { _handle: EncryptedHandle | null })._handle;
+    const handle = this.#handle;
     if (handle === null) return 0;
     const { bytesWritten, writeQueueSize } = handle._parent ?? handle;
     return bytesWritten - writeQueueSize;
@@ -111,6 +127,14 @@ export class StreamWire implements Wire {
   }
 
   reset(): void {
-    this.socket.resetAndDestroy();
+    // The runtime resets plain sockets alone: it is the TCP handle below that is closed so, when the socket closes it.
+    const tcp = this.#handle?._parent;
+    if (tcp !== undefined) {
+      const { reset, close } = tcp;
+      tcp.close = (done) => {
+        if (reset.call(tcp, done) !== 0) close.call(tcp, done);
+      };
+    }
+    this.socket.destroy();
   }
 }

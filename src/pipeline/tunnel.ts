@@ -60,6 +60,10 @@ export class Tunnel implements Guarded {
   }
 
   onDeadline(): void {
+    this.destroy();
+  }
+
+  destroy(): void {
     this.client.wire.destroy();
     this.upstream.wire.destroy();
   }

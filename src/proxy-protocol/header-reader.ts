@@ -85,6 +85,10 @@ class ProxyHeaderReader implements Guarded, WireOwner {
     this.#fail("the gateway stops");
   }
 
+  destroy(): void {
+    this.#wire.destroy();
+  }
+
   onDeadline(): void {
     this.#fail("the PROXY header did not come in time");
   }

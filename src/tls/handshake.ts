@@ -60,6 +60,10 @@ export class Handshake implements Guarded, SecuringOwner {
     this.#wire.destroy();
   }
 
+  destroy(): void {
+    this.#wire.destroy();
+  }
+
   onDeadline(): void {
     if (this.#hello !== null || this.#wire instanceof TlsWire)
       this.#reason ??= "the handshake did not end in time";

@@ -7,6 +7,7 @@
  * one write after it.
  */
 import type { SecureContext } from "node:tls";
+import { contain } from "../http1/fault.ts";
 import { chunkOf, type Ends, READ_BUFFER } from "../http1/plain-wire.ts";
 import {
   END_OF_STREAM,
@@ -179,7 +180,11 @@ export class TlsWire implements Wire {
 
   #gone(): void {
     this.#tls.destroySSL();
-    this.#owner.onClosed();
+    try {
+      this.#owner.onClosed();
+    } catch (error) {
+      contain(error, null);
+    }
   }
 
   /** Says goodbye (close_notify), once everything is out. */
@@ -251,7 +256,14 @@ export class TlsWire implements Wire {
   /** As with plain wires: what the peer sent before it left is still to be read; who does not read hears of it here. */
   #writeFailed(status: number): void {
     const deaf = this.paused || (this.#peerEnded && this.halfOpen);
-    if (deaf) setImmediate(() => this.broken(`write ${errorName(status)}`));
+    if (!deaf) return;
+    setImmediate(() => {
+      try {
+        this.broken(`write ${errorName(status)}`);
+      } catch (error) {
+        contain(error, this);
+      }
+    });
   }
 
   /** Called by the handle. */
@@ -300,19 +312,39 @@ export class TlsWire implements Wire {
 }
 
 function onRead(this: TcpHandle): void {
-  ((this as unknown as WiredHandle)[WIRE] as TlsWire).read(readResult());
+  const wire = (this as unknown as WiredHandle)[WIRE] as TlsWire;
+  try {
+    wire.read(readResult());
+  } catch (error) {
+    contain(error, wire);
+  }
 }
 
 function onSecure(this: WiredHandle): void {
-  (this[WIRE] as TlsWire).secured();
+  const wire = this[WIRE] as TlsWire;
+  try {
+    wire.secured();
+  } catch (error) {
+    contain(error, wire);
+  }
 }
 
 function onFailure(this: WiredHandle, error: TlsFailure): void {
-  (this[WIRE] as TlsWire).broken(`TLS: ${error.reason ?? error.message}`);
+  const wire = this[WIRE] as TlsWire;
+  try {
+    wire.broken(`TLS: ${error.reason ?? error.message}`);
+  } catch (fault) {
+    contain(fault, wire);
+  }
 }
 
 function onWritten(this: WiredRequest, status: number): void {
-  (this[WIRE] as TlsWire).completed(status);
+  const wire = this[WIRE] as TlsWire;
+  try {
+    wire.completed(status);
+  } catch (error) {
+    contain(error, wire);
+  }
 }
 
 function ignore(): void {}

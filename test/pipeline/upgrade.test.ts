@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
+import { selfSigned } from "../../src/tls/self-signed.ts";
 import { send } from "../support/client.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { ACCEPT, handshake, KEY, SWITCHED } from "../support/handshake.ts";
@@ -18,16 +19,19 @@ const MIB = 1024 * 1024;
 
 describe("upgrades", () => {
   let origin: RawOrigin;
+  let secureOrigin: RawOrigin;
   let gateway: Gateway;
   /** Answers of the upstream by path: bytes, or what to do. */
   const answers = new Map<string, string | ((request: RawRequest) => void)>();
 
   before(async () => {
-    origin = await startRawOrigin((request) => {
+    const handler = (request: RawRequest) => {
       const answer = answers.get(request.path) ?? "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain";
       if (typeof answer === "string") request.socket.write(answer, "latin1");
       else answer(request);
-    });
+    };
+    origin = await startRawOrigin(handler);
+    secureOrigin = await startRawOrigin(handler, selfSigned("localhost"));
     gateway = await startGateway({
       config: {
         _format_version: "3.0",
@@ -36,6 +40,12 @@ describe("upgrades", () => {
             name: "origin",
             url: origin.url,
             routes: [{ name: "public", paths: ["/public"], strip_path: false }],
+          },
+          {
+            name: "secure-origin",
+            url: secureOrigin.url,
+            tls_verify: false,
+            routes: [{ name: "secure", paths: ["/secure"], strip_path: false }],
           },
         ],
       },
@@ -46,6 +56,7 @@ describe("upgrades", () => {
   after(async () => {
     await gateway?.[Symbol.asyncDispose]();
     await origin?.close();
+    await secureOrigin?.close();
   });
 
   /** The head that the upstream got for a path. */
@@ -340,14 +351,21 @@ describe("upgrades", () => {
     assert.equal(Buffer.concat(heard).toString(), "still here");
   });
 
-  it("a client that resets its connection resets the upstream's", async () => {
-    const { client, upstream } = await tunnel("/public/reset-up");
-    const broken = once(upstream, "error");
-    upstream.resume();
-    client.socket.resetAndDestroy();
-    const [error] = await broken;
-    assert.equal(error.code, "ECONNRESET");
-  });
+  for (const [title, path] of [
+    ["", "/public/reset-up"],
+    [" over TLS, and nobody else notices", "/secure/reset-up"],
+  ] as const)
+    it(`a client that resets its connection resets the upstream's${title}`, async () => {
+      await using bystander = await openRaw(gateway.ports.proxy);
+      const { client, upstream } = await tunnel(path);
+      const broken = once(upstream, "error");
+      upstream.resume();
+      client.socket.resetAndDestroy();
+      const [error] = await broken;
+      assert.equal(error.code, "ECONNRESET");
+      bystander.write("GET /public/beside HTTP/1.1\r\nHost: a\r\n\r\n");
+      assert.equal((await bystander.read()).status, 200);
+    });
 
   it("an upstream that resets its connection resets the client's", async () => {
     const { client, upstream } = await tunnel("/public/reset-down");

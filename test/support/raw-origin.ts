@@ -5,6 +5,8 @@
  */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import type { KeyPair } from "./certificates.ts";
 
 /** A head that has arrived; bytes of its body come as `data` of the socket. */
 export interface RawRequest {
@@ -21,8 +23,8 @@ export interface RawRequest {
 export type RawHandler = (request: RawRequest) => void;
 
 /** Starts an upstream that calls `handler` for each head. Requests with bodies must be the last on their connection. */
-export async function startRawOrigin(handler: RawHandler): Promise<RawOrigin> {
-  const origin = new RawOrigin(handler);
+export async function startRawOrigin(handler: RawHandler, pair?: KeyPair): Promise<RawOrigin> {
+  const origin = new RawOrigin(handler, pair);
   await origin.listen();
   return origin;
 }
@@ -32,17 +34,24 @@ export class RawOrigin implements AsyncDisposable {
   readonly paths: string[] = [];
   readonly heads: string[] = [];
   readonly #server: Server;
+  readonly #secure: boolean;
   readonly #sockets = new Set<Socket>();
   accepted = 0;
 
-  constructor(handler: RawHandler) {
-    this.#server = createServer({ noDelay: true }, (socket) => {
+  /** With a key pair, it speaks TLS. */
+  constructor(handler: RawHandler, pair?: KeyPair) {
+    this.#secure = pair !== undefined;
+    const onSocket = (socket: Socket) => {
       this.accepted++;
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
       socket.on("error", () => socket.destroy());
       this.#read(socket, handler);
-    });
+    };
+    this.#server =
+      pair === undefined
+        ? createServer({ noDelay: true }, onSocket)
+        : createTlsServer({ ...pair, noDelay: true }, onSocket);
   }
 
   async listen(): Promise<void> {
@@ -55,7 +64,7 @@ export class RawOrigin implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.#secure ? "https" : "http"}://127.0.0.1:${this.port}`;
   }
 
   /** Connections that are open now. */
