@@ -100,6 +100,16 @@ export function fieldName(spelling: string): FieldName {
 const SLOT_MASK = 1023;
 const slots: (FieldName | undefined)[] = new Array(SLOT_MASK + 1).fill(undefined);
 
+/** Names that most messages carry have their places before anybody can crowd them out. */
+const COMMON =
+  "Accept Accept-Encoding Accept-Language Authorization Cache-Control Connection Content-Encoding " +
+  "Content-Language Content-Length Content-Security-Policy Content-Type Cookie Date ETag Expires Host " +
+  "If-Modified-Since If-None-Match Keep-Alive Last-Modified Link Location Origin Pragma Range Referer " +
+  "Server Set-Cookie Strict-Transport-Security Transfer-Encoding Upgrade-Insecure-Requests User-Agent Vary Via " +
+  "X-Forwarded-For X-Forwarded-Host X-Forwarded-Port X-Forwarded-Proto X-Request-Id X-Real-IP apikey " +
+  "traceparent tracestate Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Access-Control-Allow-Origin Age";
+for (const name of COMMON.split(" ")) for (const spelling of [name, name.toLowerCase()]) fieldName(spelling);
+
 /** The hash that `fieldNameIn` asks for: over all character codes, `hash * 31 + code` in 32 bits. */
 function hashOf(text: string): number {
   let hash = 0;
@@ -152,14 +162,27 @@ function soundName(spelling: string, value: string): FieldName {
   return name;
 }
 
+const NO_NAME = describe("");
+
 export class HeaderList implements Headers {
-  /** Names as received. Both arrays are as long as each other up to `length`; what is beyond is stale. */
+  /**
+   * Names as received. Both arrays are as long as each other up to `length`. What is beyond holds nothing: a value is
+   * a piece of the head that it came in, and would keep all of it in memory.
+   */
   readonly names: FieldName[] = [];
   readonly values: string[] = [];
   length = 0;
 
   clear(): void {
-    this.length = 0;
+    this.#cut(0);
+  }
+
+  #cut(length: number): void {
+    for (let i = length; i < this.length; i++) {
+      this.names[i] = NO_NAME;
+      this.values[i] = "";
+    }
+    this.length = length;
   }
 
   push(name: FieldName, value: string): void {
@@ -222,7 +245,7 @@ export class HeaderList implements Headers {
     for (let i = 0; i < this.length; i++) {
       if ((this.names[i] as FieldName).kind !== kind) this.#move(i, kept++);
     }
-    this.length = kept;
+    this.#cut(kept);
   }
 
   #removeFrom(start: number, lower: string): void {
@@ -230,7 +253,7 @@ export class HeaderList implements Headers {
     for (let i = start; i < this.length; i++) {
       if ((this.names[i] as FieldName).lower !== lower) this.#move(i, kept++);
     }
-    this.length = kept;
+    this.#cut(kept);
   }
 
   #move(from: number, to: number): void {

@@ -14,6 +14,12 @@ import type { Forwarded } from "./client-address.ts";
 import type { DataPlane } from "./data-plane.ts";
 import type { RouteEntry, Snapshot } from "./snapshot.ts";
 
+/**
+ * Fields that stay whatever Connection lists: Host and Expect are for every recipient; TE and Upgrade are always
+ * listed, and read when the request goes up, where the gateway lists its own.
+ */
+const KEPT = new Set(["host", "expect", "te", "upgrade"]);
+
 export class ExchangeRequest implements PluginRequest {
   readonly id: string;
   method: string;
@@ -74,9 +80,7 @@ export class ExchangeRequest implements PluginRequest {
         ? head.headers.getAll("upgrade").join()
         : null;
     // Fields that the client's Connection lists end here, before plugins add their own: nobody can strip those.
-    // TE and Upgrade are always listed, and read when the request goes up, where the gateway lists its own.
-    for (const option of head.connectionOptions ?? [])
-      if (option !== "host" && option !== "te" && option !== "upgrade") head.headers.remove(option);
+    for (const option of head.connectionOptions ?? []) if (!KEPT.has(option)) head.headers.remove(option);
     const forwarded = client.trusted ? exchange.plane.trust.read(head.headers, client.proxied) : null;
     this.forwarded = forwarded;
     const real = forwarded?.client ?? null;
@@ -123,6 +127,8 @@ export class ExchangeResponse implements PluginResponse {
   bodyReplaced = false;
   /** Length of the body as the upstream declared it; -1 if it did not. */
   contentLength = -1;
+  /** Whether the upstream's answer is one without a body, whatever it declares. */
+  unsent = false;
 
   setBody(body: Uint8Array): void {
     this.body = asBuffer(body);

@@ -67,11 +67,21 @@ export function sendRequest(x: ProxyExchange): void {
     upstream.endRequest();
   } else {
     x.upstreamHead = head;
+    x.bodyGoesUp = true;
     // A client that waits to be told waits for the upstream: until then the time is the upstream's.
-    if (request.expectContinue) upstream.deadline = performance.now() + readTimeoutMs(x);
-    x.client.startBody(!request.expectContinue);
+    const waits = request.expectContinue && !x.invited;
+    if (waits && !request.headers.has("expect"))
+      inviteClient(x); // a plugin took the question away
+    else if (waits) upstream.deadline = performance.now() + readTimeoutMs(x);
+    x.client.startBody(!waits || x.invited);
     flushBody(x);
   }
+}
+
+/** Tells a client that waits with its body to go on. */
+export function inviteClient(x: ProxyExchange): void {
+  x.invited = true;
+  x.client.writeText("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 /** A body that lies on disk goes up. */
@@ -108,7 +118,7 @@ export function sendOn(x: ProxyExchange): void {
 /** A piece of the client's body goes up, small ones gathered until the end of the read that brought them. */
 export function sendBody(x: ProxyExchange, piece: Buffer): void {
   const { upstream } = x;
-  if (upstream === null) return;
+  if (upstream === null || !x.bodyGoesUp) return;
   if (x.request.expectContinue) upstream.deadline = Number.POSITIVE_INFINITY;
   const { chunked } = x.request;
   const { length } = piece;
@@ -136,7 +146,7 @@ function readTimeoutMs(x: ProxyExchange): number {
 
 export function sendBodyEnd(x: ProxyExchange, trailers: HeaderList | null): void {
   const { upstream } = x;
-  if (upstream === null) return;
+  if (upstream === null || !x.bodyGoesUp) return;
   if (x.request.chunked) x.upstreamHead += lastChunk(trailers);
   flushBody(x);
   upstream.endRequest();

@@ -10,7 +10,15 @@ import type { RequestOwner, ServerConnection } from "../http1/server-connection.
 import type { Peer } from "../upstream/balancer.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { Exchange } from "./exchange.ts";
-import { flushBody, sendBody, sendBodyEnd, sendOn, sendRequest, upstreamFailed } from "./forward.ts";
+import {
+  flushBody,
+  inviteClient,
+  sendBody,
+  sendBodyEnd,
+  sendOn,
+  sendRequest,
+  upstreamFailed,
+} from "./forward.ts";
 import { attempt } from "./handle.ts";
 import { HeldBody } from "./held-body.ts";
 import {
@@ -44,6 +52,8 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   error: ErrorCode | null = null;
   /** Whether client and upstream go over to another protocol. */
   switching = false;
+  /** Whether the client's body goes up as it comes. */
+  bodyGoesUp = false;
   /** Whether a client that waits with its body was told to go on. */
   invited = false;
   /** Text of the response that waits to be written with what follows in the same tick. */
@@ -53,6 +63,8 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   chunkedOut = false;
   /** Whether the response goes out without a body, whatever the upstream sends. */
   bodiless = false;
+  /** Bytes of the response's body that were announced and not handed on yet. */
+  owed = 0;
   /** Whether the end of the connection is the end of the response's body. */
   endsAtClose = false;
   /** Whether pieces of the response go straight through; false while a hook is waited for. */
@@ -118,10 +130,16 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
 
   /** Reads the whole body for a plugin, up to the cap. */
   bufferRequestBody(): Promise<Uint8Array | null> {
-    if (this.#readError !== null) return Promise.reject(this.#readError);
-    if (this.whole !== null || this.sent || this.finished)
-      return Promise.reject(new GatewayError("internal", "the body was read already, or is being read"));
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | null>();
+    promise.catch(() => {}); // a hook may look at it later, and the client may leave before
+    if (this.#readError !== null) {
+      reject(this.#readError);
+      return promise;
+    }
+    if (this.whole !== null || this.sent || this.finished) {
+      reject(new GatewayError("internal", "the body was read already, or is being read"));
+      return promise;
+    }
     this.#reader = { resolve, reject };
     this.whole = new WholeBody(this.plane.bodies, {
       onRoom: () => this.client.startBody(),
@@ -131,10 +149,7 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
       this.#refuseBody(tooLarge(this.#maxBodyBytes()));
       return promise;
     }
-    if (this.request.expectContinue) {
-      this.invited = true;
-      this.client.writeText("HTTP/1.1 100 Continue\r\n\r\n");
-    }
+    if (this.request.expectContinue) inviteClient(this);
     this.client.startBody();
     return promise;
   }
@@ -256,7 +271,7 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
 
   onUpstreamDrain(): void {
     if (this.sender !== null) sendOn(this);
-    else this.client.startBody();
+    else if (this.bodyGoesUp) this.client.startBody();
   }
 
   onUpstreamError(code: ErrorCode, detail: string, fresh: boolean): void {

@@ -70,8 +70,8 @@ export function takeHead(x: ProxyExchange, head: ResponseHead): void {
   head.headers = response.headers;
   response.headers = fields;
   for (const option of head.connectionOptions ?? []) fields.remove(option);
-  // A plugin turned the request into HEAD: the length is that of a body that does not come.
-  if (x.request.method === "HEAD" && !x.request.isHead) response.contentLength = 0;
+  // A length may be that of a body that does not come (RFC 9110 sections 8.6 and 15.4.5).
+  response.unsent = x.request.method === "HEAD" || head.status === 204 || head.status === 304;
 }
 
 /** Runs header filters and begins the response. */
@@ -90,12 +90,15 @@ function beginResponse(x: ProxyExchange): void {
   const filtered = x.chain.bodyFilter.length > 0;
   let framing = "";
   x.bodiless = bodiless;
+  // Plugins have made of it an answer whose body is waited for.
+  if (response.unsent && !bodiless) response.contentLength = 0;
   if (bodiless) {
     if (response.contentLength >= 0 && status !== 204 && !filtered)
       framing = `Content-Length: ${response.contentLength}\r\n`;
-  } else if (response.contentLength >= 0 && !filtered)
+  } else if (response.contentLength >= 0 && !filtered) {
     framing = `Content-Length: ${response.contentLength}\r\n`;
-  else if (request.minor === 1) {
+    x.owed = response.contentLength;
+  } else if (request.minor === 1) {
     x.chunkedOut = true;
     framing = "Transfer-Encoding: chunked\r\n";
   } else {
@@ -105,13 +108,13 @@ function beginResponse(x: ProxyExchange): void {
   x.out = responseHead(x, framing);
   x.headSent = true;
   x.ready = true;
-  x.upstream?.resume();
+  if (!client.blocked) x.upstream?.resume();
   pump(x);
 }
 
 /** A piece of the upstream's body. */
 export function receiveBody(x: ProxyExchange, piece: Buffer): void {
-  if (x.ready) {
+  if (x.ready && x.held.length === 0) {
     if (x.chain.bodyFilter.length === 0) return emit(x, piece);
     const own = Buffer.from(piece); // a filter may keep what it gets
     return attempt(x, () => filterPiece(x, own));
@@ -178,6 +181,7 @@ function emit(x: ProxyExchange, piece: Buffer): void {
   const { length } = piece;
   if (length === 0 || x.bodiless) return;
   x.responseBytes += length;
+  if (x.owed > 0) x.owed -= length;
   if (length <= JOIN_MAX && x.out.length <= JOIN_MAX) {
     if (x.chunkedOut) x.out += `${length.toString(16)}\r\n${piece.toString("latin1")}\r\n`;
     else x.out += piece.toString("latin1");
@@ -204,6 +208,8 @@ export function clientDrained(x: ProxyExchange): void {
 }
 
 function writeEnd(x: ProxyExchange): void {
+  // The next answer would be read as the rest of this one.
+  if (x.owed > 0) return fail(x, new GatewayError("internal", `${x.owed} bytes of a response never came`));
   if (x.chunkedOut) x.out += lastChunk(x.trailers);
   flush(x);
   finish(x);
@@ -239,6 +245,8 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
   if (x.finished) return;
   x.plane.onError(x, error);
   leaveUpstream(x);
+  // The server says that it gives up the connection (RFC 9110 section 15.5.9).
+  if (error.code === "request_timeout") x.client.keepAlive = false;
   if (x.headSent) {
     // Too late for a status. A response that is cut short must not look complete, and where the end of the
     // connection is the end of the body, nothing but a reset tells.
@@ -427,7 +435,10 @@ export function finish(x: ProxyExchange, cut = false): void {
   x.plane.onFinished(x);
   // Somebody may still hold this exchange: the connection's next request gets fields of its own.
   if (x.suspended) x.client.head.headers = newHeaders();
-  else releaseHeaders(x.response.headers);
+  else {
+    releaseHeaders(x.response.headers);
+    x.client.head.reset(); // an idle connection holds nothing of its last request
+  }
   if (cut) x.client.abort();
   else x.client.finish();
 }

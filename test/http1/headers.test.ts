@@ -63,3 +63,15 @@ describe("names of header fields", () => {
     });
   }
 });
+
+describe("a list of fields that was used", () => {
+  it("holds nothing of what it no longer has", () => {
+    const list = new HeaderList();
+    for (let i = 0; i < 5; i++) list.add(`X-${i}`, `value ${i}`);
+    list.remove("X-1");
+    assert.equal(list.values[4], "");
+    list.clear();
+    assert.deepEqual(list.values, ["", "", "", "", ""]);
+    assert.ok(list.names.every((name) => name.spelling === ""));
+  });
+});
