@@ -5,6 +5,7 @@
 
 import { isIPv6 } from "node:net";
 import { performance } from "node:perf_hooks";
+import type { TLSSocket } from "node:tls";
 import type { ErrorCode } from "../errors.ts";
 import type { UpstreamTls } from "../tls/upstream-tls.ts";
 import { BodyReader, type BodySink } from "./body.ts";
@@ -13,7 +14,7 @@ import { contain } from "./fault.ts";
 import { HeaderList } from "./headers.ts";
 import { type HeadLimits, INCOMPLETE, parseResponseHead, ResponseHead } from "./parse.ts";
 import { PartialHead } from "./partial-head.ts";
-import { connectPlain } from "./plain-wire.ts";
+import { connectPlain, failPlain } from "./plain-wire.ts";
 import { StreamWire } from "./stream-wire.ts";
 import type { ConnectingOwner, Wire, WireOwner } from "./wire.ts";
 
@@ -100,8 +101,8 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
     this.#timeouts = timeouts;
     this.#deadlines = deadlines;
     this.deadline = performance.now() + timeouts.connectMs;
-    deadlines.add(this);
     this.wire = open(pool.place, this);
+    deadlines.add(this);
   }
 
   get closed(): boolean {
@@ -134,14 +135,22 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   /** The whole request is written. */
   endRequest(): void {
     this.#requestEnded = true;
-    // An upstream that has not taken it yet is not late with its answer.
-    if (!this.wire.blocked) this.deadline = performance.now() + this.#timeouts.readMs;
+    // Where the system has not taken it all, `wroteInPart` has said how long the upstream has.
+    if (!this.wire.blocked) this.#wait();
   }
 
   /** The system did not take everything: it has `writeMs` to take more. */
   wroteInPart(): void {
     this.#taken = this.wire.takenBytes;
-    this.deadline = performance.now() + this.#timeouts.writeMs;
+    this.#wait();
+  }
+
+  /** Sets the deadline for what the upstream has to do next. */
+  #wait(): void {
+    const { wire } = this;
+    // It may wait for its answer to be read before it reads on, and while the client sends, nobody waits for it.
+    if (wire.paused || !(wire.blocked || this.#requestEnded)) this.deadline = Number.POSITIVE_INFINITY;
+    else this.deadline = performance.now() + (wire.blocked ? this.#timeouts.writeMs : this.#timeouts.readMs);
   }
 
   /** The owner cannot take more of the response for now. */
@@ -151,9 +160,10 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   }
 
   resume(): void {
-    if (!this.wire.paused) return;
-    this.deadline = performance.now() + this.#timeouts.readMs;
+    // A wire is read from the moment it is connected; before that, there is nothing to go on with.
+    if (!this.connected || !this.wire.paused) return;
     this.wire.resume();
+    this.#wait();
   }
 
   /** The connection speaks another protocol from now on: `owner` hears its wire. */
@@ -212,7 +222,7 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
       // An upstream that speaks unasked: whatever it means, it is not an answer to the next request.
       return this.#drop();
     }
-    if (this.deadline !== Number.POSITIVE_INFINITY) this.deadline = performance.now() + this.#timeouts.readMs;
+    if (this.deadline !== Number.POSITIVE_INFINITY) this.#wait();
     let at = 0;
     while (at < chunk.length) {
       if (this.#awaitingHead) {
@@ -275,8 +285,7 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
 
   onDrain(): void {
     if (this.#owner === null) return;
-    const { readMs } = this.#timeouts;
-    this.deadline = this.#requestEnded ? performance.now() + readMs : Number.POSITIVE_INFINITY;
+    this.#wait();
     this.#owner.onUpstreamDrain();
   }
 
@@ -326,7 +335,13 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
 
 function open({ address, port, tls: secure }: Place, owner: ConnectingOwner): Wire {
   if (secure === null) return connectPlain(address, port, owner);
-  const socket = secure.connect(address, port);
+  let socket: TLSSocket;
+  try {
+    socket = secure.connect(address, port);
+  } catch (error) {
+    // Certificates and authorities are read when they are needed first, and OpenSSL may refuse them.
+    return failPlain(`TLS: ${(error as Error).message}`, owner);
+  }
   const wire = new StreamWire(socket, owner);
   socket.once("secureConnect", () => {
     try {

@@ -155,8 +155,8 @@ export class PlainWire implements Wire {
 
   resume(): void {
     if (!this.paused || this.closed) return;
-    this.paused = false;
-    if (!this.#peerEnded) this.#handle.readStart();
+    // What cannot be read stays paused, and may be tried again.
+    if (this.#peerEnded || this.#handle.readStart() === 0) this.paused = false;
   }
 
   end(): void {
@@ -306,6 +306,13 @@ export function connectPlain(address: string, port: number, owner: ConnectingOwn
     }
   });
   if (status !== 0) wire.breakSoon(`connect ${errorName(status)}`);
+  return wire;
+}
+
+/** A wire of a connection that cannot even be tried: the owner hears `onBroken`, as with one that fails. */
+export function failPlain(reason: string, owner: WireOwner): PlainWire {
+  const wire = new PlainWire(newHandle(), owner);
+  wire.breakSoon(reason);
   return wire;
 }
 

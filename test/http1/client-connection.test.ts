@@ -14,6 +14,7 @@ import {
 import { Deadlines } from "../../src/http1/deadlines.ts";
 import type { HeaderList } from "../../src/http1/headers.ts";
 import type { ResponseHead } from "../../src/http1/parse.ts";
+import { UpstreamTls } from "../../src/tls/upstream-tls.ts";
 import { LIMITS } from "./harness.ts";
 
 const REQUEST = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -276,6 +277,67 @@ describe("a connection to an upstream", () => {
     assert.equal(await asking.answered.promise, 200);
     assert.equal(asking.body, "ok");
     assert.deepEqual(there.pool.kept, [connection]);
+  });
+});
+
+describe("the time of an upstream", () => {
+  const HALF = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok";
+  const never = Number.POSITIVE_INFINITY;
+
+  it("does not run while its answer is paused for the client, whatever the request does", async () => {
+    await using there = await upstream(HALF);
+    const { connection, asking } = await there.ask({ whole: false });
+    while (asking.body === "") await setImmediate();
+    connection.pause();
+    connection.endRequest();
+    assert.equal(connection.deadline, never, "the request ends");
+    connection.onDrain();
+    assert.equal(connection.deadline, never, "the request is taken");
+    connection.wroteInPart();
+    assert.equal(connection.deadline, never, "the request waits");
+    connection.resume();
+    assert.notEqual(connection.deadline, never, "the answer is read again");
+    there.socket.write("!!");
+    assert.equal(await asking.answered.promise, 200);
+  });
+
+  it("does not run while the client sends", async () => {
+    await using there = await upstream(HALF);
+    const { connection, asking } = await there.ask({ whole: false });
+    while (asking.body === "") await setImmediate();
+    connection.pause();
+    connection.resume();
+    assert.equal(connection.deadline, never);
+    connection.endRequest();
+    assert.notEqual(connection.deadline, never);
+  });
+});
+
+describe("an upstream that is not connected yet", () => {
+  it("is read once it is, although somebody wanted to read it before", async () => {
+    await using there = await upstream(OK);
+    const asking = new Asking();
+    const connection = new ClientConnection(there.pool, new Deadlines(), asking, timeouts());
+    connection.resume();
+    assert.ok(connection.wire.paused);
+    await asking.connected.promise;
+    begin(connection);
+    assert.equal(await asking.answered.promise, 200);
+    connection.wire.destroy();
+    await isClosed(connection);
+  });
+
+  it("is an error of its request alone if its TLS cannot be set up", async () => {
+    await using there = await upstream(OK);
+    const nonsense = { cert: "nonsense", key: "nonsense" };
+    const tls = new UpstreamTls({ servername: "a", verify: true, depth: null, ca: null, client: nonsense });
+    const pool = Object.assign(new Pool(there.pool.place.port), { place: { ...there.pool.place, tls } });
+    const asking = new Asking();
+    const deadlines = new Deadlines();
+    new ClientConnection(pool, deadlines, asking, timeouts());
+    assert.equal(await asking.answered.promise, "upstream_connect");
+    assert.match(asking.detail, /^127\.0\.0\.1:\d+: TLS: /);
+    while (deadlines.size > 0) await setImmediate();
   });
 });
 
