@@ -14,6 +14,11 @@ export interface ClientHello {
 
 /** More than any client sends (1.8 KB with post-quantum key shares), less than what would hurt to hold. */
 export const MAX_HELLO_BYTES = 16_384;
+/** Clients send one; some cut the first one up to get past middleboxes. */
+export const MAX_HELLO_RECORDS = 16;
+
+const NOTHING = Buffer.alloc(0);
+const RECORD_HEAD_BYTES = 5;
 
 const HANDSHAKE = 22;
 const CLIENT_HELLO = 1;
@@ -24,40 +29,77 @@ const NAMELESS: ClientHello = { serverName: null };
 const NAME = /^(?=.{1,253}$)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
 
 /**
- * @param bytes all that was read of the connection so far
- * @returns null as long as the end of the ClientHello has not come
+ * Takes a ClientHello as it comes. Each byte is looked at and copied a bounded number of times, whatever the pieces
+ * in which a client sends it: a record is read once it is whole, and there are few of them.
  */
-export function readClientHello(bytes: Buffer): ClientHello | null {
-  const message = handshakeMessage(bytes);
-  if (message === "incomplete") return null;
-  if (message === "invalid") return NAMELESS;
-  return { serverName: serverName(new Reader(message)) };
-}
+export class HelloReader {
+  /** Why the connection goes no further; null as long as it may. */
+  refusal: string | null = null;
+  #bytes = NOTHING;
+  #length = 0;
+  /** Where the first record begins that is not whole yet. */
+  #next = 0;
+  /** What the records before it hold of the message. */
+  readonly #parts: Buffer[] = [];
+  #held = 0;
+  /** Length of the message with its own head; -1 until that has come. */
+  #wanted = -1;
 
-/** The body of the first handshake message, which may lie in several records. */
-function handshakeMessage(bytes: Buffer): Buffer | "incomplete" | "invalid" {
-  const parts: Buffer[] = [];
-  let held = 0;
-  let wanted = -1;
-  for (let at = 0; ; ) {
-    if (at === bytes.length) return "incomplete";
-    if (bytes[at] !== HANDSHAKE) return "invalid";
-    if (bytes.length < at + 5) return "incomplete";
-    const length = bytes.readUInt16BE(at + 3);
-    if (bytes[at + 1] !== 3 || length === 0 || length > MAX_HELLO_BYTES) return "invalid";
-    const part = bytes.subarray(at + 5, at + 5 + length);
-    parts.push(part);
-    held += part.length;
-    if (wanted < 0 && held >= 4) {
-      const head = parts.length === 1 ? part : Buffer.concat(parts);
-      if (head[0] !== CLIENT_HELLO) return "invalid";
-      wanted = 4 + head.readUIntBE(1, 3);
-      if (wanted > MAX_HELLO_BYTES) return "invalid";
+  /** All that has come. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /**
+   * Takes what came, which is copied.
+   * @returns null as long as the end of the ClientHello has not come, or if it is refused
+   */
+  add(chunk: Buffer): ClientHello | null {
+    this.#keep(chunk);
+    const message = this.#message();
+    if (message === "invalid") return NAMELESS;
+    if (message !== "incomplete") return { serverName: serverName(new Reader(message)) };
+    if (this.#length > MAX_HELLO_BYTES) this.refusal ??= `a ClientHello over ${MAX_HELLO_BYTES} bytes`;
+    return null;
+  }
+
+  #keep(chunk: Buffer): void {
+    const length = this.#length + chunk.length;
+    if (length > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(this.#length === 0 ? length : 2 * length);
+      this.#bytes.copy(larger, 0, 0, this.#length);
+      this.#bytes = larger;
     }
-    if (wanted >= 0 && held >= wanted)
-      return (parts.length === 1 ? part : Buffer.concat(parts)).subarray(4, wanted);
-    if (part.length < length) return "incomplete";
-    at += 5 + length;
+    chunk.copy(this.#bytes, this.#length);
+    this.#length = length;
+  }
+
+  /** The body of the first handshake message, which may lie in several records. */
+  #message(): Buffer | "incomplete" | "invalid" {
+    const bytes = this.#bytes;
+    const end = this.#length;
+    for (;;) {
+      const at = this.#next;
+      if (at === end) return "incomplete";
+      if (bytes[at] !== HANDSHAKE) return "invalid";
+      if (end < at + RECORD_HEAD_BYTES) return "incomplete";
+      const length = bytes.readUInt16BE(at + 3);
+      if (bytes[at + 1] !== 3 || length === 0 || length > MAX_HELLO_BYTES) return "invalid";
+      const next = at + RECORD_HEAD_BYTES + length;
+      if (end < next) return "incomplete";
+      this.#next = next;
+      this.#held += length;
+      if (this.#parts.push(bytes.subarray(at + RECORD_HEAD_BYTES, next)) > MAX_HELLO_RECORDS) {
+        this.refusal = `a ClientHello in more than ${MAX_HELLO_RECORDS} records`;
+        return "incomplete";
+      }
+      if (this.#held < 4 || this.#held < this.#wanted) continue;
+      const message = this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts);
+      if (message[0] !== CLIENT_HELLO) return "invalid";
+      this.#wanted = 4 + message.readUIntBE(1, 3);
+      if (this.#wanted > MAX_HELLO_BYTES) return "invalid";
+      if (this.#held >= this.#wanted) return message.subarray(4, this.#wanted);
+    }
   }
 }
 

@@ -7,7 +7,7 @@ import type { Deadlines, Guarded } from "../http1/deadlines.ts";
 import type { PlainWire } from "../http1/plain-wire.ts";
 import type { TlsSession } from "../http1/wire.ts";
 import type { ContextFor } from "./certificates.ts";
-import { MAX_HELLO_BYTES, readClientHello } from "./client-hello.ts";
+import { HelloReader } from "./client-hello.ts";
 import { type SecuringOwner, TlsWire } from "./tls-wire.ts";
 
 export interface HandshakeOutcome {
@@ -26,7 +26,8 @@ const LINGER_MS = 2000;
 export class Handshake implements Guarded, SecuringOwner {
   deadline: number;
   #wire: PlainWire | TlsWire;
-  #hello: Buffer | null = null;
+  /** Null until something has come. */
+  #hello: HelloReader | null = null;
   #serverName: string | null = null;
   #reason: string | null = null;
   #over = false;
@@ -73,13 +74,12 @@ export class Handshake implements Guarded, SecuringOwner {
   onRead(chunk: Buffer): void {
     const wire = this.#wire;
     if (wire instanceof TlsWire || this.#reason !== null) return; // nothing is said before the handshake is over
-    const bytes = this.#hello === null ? Buffer.from(chunk) : Buffer.concat([this.#hello, chunk]);
-    this.#hello = bytes;
-    if (speaksHttp(bytes)) return this.#answerPlain(wire);
-    const hello = readClientHello(bytes);
+    if (this.#hello === null && speaksHttp(chunk)) return this.#answerPlain(wire);
+    this.#hello ??= new HelloReader();
+    const hello = this.#hello.add(chunk);
     if (hello === null) {
-      if (bytes.length <= MAX_HELLO_BYTES) return;
-      this.#reason = `a ClientHello over ${MAX_HELLO_BYTES} bytes`;
+      if (this.#hello.refusal === null) return;
+      this.#reason = this.#hello.refusal;
       return wire.destroy();
     }
     this.#serverName = hello.serverName;
@@ -87,7 +87,7 @@ export class Handshake implements Guarded, SecuringOwner {
     if (context === null) return wire.destroy();
     const secure = new TlsWire(wire.release(), context, wire, this);
     this.#wire = secure;
-    secure.start(bytes);
+    secure.start(this.#hello.bytes);
   }
 
   /** Loading has tried every certificate; one that OpenSSL refuses all the same costs its connections alone. */

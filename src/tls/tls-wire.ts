@@ -59,6 +59,7 @@ export class TlsWire implements Wire {
   #ended = false;
   /** Both directions: the peer's end was read; our end is out. */
   #peerEnded = false;
+  #shutting = false;
   #shut = false;
 
   /** Takes over the handle of a TCP connection. `first` is what was read of it already. */
@@ -189,6 +190,8 @@ export class TlsWire implements Wire {
 
   /** Says goodbye (close_notify), once everything is out. */
   #shutdown(): void {
+    if (this.#shutting) return;
+    this.#shutting = true;
     const status = shutdownHandle(this.#tls, () => this.#onShut());
     if (status !== 0) setImmediate(() => this.#onShut());
   }

@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import fc from "fast-check";
-import { MAX_HELLO_BYTES, readClientHello } from "../../src/tls/client-hello.ts";
+import { HelloReader, MAX_HELLO_BYTES, MAX_HELLO_RECORDS } from "../../src/tls/client-hello.ts";
 import { capturedHello } from "./client.ts";
+
+const readClientHello = (bytes: Buffer) => new HelloReader().add(bytes);
 
 /** The same message in records of at most `size` bytes. */
 function fragmented(hello: Buffer, size: number): Buffer {
@@ -39,10 +41,38 @@ describe("the name in a ClientHello", () => {
       assert.equal(readClientHello(named.subarray(0, length)), null, `after ${length} bytes`);
   });
 
-  it("is found in a message that comes in records of any size", () => {
-    for (const size of [1, 2, 3, 4, 5, 100, 511])
-      assert.deepEqual(readClientHello(fragmented(named, size)), { serverName: "shop.example.com" });
+  it("is found in a message that comes in a few records", () => {
+    const length = named.length - 5;
+    for (let records = 1; records <= MAX_HELLO_RECORDS; records++)
+      assert.deepEqual(readClientHello(fragmented(named, Math.ceil(length / records))), {
+        serverName: "shop.example.com",
+      });
   });
+
+  it("is found in a message that comes byte by byte, which is handed on whole", () => {
+    const bytes = fragmented(named, Math.ceil(named.length / MAX_HELLO_RECORDS));
+    const reader = new HelloReader();
+    for (let at = 0; at < bytes.length - 1; at++)
+      assert.equal(reader.add(bytes.subarray(at, at + 1)), null, `after ${at} bytes`);
+    assert.deepEqual(reader.add(bytes.subarray(bytes.length - 1)), { serverName: "shop.example.com" });
+    assert.deepEqual(reader.bytes, bytes);
+    assert.equal(reader.refusal, null);
+  });
+
+  for (const [title, bytes, reason] of [
+    ["more records than a client sends", () => fragmented(named, 10), /more than 16 records/],
+    ["records of one byte", () => fragmented(named, 1), /more than 16 records/],
+    [
+      "a record that does not end",
+      () => Buffer.concat([Buffer.from([22, 3, 1, 0x40, 0]), Buffer.alloc(MAX_HELLO_BYTES - 4, 1)]),
+      /over 16384 bytes/,
+    ],
+  ] as const)
+    it(`is refused in ${title}`, () => {
+      const reader = new HelloReader();
+      assert.equal(reader.add(bytes()), null);
+      assert.match(String(reader.refusal), reason);
+    });
 
   it("is nobody's if it could be no host's", () => {
     const at = named.indexOf("Shop.Example.com");
