@@ -1,7 +1,7 @@
 /** RFC 9110 sections 8 to 15, as far as they bind a gateway: lengths, methods, expectations, statuses. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Between, chunked, OK, request, valueOf } from "../support/between.ts";
+import { Between, chunked, fieldValue, OK, request } from "../support/between.ts";
 import { openRaw } from "../support/raw-client.ts";
 
 let between: Between;
@@ -16,19 +16,19 @@ const empty = (status: string, ...fields: string[]) => [`HTTP/1.1 ${status}`, ..
 describe("RFC 9110 section 8, representations", () => {
   it("RFC 9110 section 8.3: Content-Type is passed on as it is, and none is made up", async () => {
     const typed = await between.get("/", [], empty("200 OK", "Content-Type: a/b; c=D", "Content-Length: 0"));
-    assert.equal(valueOf(typed.headers, "content-type"), "a/b; c=D");
-    assert.equal(valueOf((await between.get("/")).headers, "content-type"), undefined);
+    assert.equal(fieldValue(typed.headers, "content-type"), "a/b; c=D");
+    assert.equal(fieldValue((await between.get("/")).headers, "content-type"), undefined);
   });
 
   it("RFC 9110 section 8.6: a length that is known is sent in both directions", async () => {
     const [response] = await between.ask(request("POST", "/", ["Content-Length: 3"], "abc"));
-    assert.equal(valueOf(between.last.fields, "content-length"), "3");
-    assert.equal(valueOf(response?.headers ?? [], "content-length"), "2");
+    assert.equal(fieldValue(between.last.fields, "content-length"), "3");
+    assert.equal(fieldValue(response?.headers ?? [], "content-length"), "2");
   });
 
   it("RFC 9110 section 8.6: a POST of no content that says so keeps saying so", async () => {
     await between.ask(request("POST", "/", ["Content-Length: 0"]));
-    assert.equal(valueOf(between.last.fields, "content-length"), "0");
+    assert.equal(fieldValue(between.last.fields, "content-length"), "0");
   });
 
   it("RFC 9110 section 8.6: no length is forwarded that is known to be wrong", async () => {
@@ -38,29 +38,29 @@ describe("RFC 9110 section 8, representations", () => {
   it("RFC 9110 section 8.6: Content-Length of a 1xx goes no further", async () => {
     const answer = `HTTP/1.1 103 X\r\nContent-Length: 5\r\n\r\n${OK}`;
     const [hints] = await between.ask(request("GET", "/"), { answer, count: 2 });
-    assert.equal(valueOf(hints?.headers ?? [], "content-length"), undefined);
+    assert.equal(fieldValue(hints?.headers ?? [], "content-length"), undefined);
   });
 
   it("RFC 9110 section 8.6: Content-Length of a 204 goes no further", async () => {
     const response = await between.get("/", [], empty("204 No Content", "Content-Length: 5"));
-    assert.equal(valueOf(response.headers, "content-length"), undefined);
+    assert.equal(fieldValue(response.headers, "content-length"), undefined);
   });
 
   it("RFC 9110 section 8.6: Content-Length of a 304 is that of the response to GET, and stays", async () => {
     const response = await between.get("/", [], empty("304 Not Modified", "Content-Length: 5"));
-    assert.equal(valueOf(response.headers, "content-length"), "5");
+    assert.equal(fieldValue(response.headers, "content-length"), "5");
   });
 
   it("RFC 9110 section 8.6: Content-Length of a response to HEAD stays", async () => {
     const answer = empty("200 OK", "Content-Length: 12345");
     const [response] = await between.ask(request("HEAD", "/"), { answer, head: true });
-    assert.equal(valueOf(response?.headers ?? [], "content-length"), "12345");
+    assert.equal(fieldValue(response?.headers ?? [], "content-length"), "12345");
   });
 
   it("RFC 9110 section 8.8.3: validators are opaque and stay as they are", async () => {
     const response = await between.get("/", ['If-None-Match: W/"a,b"'], empty("304 X", 'ETag: W/"a,b"'));
-    assert.equal(valueOf(between.last.fields, "if-none-match"), 'W/"a,b"');
-    assert.equal(valueOf(response.headers, "etag"), 'W/"a,b"');
+    assert.equal(fieldValue(between.last.fields, "if-none-match"), 'W/"a,b"');
+    assert.equal(fieldValue(response.headers, "etag"), 'W/"a,b"');
   });
 });
 
@@ -86,7 +86,7 @@ describe("RFC 9110 section 9, methods", () => {
     await using client = await openRaw(between.port);
     client.write(request("HEAD", "/own") + request("GET", "/own"));
     const head = await client.read({ head: true });
-    assert.equal(valueOf(head.headers, "content-length"), String(own.body.length));
+    assert.equal(fieldValue(head.headers, "content-length"), String(own.body.length));
     assert.deepEqual((await client.read()).body, own.body);
   });
 
@@ -100,7 +100,7 @@ describe("RFC 9110 section 9, methods", () => {
 
   it("RFC 9110 section 9.3.6: CONNECT, which is not served, is answered 405 and makes no tunnel", async () => {
     const response = await between.refusal("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", 405);
-    assert.ok(valueOf(response.headers, "allow") !== undefined);
+    assert.ok(fieldValue(response.headers, "allow") !== undefined);
   });
 
   it("RFC 9110 section 9.3.7: OPTIONS is passed on with its content", async () => {
@@ -136,7 +136,7 @@ describe("RFC 9110 section 10, context", () => {
     assert.equal((await client.read()).status, 200);
     between.onHead = null;
     assert.equal(between.last.body, "body");
-    assert.equal(valueOf(between.last.fields, "expect"), "100-continue");
+    assert.equal(fieldValue(between.last.fields, "expect"), "100-continue");
   });
 
   it("RFC 9110 section 10.1.1: a final status instead of 100 reaches the client", async () => {
@@ -147,7 +147,7 @@ describe("RFC 9110 section 10, context", () => {
     between.onHead = null;
     assert.equal(response.status, 403);
     assert.equal(
-      valueOf(response.headers, "connection"),
+      fieldValue(response.headers, "connection"),
       "close",
       "nobody knows whether the body still comes",
     );
@@ -156,23 +156,23 @@ describe("RFC 9110 section 10, context", () => {
   it("RFC 9110 section 10.1.1: in HTTP/1.0 the expectation is ignored and not passed on", async () => {
     const [response] = await between.ask(`${expecting("/a", "1.0")}body`);
     assert.equal(response?.status, 200);
-    assert.equal(valueOf(between.last.fields, "expect"), undefined);
+    assert.equal(fieldValue(between.last.fields, "expect"), undefined);
   });
 
   it("RFC 9110 section 10.1.1: a request without content expects nothing of the upstream", async () => {
     await between.get("/", ["Expect: 100-continue"]);
-    assert.equal(valueOf(between.last.fields, "expect"), undefined);
+    assert.equal(fieldValue(between.last.fields, "expect"), undefined);
   });
 
   it("RFC 9110 section 10.1.4: TE that goes up is listed in Connection", async () => {
     await between.get("/", ["TE: trailers", "Connection: TE"]);
-    assert.equal(valueOf(between.last.fields, "te"), "trailers");
-    assert.match(valueOf(between.last.fields, "connection") as string, /\bTE\b/);
+    assert.equal(fieldValue(between.last.fields, "te"), "trailers");
+    assert.match(fieldValue(between.last.fields, "connection") as string, /\bTE\b/);
   });
 
   it("RFC 9110 section 10.2.4: Server of the upstream is left alone", async () => {
     const response = await between.get("/", [], empty("200 OK", "Server: theirs/1", "Content-Length: 0"));
-    assert.equal(valueOf(response.headers, "server"), "theirs/1");
+    assert.equal(fieldValue(response.headers, "server"), "theirs/1");
   });
 });
 
@@ -180,12 +180,12 @@ describe("RFC 9110 section 11, authentication", () => {
   it("RFC 9110 section 11.6.1: the gateway's own 401 carries WWW-Authenticate", async () => {
     const response = await between.get("/guarded");
     assert.equal(response.status, 401);
-    assert.ok(valueOf(response.headers, "www-authenticate") !== undefined);
+    assert.ok(fieldValue(response.headers, "www-authenticate") !== undefined);
   });
 
   it("RFC 9110 section 11.6.2: Authorization goes up as it came", async () => {
     await between.get("/", ["Authorization: Basic eDp5"]);
-    assert.equal(valueOf(between.last.fields, "authorization"), "Basic eDp5");
+    assert.equal(fieldValue(between.last.fields, "authorization"), "Basic eDp5");
   });
 
   it("RFC 9110 section 11.6.1: WWW-Authenticate fields come down as they are, apart and in order", async () => {
@@ -196,7 +196,7 @@ describe("RFC 9110 section 11, authentication", () => {
       "Content-Length: 0",
     );
     const response = await between.get("/", [], answer);
-    assert.equal(valueOf(response.headers, "www-authenticate"), 'A, B realm="c"');
+    assert.equal(fieldValue(response.headers, "www-authenticate"), 'A, B realm="c"');
   });
 });
 
@@ -205,9 +205,9 @@ describe("RFC 9110 section 14, ranges", () => {
     const answer =
       "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/9\r\nContent-Length: 2\r\n\r\nok";
     const response = await between.get("/", ["Range: bytes=0-1"], answer);
-    assert.equal(valueOf(between.last.fields, "range"), "bytes=0-1");
+    assert.equal(fieldValue(between.last.fields, "range"), "bytes=0-1");
     assert.equal(response.status, 206);
-    assert.equal(valueOf(response.headers, "content-range"), "bytes 0-1/9");
+    assert.equal(fieldValue(response.headers, "content-range"), "bytes 0-1/9");
   });
 });
 
@@ -253,7 +253,7 @@ describe("RFC 9110 section 15, statuses", () => {
   it("RFC 9110 section 15.5.6: the gateway's own 405 carries Allow", async () => {
     const [response] = await between.ask("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
     assert.equal(response?.status, 405);
-    assert.match(valueOf(response?.headers ?? [], "allow") as string, /^[A-Z]+(, [A-Z]+)*$/);
+    assert.match(fieldValue(response?.headers ?? [], "allow") as string, /^[A-Z]+(, [A-Z]+)*$/);
   });
 
   it("RFC 9110 section 15.5.9: a request that does not come in time is answered 408, and the connection ends", async () => {
@@ -261,7 +261,7 @@ describe("RFC 9110 section 15, statuses", () => {
     client.write("GET / HTTP/1.1\r\nHost: a");
     const response = await client.read();
     assert.equal(response.status, 408);
-    assert.equal(valueOf(response.headers, "connection"), "close");
+    assert.equal(fieldValue(response.headers, "connection"), "close");
     await client.closed();
   });
 

@@ -132,7 +132,7 @@ export class Between implements AsyncDisposable {
     client.write(bytes + request("GET", "/after"));
     const response = await client.read();
     assert.equal(response.status, status);
-    assert.equal(valueOf(response.headers, "connection"), "close");
+    assert.equal(fieldValue(response.headers, "connection"), "close");
     await client.closed();
     assert.equal(client.pending.length, 0, client.pending.toString("latin1"));
     assert.deepEqual(
@@ -198,7 +198,7 @@ export function chunked(body: string, path = "/chunked", fields: readonly string
 }
 
 /** The values of a field joined by ", ", or undefined. */
-export function valueOf(fields: Fields, name: string): string | undefined {
+export function fieldValue(fields: Fields, name: string): string | undefined {
   const values = fields.filter(([other]) => other.toLowerCase() === name).map(([, value]) => value);
   return values.length === 0 ? undefined : values.join(", ");
 }

@@ -7,7 +7,7 @@
  */
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
-import { type Answer, Between, request, valueOf } from "../../support/between.ts";
+import { type Answer, Between, fieldValue, request } from "../../support/between.ts";
 import { openRaw, type RawResponse } from "../../support/raw-client.ts";
 
 /** What an attacker wants the upstream to take for a request of its own. */
@@ -63,7 +63,7 @@ export class Attack {
     client.write(bytes);
     const response = await client.read();
     assert.equal(response.status, status, response.body.toString());
-    assert.equal(valueOf(response.headers, "connection"), "close");
+    assert.equal(fieldValue(response.headers, "connection"), "close");
     await client.closed();
     assert.equal(
       client.pending.length,
@@ -112,6 +112,6 @@ export class Attack {
       between.seen.map(({ target }) => target),
       paths,
     );
-    assert.ok(between.seen.every(({ fields }) => valueOf(fields, "x-smuggled") === undefined));
+    assert.ok(between.seen.every(({ fields }) => fieldValue(fields, "x-smuggled") === undefined));
   }
 }

@@ -1,7 +1,7 @@
 /** One request, two hosts: what the route is chosen by and what the upstream believes must be the same. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { request, valueOf } from "../../support/between.ts";
+import { fieldValue, request } from "../../support/between.ts";
 import { Attack } from "./attack.ts";
 
 const attack = new Attack();
@@ -41,7 +41,7 @@ describe("host confusion", () => {
     await attack.begin();
     const { between } = attack;
     await between.ask(get("http://preserved.test/a", "Host: evil.test"));
-    assert.equal(valueOf(between.last.fields, "host"), "preserved.test");
+    assert.equal(fieldValue(between.last.fields, "host"), "preserved.test");
     assert.ok(between.last.fields.every(([, value]) => !value.includes("evil.test")));
   });
 
@@ -49,6 +49,6 @@ describe("host confusion", () => {
     it(`${name} cannot be taken away by Connection`, async () => {
       await attack.begin();
       await attack.between.get("/a", [`Connection: ${name}`]);
-      assert.ok(valueOf(attack.between.last.fields, name.toLowerCase()) !== undefined);
+      assert.ok(fieldValue(attack.between.last.fields, name.toLowerCase()) !== undefined);
     });
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { request, valueOf } from "../../support/between.ts";
+import { fieldValue, request } from "../../support/between.ts";
 import { openRaw } from "../../support/raw-client.ts";
 import { Attack } from "./attack.ts";
 
@@ -16,7 +16,7 @@ describe("pipelining floods", () => {
     for (let i = 0; i < 10_000; i++) {
       const { status, headers } = await client.read();
       assert.equal(status, 200);
-      assert.equal(valueOf(headers, "connection"), i === 9_999 ? "close" : undefined);
+      assert.equal(fieldValue(headers, "connection"), i === 9_999 ? "close" : undefined);
     }
     await client.closed();
     assert.equal(client.pending.length, 0);
