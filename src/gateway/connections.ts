@@ -21,6 +21,9 @@ import type { ConnectionStates } from "./messages.ts";
 import type { ThreadLog } from "./thread-log.ts";
 import type { Vitals } from "./vitals.ts";
 
+/** Connections that are looked at, at most, to find an idle one. */
+const MAX_LOOKS = 64;
+
 interface ConnectionsParts {
   readonly plane: DataPlane;
   readonly caps: ConnectionCaps;
@@ -51,6 +54,8 @@ export class Connections {
   readonly #proxyHeaders: ProxyHeaders;
   readonly #handler: RequestHandler;
   #draining = false;
+  /** Whether a connection has made room in this turn of the loop. */
+  #evicted = false;
 
   constructor(parts: ConnectionsParts) {
     const { plane, vitals, log } = parts;
@@ -153,12 +158,34 @@ export class Connections {
     return own === null ? null : { trusted, proxied, seat: own };
   }
 
-  /** Descriptors have run out: a connection that does nothing makes room. */
+  /**
+   * Descriptors have run out: a connection that does nothing makes room. It is closed at the end of the turn, so
+   * however many fail in one, one makes room for the next.
+   */
   #onAcceptFailed(reason: string): void {
     this.#parts.log.starved(reason);
+    if (this.#evicted) return;
+    this.#evicted = true;
+    setImmediate(() => {
+      this.#evicted = false;
+    });
+    if (!this.#evictIdle() && !this.#proxyHeaders.evict()) this.#parts.terminator?.evict();
+  }
+
+  /** Closes the oldest idle connection; whether there was one among those that were looked at. */
+  #evictIdle(): boolean {
+    let looks = Math.min(this.#open.size, MAX_LOOKS);
     for (const connection of this.#open) {
-      if (connection.idle) return connection.wire.destroy();
+      if (looks-- === 0) return false;
+      if (connection.idle && !connection.wire.closed) {
+        connection.wire.destroy();
+        return true;
+      }
+      // The next search goes on behind it.
+      this.#open.delete(connection);
+      this.#open.add(connection);
     }
+    return false;
   }
 
   states(): ConnectionStates {

@@ -48,6 +48,16 @@ export class ProxyHeaders {
     wire.resume();
   }
 
+  /** Ends the connection that waits longest, in want of descriptors; whether there is one. */
+  evict(): boolean {
+    for (const reader of this.#readers) {
+      this.#forget(reader);
+      reader.destroy();
+      return true;
+    }
+    return false;
+  }
+
   /** Ends the connections whose header has not come. */
   close(): void {
     for (const reader of this.#readers) reader.abandon();

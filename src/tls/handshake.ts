@@ -56,8 +56,8 @@ export class Handshake implements Guarded, SecuringOwner {
   }
 
   /** Ends it, whatever it has come to. */
-  abandon(): void {
-    this.#reason ??= "the gateway stops";
+  abandon(reason: string): void {
+    this.#reason ??= reason;
     this.#wire.destroy();
   }
 

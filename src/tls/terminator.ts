@@ -77,8 +77,16 @@ export class Terminator {
     this.#handshakes.add(handshake);
   }
 
+  /** Ends the handshake that began first, in want of descriptors. */
+  evict(): void {
+    for (const handshake of this.#handshakes) {
+      this.#handshakes.delete(handshake);
+      return handshake.abandon("there are no descriptors left");
+    }
+  }
+
   /** Ends the handshakes that go on: no request has begun on their connections. */
   close(): void {
-    for (const handshake of this.#handshakes) handshake.abandon();
+    for (const handshake of this.#handshakes) handshake.abandon("the gateway stops");
   }
 }

@@ -1,7 +1,7 @@
 /** The thread's side of TLS: keys of tickets, and contexts that are kept as long as their content is the same. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { Deadlines } from "../../src/http1/deadlines.ts";
 import { acceptPlain } from "../../src/http1/plain-wire.ts";
@@ -70,6 +70,23 @@ describe("a terminator", () => {
       assert.equal(next.said, `${version} false`);
       assert.equal((await talk(next.session, version)).said, `${version} true`);
     });
+
+  it("gives up the handshakes that began first, one by one, where descriptors are short", async () => {
+    const clients = [0, 1, 2].map(() => connect(port, "127.0.0.1"));
+    const reached = Promise.all(clients.map((client) => once(client, "connect")));
+    await reached;
+    // A handshake on another connection is over: those before it have begun.
+    await talk();
+    const closed = clients.map((client) => once(client.resume(), "close"));
+    terminator.evict();
+    await closed[0];
+    terminator.evict();
+    await closed[1];
+    assert.equal(clients[2]?.destroyed, false);
+    terminator.close();
+    await closed[2];
+    terminator.evict();
+  });
 
   it("makes one context of equal content, whichever configuration it stands in, and none before it is asked", () => {
     const contexts = new Contexts(OPTIONS, keys(1));
