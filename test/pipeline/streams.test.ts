@@ -71,11 +71,16 @@ describe("bodies that pass through", () => {
       assert.equal(await stream(port, each, 24 * MIB, true), 24 * MIB);
     });
 
-  it("64 of them at once, all read slowly, take no more than that together", () =>
-    grows(async () => {
-      const bytes = 2 * MIB;
-      const all = Array.from({ length: 64 }, (_, i) => SLOW[i % SLOW.length] as Stream);
+  it("64 of them at once, all read slowly, take no more than that together", async () => {
+    const bytes = 2 * MIB;
+    const all = Array.from({ length: 64 }, (_, i) => SLOW[i % SLOW.length] as Stream);
+    const together = async () => {
       const arrived = await Promise.all(all.map((each) => stream(gateway.ports.proxy, each, bytes)));
       assert.deepEqual(new Set(arrived), new Set([bytes]));
-    }));
+    };
+    // Warm is what has done it before: the streams over TLS and the first 64 connections leave memory in reserve.
+    await together();
+    idle = (await memoryOf(gateway.pid)).now;
+    await grows(together);
+  });
 });
