@@ -18,6 +18,11 @@ export class PartialHead {
   /** Length at which it was last worth reading. */
   #readAt = 0;
 
+  /** Whether a head has begun: the empty line that old clients send behind a body is not one (RFC 9112 section 2.2). */
+  get begun(): boolean {
+    return this.length > 2 || (this.length > 0 && this.#bytes[0] !== 13);
+  }
+
   /**
    * Looks for the end of a head in what was read, behind what is kept. Hot; guarded by bench/bench.ts `plain`.
    * @param parse gets the head so far; returns as `parseRequestHead` does.

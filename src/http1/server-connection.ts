@@ -113,7 +113,7 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
 
   /** Whether no request is in progress. */
   get idle(): boolean {
-    return this.#phase === PHASE.head && this.#partial.length === 0 && this.#rest === null;
+    return this.#phase === PHASE.head && !this.#partial.begun && this.#rest === null;
   }
 
   /** Whether a head has begun and not ended. */
@@ -240,7 +240,7 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
 
   onLate(): void {
     if (this.#phase !== PHASE.head) return this.wire.destroy();
-    if (this.#partial.length === 0) return this.#close();
+    if (!this.#partial.begun) return this.#close();
     // What is wrong with it says more than that it is late.
     if (this.#parse(this.#partial.text()) < 0) this.#refused(this.head.error, this.head.errorDetail);
     else this.#refused("request_timeout", "the head did not arrive in time");
@@ -320,9 +320,10 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
   #readHead(chunk: Buffer): boolean {
     const { limits } = this;
     const before = this.#partial.length;
+    const begun = before > 0 && this.#partial.begun;
     const used = this.#partial.find(chunk, limits.maxHeadBytes + 2, this.#parse);
     if (used === INCOMPLETE) {
-      if (before === 0) this.patience.expect(limits.headTimeoutMs);
+      if (!begun && this.#partial.begun) this.patience.expect(limits.headTimeoutMs);
       return false;
     }
     if (used < 0) {

@@ -1,4 +1,10 @@
-/** A wire over one of the runtime's sockets: what is encrypted. */
+/**
+ * A wire over one of the runtime's sockets: what is encrypted towards upstreams.
+ *
+ * The runtime does not tell whether TLS was ended by close_notify or by the end of TCP alone. So a response that lasts
+ * until the connection ends counts as whole either way, where RFC 9112 section 9.8 wants it to be incomplete without
+ * close_notify; those with a length or chunks are not touched by it.
+ */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { contain } from "./fault.ts";

@@ -1,6 +1,7 @@
 /**
- * What a connection needs of its transport. Two exist: PlainWire over the runtime's TCP handles, for everything
- * that is not encrypted, and StreamWire over its TLS sockets.
+ * What a connection needs of its transport. Three exist: PlainWire over the runtime's TCP handles, for everything
+ * that is not encrypted; TlsWire (tls/tls-wire.ts) over its TLS handles, for clients; StreamWire over its TLS sockets,
+ * for upstreams.
  */
 
 /** Hears what happens on a wire. Nothing comes after `onClosed`. */

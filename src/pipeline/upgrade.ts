@@ -43,7 +43,7 @@ export function asksForWebSocket(request: ExchangeRequest, upgrade: string): boo
     .filter((protocol) => protocol !== "");
   if (!protocols.includes("websocket")) {
     if (protocols.every((protocol) => protocol === OFFER)) return false;
-    throw new GatewayError("upgrade_refused", `an upgrade to ${protocols.join(", ").slice(0, 200)}`);
+    throw new GatewayError("upgrade_refused", "an upgrade to something else than WebSocket");
   }
   const { headers } = request;
   if (request.method !== "GET") throw bad("a method other than GET");
@@ -53,7 +53,7 @@ export function asksForWebSocket(request: ExchangeRequest, upgrade: string): boo
   const versions = headers.getAll("sec-websocket-version");
   if (versions.length !== 1) throw bad("not one Sec-WebSocket-Version");
   if (versions[0] !== VERSION)
-    throw new GatewayError("websocket_version", `version ${versions[0]?.slice(0, 50)} of WebSocket`);
+    throw new GatewayError("websocket_version", "a version of WebSocket other than 13");
   return true;
 }
 

@@ -221,6 +221,16 @@ describe("a client that is slow", () => {
     assert.equal(client.pending.length + silent.pending.length, 0);
   });
 
+  for (const says of ["\r", "\r\n"])
+    it(`is idle, and closed as such, although ${JSON.stringify(says)} follows its request`, async () => {
+      await using serving = await serve(echoTarget, { idleTimeoutMs: 100 });
+      await using client = await serving.connect();
+      client.write(`GET /first HTTP/1.1\r\nHost: a\r\n\r\n${says}`);
+      assert.equal((await client.read()).status, 200);
+      await client.closed();
+      assert.equal(client.pending.length, 0, "no answer to nothing");
+    });
+
   it("is closed when it is idle after a body that was answered in the middle of its last read", async () => {
     await using serving = await serve(
       (connection) => {
