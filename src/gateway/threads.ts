@@ -244,9 +244,6 @@ export class DataThreads {
     const capColumn = caps.open();
     const shared = { settings, counters, caps: caps.spec, spill: this.#spill, ca, clientPair, tls: tls() };
     const workerData: ThreadData = { ...shared, vitals: memory, capColumn };
-    // Room for what requests leave behind between two collections: half as many of them as by default, which halves
-    // their CPU time (0.45 to 0.2 µs a request, `--trace-gc`) and costs up to 10 MB a thread. New threads only.
-    setFlagsFromString("--min-semi-space-size=16");
     const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
       workerData,
       name: `data-${index}`,
