@@ -3,8 +3,8 @@
  * configuration is loaded, and the keys of session tickets, which all data threads share. What the settings name for
  * TLS with upstreams is read here too.
  */
-import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
 import { certificatesIn, checkCertificate, checkKey, checkPair } from "../entities/certificates.ts";
@@ -149,8 +149,14 @@ async function ownPair(directory: string): Promise<KeyPair> {
   }
   const pair = selfSigned("localhost");
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  await writeFile(keyFile, pair.key, { mode: 0o600 });
-  await chmod(keyFile, 0o600); // one that was there keeps its mode
-  await writeFile(certFile, pair.cert);
+  await replaceFile(keyFile, pair.key, 0o600);
+  await replaceFile(certFile, pair.cert, 0o644);
   return pair;
+}
+
+/** Puts a new file in the place of one that may be there: nobody who has that one open, or linked, sees the content. */
+async function replaceFile(path: string, content: string, mode: number): Promise<void> {
+  const fresh = `${path}.${randomUUID()}`;
+  await writeFile(fresh, content, { mode, flag: "wx" });
+  await rename(fresh, path);
 }
