@@ -74,7 +74,7 @@ function writeMatch(writer: Writer, explained: Explained, match: NonNullable<Exp
     `0x${match.priority}${match.kind === "expression" ? ", before every classic route" : ""}`,
   );
   for (const [i, other] of explained.others.entries())
-    writer.line(i === 0 ? "behind it" : "", routeName(other), other.why);
+    writer.line(i === 0 ? "later" : "", routeName(other), other.why);
   writer.gap();
   if (explained.answer !== null)
     writer.line("answers", `${explained.answer.status} ${explained.answer.message}`);
@@ -94,7 +94,8 @@ function writeMatch(writer: Writer, explained: Explained, match: NonNullable<Exp
 const label = (kind: string): string => (kind === "expression" ? "" : kind);
 
 function writeMisses(writer: Writer, { answer, misses }: Explained): void {
-  writer.line("no route", `${answer?.status ?? 404} ${answer?.message ?? ""}`);
+  const isRouted = answer?.status === 404;
+  writer.line(isRouted ? "no route" : "answers", `${answer?.status ?? 404} ${answer?.message ?? ""}`);
   for (const [i, miss] of misses.entries()) {
     writer.line(i === 0 ? "nearest" : "", routeName(miss));
     for (const { kind, holds, asks, by, given } of miss.conditions) {

@@ -5,9 +5,9 @@
  * Exit codes: 0 a route matches; 1 none does; 2 the question or the configuration is wrong; 3 the gateway cannot
  * be reached.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { any } from "@gatehouse/sdk";
+import { any, isObject } from "@gatehouse/sdk";
 import type { Command } from "commander";
 import type { PluginCatalogue, RouterFlavor } from "../entities/entities.ts";
 import type { Explained } from "../gateway/explain.ts";
@@ -25,12 +25,13 @@ Examples:
   gatehouse explain GET http://api.example.com/users/42
   gatehouse explain POST https://api.example.com/orders -H 'X-Version: 2' --config kong.yml`;
 
+const ADMIN = "http://127.0.0.1:8001";
 const TIMEOUT_MS = 30_000;
 
 interface Options {
   readonly header: readonly string[];
   readonly config?: string;
-  readonly admin: string;
+  readonly admin?: string;
   readonly prefix?: string;
   readonly routerFlavor?: string;
   readonly clientIp?: string;
@@ -59,7 +60,7 @@ export function registerExplainCommand(program: Command): void {
     .argument("<url>", "its URL: http://host[:port]/path?query")
     .option("-H, --header <field>", "a header field, 'Name: value'; may be given again", append, [])
     .option("-c, --config <file>", "explain by this declarative configuration, without a gateway")
-    .option("--admin <url>", "Admin API of the gateway to ask", "http://127.0.0.1:8001")
+    .option("--admin <url>", `Admin API of the gateway to ask (default: ${ADMIN})`)
     .option("--prefix <dir>", "with --config: prefix of a gateway, to look up uploaded plugins in")
     .option("--router-flavor <flavor>", "with --config: the setting router_flavor")
     .option("--client-ip <address>", "address of the client; default: 127.0.0.1")
@@ -74,6 +75,7 @@ const append = (field: string, fields: readonly string[]): string[] => [...field
 
 async function run(method: string, url: string, options: Options): Promise<void> {
   try {
+    refuseMixed(options);
     const request: ExplainRequest = {
       method,
       url,
@@ -83,7 +85,7 @@ async function run(method: string, url: string, options: Options): Promise<void>
     };
     const explained =
       options.config === undefined
-        ? await ask(options.admin, request)
+        ? await ask(options.admin ?? ADMIN, request)
         : await explainFile(options.config, request, options);
     if (options.json) console.log(JSON.stringify(explained, null, 2));
     else console.log(explanationLines(explained, process.stdout.isTTY === true).join("\n"));
@@ -93,6 +95,21 @@ async function run(method: string, url: string, options: Options): Promise<void>
     console.error(error.message);
     process.exitCode = error.code;
   }
+}
+
+/** What one way of asking does not listen to is not taken in silence. */
+function refuseMixed({ config, admin, prefix, routerFlavor }: Options): void {
+  if (config !== undefined) {
+    if (admin !== undefined)
+      throw wrong("--admin asks a gateway, and --config reads a file without one; write one of them");
+    return;
+  }
+  for (const [flag, value] of [
+    ["--router-flavor", routerFlavor],
+    ["--prefix", prefix],
+  ] as const)
+    if (value !== undefined)
+      throw wrong(`${flag} goes with --config FILE; a gateway that is asked has its own`);
 }
 
 function readField(field: string): [name: string, value: string] {
@@ -129,6 +146,8 @@ type Packages = Pick<Registry, "find" | "names">;
 
 async function packagesOf(prefix: string | undefined): Promise<Packages> {
   if (prefix === undefined) return { find: () => ({ missing: "" }), names: () => [] };
+  const there = await stat(prefix).catch(() => null);
+  if (!there?.isDirectory()) throw wrong(`--prefix: ${prefix} is no directory; name the prefix of a gateway`);
   const { Registry } = await import("../registry/registry.ts");
   return Registry.view(join(prefix, "artifacts"));
 }
@@ -184,12 +203,20 @@ async function ask(admin: string, body: ExplainRequest): Promise<Explained> {
     );
   }
   const answer = parsed(text);
-  if (status === 200 && answer !== null) return answer as unknown as Explained;
+  if (status === 200 && isExplained(answer)) return answer;
   if (status === 400 && typeof answer?.message === "string") throw wrong(answer.message);
   throw new Failure(
     EXIT.unreachable,
-    `${base.origin} answered ${status}; is this the Admin API of a gateway?`,
+    `${base.origin} answered ${status}${status === 200 ? ", but with no explanation" : ""}; ` +
+      "is this the Admin API of a gateway?",
   );
+}
+
+/** Whoever answers may be anybody: what is printed must be there. */
+function isExplained(answer: unknown): answer is Explained {
+  if (!isObject(answer) || !isObject(answer.request)) return false;
+  const lists = ["others", "misses", "phases", "with_consumers", "idle"];
+  return "match" in answer && lists.every((name) => Array.isArray(answer[name]));
 }
 
 function parsed(text: string): Record<string, unknown> | null {

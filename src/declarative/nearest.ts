@@ -22,7 +22,7 @@ export function nearest(name: string, names: Iterable<string>): string | null {
 }
 
 /** Insertions, deletions, replacements and swaps of neighbours (optimal string alignment). */
-function edits(a: string, b: string): number {
+export function edits(a: string, b: string): number {
   let before: number[] = [];
   let above = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

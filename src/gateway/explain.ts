@@ -15,7 +15,12 @@ import {
 } from "../entities/entities.ts";
 import { type Chain, Chains, type HookEntry } from "../pipeline/chain.ts";
 import type { Registry } from "../registry/registry.ts";
-import { type ExplainedCondition, type ExplainedRoute, priorityParts } from "../router/explain.ts";
+import {
+  type ExplainedCondition,
+  type ExplainedRoute,
+  type Explanation,
+  priorityParts,
+} from "../router/explain.ts";
 import { escapePath, upstreamPath } from "../router/path.ts";
 import { pathText } from "../router/pattern.ts";
 import { RouteTable } from "../router/route-table.ts";
@@ -96,6 +101,9 @@ interface Compiled {
   readonly plugins: ReadonlyMap<Hooks, PluginEntity>;
 }
 
+/** What is refused before routing has no routes. */
+const REFUSED: Explanation = { winner: null, others: [], misses: [] };
+
 export class Explainer {
   readonly #packages: Packages;
   #compiled: Compiled | null = null;
@@ -108,12 +116,17 @@ export class Explainer {
   explain(config: GatewayConfig, input: ExplainedInput): Explained {
     if (this.#compiled?.config !== config) this.#compiled = this.#compile(config);
     const compiled = this.#compiled;
-    const { winner, others, misses } = compiled.routes.explain(input);
+    const isRefused = input.method === "CONNECT";
+    const { winner, others, misses } = isRefused ? REFUSED : compiled.routes.explain(input);
     const found = winner === null ? null : compiled.routes.match(input);
     const route = found?.data ?? null;
     const service = route?.service ? config.services.find(({ id }) => id === route.service?.id) : undefined;
     const chains = compiled.chains.get(route?.ws_id ?? DEFAULT_WORKSPACE_ID) ?? Chains.none;
-    const chain = route === null ? chains.global : chains.chain(route.id, service?.id ?? null);
+    const chain = isRefused
+      ? Chains.none.global
+      : route === null
+        ? chains.global
+        : chains.chain(route.id, service?.id ?? null);
     const nameOf = namer(config);
     const answer = answerTo(route, service, input);
     const { method, scheme, host, port, path, sni, clientIp } = input;
@@ -278,8 +291,9 @@ function namer(config: GatewayConfig): (routeId: string) => RouteName {
 function answerTo(
   route: Route | null,
   service: Service | undefined,
-  { scheme }: ExplainedInput,
+  { method, scheme }: ExplainedInput,
 ): Explained["answer"] {
+  if (method === "CONNECT") return { status: 405, message: "CONNECT is not served: answered before routing" };
   if (route === null) return { status: 404, message: "no Route matched with those values" };
   if (!route.protocols.includes("http") && scheme !== "https") {
     const status = route.https_redirect_status_code;
@@ -334,7 +348,8 @@ function whyBehind(other: ExplainedRoute, winner: ExplainedRoute): string {
   const part = priorityParts(other).find(({ value }, i) => value !== theirs[i]!.value);
   if (part !== undefined) {
     const more = theirs.find(({ name }) => name === part.name)!.value;
-    return `${part.name}: ${part.value}, the match has ${more}`;
+    const isRank = part.name.endsWith("priority");
+    return `${isRank ? "lower" : "fewer"} ${part.name} (${part.value}, the match has ${more})`;
   }
   return "equal priority, smaller id";
 }

@@ -4,6 +4,7 @@
  * to read: every route is tried, so nothing here runs for requests.
  */
 
+import { edits } from "../declarative/nearest.ts";
 import type { HostCondition } from "./conditions.ts";
 import { headerHolds, hostCondition, nameHolds, sniHolds } from "./conditions.ts";
 import { isTriedBefore, type Known } from "./expressions/expression-index.ts";
@@ -67,7 +68,7 @@ export function summarize(routes: Iterable<ExplainedRoute>, input: MatchInput): 
  * How far a route is from matching; null if it is another one altogether. A host or a path counts more than the
  * rest: who asks for another of both is not near because the method is the same.
  */
-function distanceOf({ conditions }: ExplainedRoute, { path }: MatchInput): number | null {
+function distanceOf({ conditions }: ExplainedRoute, input: MatchInput): number | null {
   let distance = 0;
   let isNear = false;
   let isElsewhere = false;
@@ -79,13 +80,53 @@ function distanceOf({ conditions }: ExplainedRoute, { path }: MatchInput): numbe
     }
     distance += isPlace ? 300 : 100;
     if (isPlace) isElsewhere = true;
-    if (kind !== "path") continue;
-    const shared = Math.max(...asks.map((ask) => sharedLength(ask.replace(/^~/, ""), path)));
-    distance -= Math.min(shared, 200);
-    if (shared > 1) isNear = true;
+    const near = Math.max(...asks.map((ask) => nearness(kind, ask, input)));
+    distance -= Math.min(near, isPlace ? 200 : 90);
+    if (near > 1) isNear = true;
   }
-  const isPartly = !isElsewhere && conditions.some(({ kind, holds }) => holds && kind !== "expression");
+  const asked = conditions.filter(
+    ({ kind, asks }) => kind !== "protocol" && !asks[0]?.startsWith("net.protocol"),
+  );
+  const only = asked.length === 1 ? asked[0] : undefined;
+  // Who asks by another method, or without a header, misses a route that asks for nothing else by little.
+  const isSingle = only !== undefined && !/^(?:http\.(?:host|path)|tls\.sni)/.test(placeOf(only));
+  const isPartly =
+    isSingle || (!isElsewhere && conditions.some(({ kind, holds }) => holds && kind !== "expression"));
   return isNear || isPartly ? distance : null;
+}
+
+/** What a condition looks at, as expressions name it. */
+function placeOf({ kind, asks }: ExplainedCondition): string {
+  if (kind === "expression") return asks[0] ?? "";
+  return kind === "sni" ? "tls.sni" : `http.${kind}`;
+}
+
+/** Longer names are not compared letter by letter. */
+const MAX_COMPARED = 64;
+
+/** How much of what is asked for the request has: above 1 if somebody may have meant it. */
+function nearness(kind: ExplainedCondition["kind"], ask: string, input: MatchInput): number {
+  if (kind === "path")
+    return Math.max(sharedLength(ask.replace(/^~/, ""), input.path), likeness(ask, input.path));
+  if (kind === "host") return likeness(ask, input.host);
+  if (kind === "sni") return likeness(ask, input.sni ?? "");
+  // A single comparison of an expression names what it looks at.
+  const [, field, operator, value = ""] =
+    /^(http\.host|http\.path|tls\.sni) (==|\^=) "([^"]*)"$/.exec(ask) ?? [];
+  if (field === "http.host") return likeness(value, input.host);
+  if (field === "tls.sni") return likeness(value, input.sni ?? "");
+  if (field !== "http.path") return 0;
+  const asked = operator === "^=" ? input.path.slice(0, value.length) : input.path;
+  return Math.max(sharedLength(value, asked), likeness(value, asked));
+}
+
+/** From 200 for a name that is the same downwards, two for an edit; 0 for another name altogether. */
+function likeness(a: string, b: string): number {
+  const longer = Math.max(a.length, b.length);
+  const most = Math.floor(longer / 3);
+  if (longer > MAX_COMPARED || Math.abs(a.length - b.length) > most) return 0;
+  const apart = edits(a.toLowerCase(), b.toLowerCase());
+  return apart > most ? 0 : 200 - 2 * apart;
 }
 
 function sharedLength(a: string, b: string): number {

@@ -1,7 +1,10 @@
 /** `gatehouse explain` as a person runs it: what is printed, to the letter, and how it ends. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -55,6 +58,14 @@ services:
       - { name: classic, paths: [/orders/classic] }
 `;
 
+const SINGLE = `
+_format_version: "3.0"
+routes:
+  - { name: c, hosts: [c.example] }
+  - { name: b, hosts: [b.example] }
+  - { name: far, hosts: [somewhere.else] }
+`;
+
 interface Ran {
   readonly code: number;
   readonly out: string;
@@ -93,7 +104,7 @@ route     users
           ✓ method   GET
           ✓ header   X-Version: 2 or X-Version: ~*^3
 priority  kinds of condition 4, header names 1, regex path 1  0x8018000000000000
-behind it fallback  kinds of condition: 2, the match has 4
+later     fallback  fewer kinds of condition (2, the match has 4)
 
 service   users  http
 sends     GET /base/x?y=1  /users/42 stripped
@@ -185,8 +196,8 @@ route     by-version
           ✓          http.path ^= "/orders"
           ✓          http.queries.v == "2" || http.headers.x_v == "2"
 priority  priority 10  0xff0000000000000a, before every classic route
-behind it orders  equal priority, smaller id
-          local  priority: 1, the match has 10
+later     orders  equal priority, smaller id
+          local  lower priority (1, the match has 10)
           classic  expressions come before classic routes
 
 service   orders  http
@@ -209,6 +220,58 @@ no route  404 no Route matched with those values
 nearest   local
           ✓          net.src.ip in 10.0.0.0/8
           ✗          http.method == "GET"
+
+plugins   none
+`,
+  ],
+  [
+    "a name that is nearly a route's shows the route, though it asks for nothing else",
+    SINGLE,
+    ["GET", "http://b.exampl/x"],
+    1,
+    `
+request   GET http://b.exampl/x  client 127.0.0.1
+
+no route  404 no Route matched with those values
+nearest   b
+          ✗ host     b.example  is b.exampl
+          c
+          ✗ host     c.example  is b.exampl
+
+plugins   none
+`,
+  ],
+  [
+    "a single comparison of an expression is near by its value",
+    EXPRESSIONS,
+    ["GET", "http://a.com/oders"],
+    1,
+    `
+request   GET http://a.com/oders  client 127.0.0.1
+
+no route  404 no Route matched with those values
+nearest   orders
+          ✗          http.path ^= "/orders"
+          local
+          ✗          net.src.ip in 10.0.0.0/8
+          ✓          http.method == "GET"
+          by-version
+          ✓          net.protocol == "http"
+          ✗          http.path ^= "/orders"
+          ✗          http.queries.v == "2" || http.headers.x_v == "2"
+
+plugins   none
+`,
+  ],
+  [
+    "CONNECT is answered before routing",
+    CLASSIC,
+    ["CONNECT", "http://a.com/"],
+    1,
+    `
+request   CONNECT http://a.com/  client 127.0.0.1
+
+answers   405 CONNECT is not served: answered before routing
 
 plugins   none
 `,
@@ -303,6 +366,30 @@ for (const [args, message] of [
     assert.equal(ran.out, "");
   });
 }
+
+test("flags that would not be listened to are refused, and so is a prefix that is not there", async () => {
+  const config = file(CLASSIC);
+  for (const [args, message] of [
+    [["--router-flavor", "expressions"], /--router-flavor goes with --config FILE/],
+    [["--prefix", scratch()], /--prefix goes with --config FILE/],
+    [["--config", config, "--admin", "http://127.0.0.1:1"], /write one of them/],
+    [["--config", config, "--prefix", "/nonexistent"], /--prefix: \/nonexistent is no directory/],
+  ] as const) {
+    const ran = await run(["GET", "http://a.com/", ...args]);
+    assert.match(ran.err, message);
+    assert.equal(ran.code, 2);
+  }
+});
+
+test("an answer that is no explanation ends with code 3 and a sentence", async () => {
+  const server = createServer((_, answer) => answer.end('{"hello":"there"}')).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const ran = await run(["GET", "http://a.com/", "--admin", `http://127.0.0.1:${port}`]);
+  server.close();
+  assert.match(ran.err, /answered 200, but with no explanation; is this the Admin API of a gateway\?\n$/);
+  assert.equal(ran.code, 3);
+});
 
 test("a configuration with a fault ends with code 2 and its place, no gateway with code 3", async () => {
   const faulty = await run(["GET", "http://a.com/", "--config", file('_format_version: "3.0"\nrutes: []\n')]);
