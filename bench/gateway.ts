@@ -107,6 +107,9 @@ export async function startGateway(
         GATEHOUSE_PROXY_ACCESS_LOG: "off",
         // As many as nginx keeps here; with 1,000 clients the default would close connections after use.
         GATEHOUSE_UPSTREAM_KEEPALIVE_POOL_SIZE: "1024",
+        // The peers keep connections for ever, too.
+        GATEHOUSE_MAX_REQUESTS_PER_CONNECTION: "0",
+        GATEHOUSE_UPSTREAM_KEEPALIVE_MAX_REQUESTS: "0",
         ...(options.tls ? { GATEHOUSE_SSL_CERT: certificate, GATEHOUSE_SSL_CERT_KEY: key } : {}),
         ...options.env,
       },
