@@ -1,8 +1,16 @@
 #!/usr/bin/env node
+import type { Field } from "@gatehouse/sdk";
 /** The command line: reads what was asked for and hands over to the piece that does it. */
 import { Command } from "commander";
 import { SETTINGS } from "./settings/table.ts";
 import { VERSION } from "./version.ts";
+
+/** A default as it is written on a command line; nothing where the description tells of it. */
+function shownDefault({ default: value }: Field): string {
+  if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) return "";
+  const text = typeof value === "boolean" ? (value ? "on" : "off") : String(value).replaceAll(",", ", ");
+  return ` (default: ${text})`;
+}
 
 const program = new Command("gatehouse")
   .description("An API and AI gateway whose plugins live in separate rooms.")
@@ -19,7 +27,10 @@ const start = program
     await startGateway({ config, settings, flags });
   });
 for (const [name, { field }] of Object.entries(SETTINGS))
-  start.option(`--${name.replaceAll("_", "-")} <value>`, field.description);
+  start.option(
+    `--${name.replaceAll("_", "-")} <${field.type === "boolean" ? "on|off" : "value"}>`,
+    `${field.description}${shownDefault(field)}`,
+  );
 
 const { registerPluginCommands } = await import("./cli/plugin.ts");
 registerPluginCommands(program);

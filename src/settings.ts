@@ -182,7 +182,8 @@ function check(setting: Setting, given: unknown): { value: unknown; messages: st
   );
   return {
     value: (value as { it: unknown }).it,
-    messages: violations.map(({ path, message }) => {
+    messages: violations.map(({ path, message: reason }) => {
+      const message = setting.bytes ? `${reason}; bytes may be written as 512k, 8m or 1g` : reason;
       const index = path[1];
       return typeof index === "number" ? `entry ${index + 1}: ${message}` : message;
     }),

@@ -16,7 +16,7 @@ import type { GatewayConfig, PluginCatalogue } from "../entities/entities.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Fence } from "../sandbox/fence.ts";
 import type { Settings } from "../settings.ts";
-import { expiring } from "../tls/expiry.ts";
+import { warnOfEnds } from "../tls/expiry.ts";
 import { createCatalogue } from "./catalogue.ts";
 import { type InstalledPackage, identityOf, packagesOf } from "./packages.ts";
 import { StartError } from "./start-error.ts";
@@ -143,8 +143,7 @@ export class Configuration {
     await threads.deploy({ change, packages: put }, () => ({ change: wholeChange(config), packages }));
     this.#current = config;
     this.#packages = packages;
-    for (const one of expiring(change.put.certificates))
-      log.warn({ ...one }, one.expired ? "a certificate has expired" : "a certificate expires soon");
+    warnOfEnds(log, change.put.certificates);
     return sizeOf(change);
   }
 }

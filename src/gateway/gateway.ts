@@ -18,6 +18,7 @@ import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import type { Listen, Settings } from "../settings.ts";
+import { warnOfEnds } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
 import { nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
@@ -37,6 +38,8 @@ import { clientPair, MaterialError, TlsMaterial, upstreamAuthorities } from "./t
 const COUNTER_WINDOWS = 262_144;
 /** How long the end waits for whoever reads the log. */
 const LAST_LINES_MS = 2000;
+/** How often certificates in force are looked at for their end. */
+const EXPIRY_LOOK_MS = 86_400_000;
 
 export class Gateway {
   readonly #settings: Settings;
@@ -52,6 +55,7 @@ export class Gateway {
   /** Null if no listener speaks TLS. */
   #tls: TlsMaterial | null = null;
   #rotation: NodeJS.Timeout | undefined;
+  #expiryLook: NodeJS.Timeout | undefined;
   #caps!: CapColumns;
   #admin: ApiServer | null = null;
   /** Made when somebody asks. */
@@ -119,7 +123,7 @@ export class Gateway {
     const config = await this.#configuration.initial();
     await started;
     await this.#configuration.deploy(config);
-    const ports: Record<string, number> = {};
+    const ports: Record<string, number | number[]> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
     const admin = await listening("admin_listen", this.#openAdmin());
     if (admin !== undefined) ports.admin = admin;
@@ -127,12 +131,14 @@ export class Gateway {
     if (status !== undefined) ports.status = status;
     await listening("proxy_listen", refuseTaken(settings.proxyListen));
     const proxy = await listening("proxy_listen", this.#threads.listen(settings.proxyListen));
-    // The first of each kind.
+    // The first of each kind, and all in the order of the setting.
     settings.proxyListen.forEach(({ ssl }, i) => {
       ports[ssl ? "proxy_ssl" : "proxy"] ??= proxy[i] as number;
     });
+    ports.proxy_ports = [...proxy];
     await writeAtomically(join(settings.prefix, "ports.json"), `${JSON.stringify(ports)}\n`);
     if (file !== null) this.#unwatch = watchFile(file, stamp, () => this.#configuration.reload(file));
+    this.#watchExpiry();
     this.#ready = true;
     this.#log.info(
       {
@@ -159,6 +165,7 @@ export class Gateway {
     await this.#started.catch(() => {});
     this.#unwatch?.();
     clearInterval(this.#rotation);
+    clearInterval(this.#expiryLook);
     const ended = (await this.#threads?.drain(this.#settings.drainTimeoutMs)) ?? true;
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
@@ -183,6 +190,15 @@ export class Gateway {
       this.#threads.replaceTls(tls.current);
     }, this.#settings.sslSessionTimeout * 1000);
     this.#rotation.unref();
+    warnOfEnds(this.#log, tls.endings);
+  }
+
+  /** Those in force come nearer to their end while the gateway runs. */
+  #watchExpiry(): void {
+    this.#expiryLook = setInterval(() => {
+      warnOfEnds(this.#log, [...(this.#tls?.endings ?? []), ...this.#configuration.current.certificates]);
+    }, EXPIRY_LOOK_MS);
+    this.#expiryLook.unref();
   }
 
   /** The certificate files of the settings are read whenever the configuration is. */
@@ -191,6 +207,7 @@ export class Gateway {
       if (this.#tls === null || !(await this.#tls.read())) return;
       this.#threads.replaceTls(this.#tls.current);
       this.#log.info({}, "the certificates of ssl_cert are new");
+      warnOfEnds(this.#log, this.#tls.endings);
     } catch (error) {
       if (!(error instanceof MaterialError)) throw error;
       this.#log.error(

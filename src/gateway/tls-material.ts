@@ -11,6 +11,7 @@ import { certificatesIn, checkCertificate, checkKey, checkPair } from "../entiti
 import { CIPHER_SUITES } from "../settings/tls.ts";
 import type { Settings } from "../settings.ts";
 import { type KeyPair, type ListenerTls, serverContext, TICKET_KEY_BYTES } from "../tls/contexts.ts";
+import type { Ending } from "../tls/expiry.ts";
 import { selfSigned } from "../tls/self-signed.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 
@@ -39,6 +40,11 @@ export class TlsMaterial {
 
   get current(): ThreadTls {
     return { options: this.#options, fallback: this.#fallback, ticketKeys: this.#ticketKeys };
+  }
+
+  /** The certificates of the setting, by whose end somebody must have replaced them. */
+  get endings(): Ending[] {
+    return this.#fallback.map(({ cert }) => ({ id: "ssl_cert", cert, cert_alt: null }));
   }
 
   /**
@@ -75,10 +81,12 @@ function listenerTls(settings: Settings): ListenerTls {
   };
 }
 
+const files = ({ length }: readonly string[]): string => `${length} ${length === 1 ? "file" : "files"}`;
+
 async function fallbackPairs({ sslCert, sslCertKey, prefix }: Settings): Promise<KeyPair[]> {
   if (sslCert.length !== sslCertKey.length)
     throw new MaterialError(
-      `ssl_cert names ${sslCert.length} files and ssl_cert_key ${sslCertKey.length}; write a key for each certificate`,
+      `ssl_cert names ${files(sslCert)} and ssl_cert_key ${files(sslCertKey)}; write a key for each certificate`,
     );
   if (sslCert.length === 0) return [await ownPair(join(prefix, "ssl"))];
   return Promise.all(

@@ -442,7 +442,6 @@ export const SETTINGS = {
   router_flavor: read(
     string({
       default: "traditional_compatible",
-      oneOf: ["traditional_compatible", "expressions", "traditional"],
       description:
         "Kinds of routes: `traditional_compatible` (methods, hosts, paths, headers, snis), or `expressions`, where " +
         "routes may have an `expression` and a `priority` instead.",
@@ -462,6 +461,8 @@ export const SETTINGS = {
 function readFlavor(flavor: string): "traditional_compatible" | "expressions" {
   if (flavor === "expressions") return flavor;
   if (flavor === "traditional_compatible") return flavor;
+  if (flavor !== "traditional")
+    throw new UnreadableValue("expected one of: traditional_compatible, expressions");
   throw new UnreadableValue(
     "'traditional' is not served: its patterns (PCRE) may take exponential time for a request; use " +
       "traditional_compatible, which reads the same routes with patterns in linear time, or expressions",

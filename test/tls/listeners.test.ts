@@ -401,6 +401,26 @@ it("the log tells of a certificate that ends soon", async () => {
   assert.match(String(line.certificate), /^[0-9a-f-]{36}$/);
 });
 
+it("the log tells at start of a certificate of ssl_cert that has ended", async () => {
+  await using authority = await Authority.create();
+  await authority.issue("late", ["DNS:a.test"]);
+  const { directory: cwd } = authority;
+  const old = "x509 -req -in late.csr -signkey late.key -days -1 -out old.crt";
+  execFileSync(requireProgram("openssl"), old.split(" "), { cwd, stdio: "ignore" });
+  await using gateway = await startGateway({
+    config: { _format_version: "3.0" },
+    settings: {
+      proxy_listen: LISTEN,
+      ssl_cert: join(cwd, "old.crt"),
+      ssl_cert_key: join(cwd, "late.key"),
+    },
+  });
+  const line = await gateway.log((entry) => entry.msg === "a certificate has expired");
+  assert.deepEqual([line.level, line.certificate, line.expired], ["warn", "ssl_cert", true]);
+  const ports = JSON.parse(await readFile(join(gateway.prefix, "ports.json"), "utf8"));
+  assert.deepEqual(ports.proxy_ports, [ports.proxy, ports.proxy_ssl]);
+});
+
 async function descriptors(pid: number): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length;
 }
