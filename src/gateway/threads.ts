@@ -7,8 +7,7 @@
  * in force by then. What it held is cut off, counted and logged.
  */
 import { setImmediate as rest } from "node:timers/promises";
-import { serialize, setFlagsFromString } from "node:v8";
-import { Worker } from "node:worker_threads";
+import { serialize } from "node:v8";
 import type { Logger } from "pino";
 import { inPieces, sizeOf } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
@@ -19,20 +18,12 @@ import type { KeyPair } from "../tls/contexts.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 import type { CapColumns } from "./connection-caps.ts";
 import { type CounterTableSpec, releaseCounters } from "./counter-table.ts";
-import type {
-  AccessRecord,
-  ConnectionStates,
-  Deployment,
-  FromThread,
-  ThreadData,
-  ThreadStats,
-  ToThread,
-} from "./messages.ts";
-import { type LastSeen, type Losses, type LossReason, PastThreads } from "./past-threads.ts";
+import type { AccessRecord, Deployment, ThreadStats } from "./messages.ts";
+import { type Losses, type LossReason, PastThreads } from "./past-threads.ts";
 import type { SandboxChannel } from "./sandbox.ts";
 import { sharedBytes } from "./shared-bytes.ts";
-import { Vitals } from "./vitals.ts";
-import { LOOK_MS, Watch } from "./watch.ts";
+import { ThreadHandle } from "./thread-handle.ts";
+import { LOOK_MS } from "./watch.ts";
 
 export interface ThreadsOptions {
   readonly settings: Settings;
@@ -45,25 +36,7 @@ export interface ThreadsOptions {
   readonly log: Logger;
   onAccess(records: readonly AccessRecord[]): void;
   /** A thread is there: connect its sandbox. The function gets what the thread says to its supervisor. */
-  connectSandbox(post: (message: unknown) => void): { onMessage(message: unknown): void; close(): void };
-}
-
-interface Thread {
-  readonly index: number;
-  readonly worker: Worker;
-  /** Node's number of the thread, which the worker forgets when it ends. */
-  readonly id: number;
-  /** Where it counts its connections. */
-  readonly capColumn: number;
-  readonly vitals: Vitals;
-  readonly watch: Watch;
-  readonly sandbox: SandboxChannel;
-  /** Milliseconds of `performance.now()`. */
-  readonly startedAt: number;
-  /** What it may take without a beat on top of `thread_hang_ms`, for the work that it was given. */
-  patienceMs: number;
-  serving: boolean;
-  lastSeen: (LastSeen & { readonly connections: ConnectionStates }) | null;
+  connectSandbox(post: (message: unknown) => void): SandboxChannel;
 }
 
 /** What all threads have counted. */
@@ -76,8 +49,6 @@ export interface Collected {
 }
 
 const SHORT_LIFE_MS = 1000;
-/** What loading its modules may take a thread on a busy machine. */
-const START_PATIENCE_MS = 30_000;
 /** What compiling one entity may take: ten times what it takes (bench/router.ts). */
 const ENTITY_PATIENCE_MS = 0.1;
 /** Entities that are sent at once: a thread takes 2 ms to read so many. */
@@ -85,14 +56,11 @@ const PIECE_ENTITIES = 250;
 /** A thread that has not ended by then is stuck outside of JavaScript, where nothing can end it. */
 const END_MS = 5000;
 
-type Waiter = (message: FromThread) => boolean;
-
 export class DataThreads {
   readonly #options: ThreadsOptions;
   /** Bytes of bodies on disk, by column. */
   readonly #spill: SharedArrayBuffer;
-  readonly #threads: Thread[] = [];
-  readonly #waiters = new Map<Thread, Set<Waiter>>();
+  readonly #threads: ThreadHandle[] = [];
   /** What is in force. */
   #whole: (() => Deployment) | null = null;
   #version = 0;
@@ -105,7 +73,7 @@ export class DataThreads {
   #looking: NodeJS.Timeout | null = null;
   #lookedAt = 0;
   /** Told to end and not gone yet. */
-  readonly #ending = new Set<Thread>();
+  readonly #ending = new Set<ThreadHandle>();
   /** Places of threads that get no successor before one of those that end is gone. */
   readonly #vacant: number[] = [];
   #stuck = 0;
@@ -146,10 +114,10 @@ export class DataThreads {
   }
 
   async #listen(listeners: readonly ProxyListen[]): Promise<readonly number[]> {
-    const [first, ...others] = this.#threads as [Thread, ...Thread[]];
-    const ports = await this.#open(first, listeners);
+    const [first, ...others] = this.#threads as [ThreadHandle, ...ThreadHandle[]];
+    const ports = await first.open(listeners);
     this.#listeners = listeners.map((listener, i) => ({ ...listener, port: ports[i] as number }));
-    await Promise.all(others.map((thread) => this.#open(thread, this.#listeners)));
+    await Promise.all(others.map((thread) => thread.open(this.#listeners)));
     return ports;
   }
 
@@ -168,24 +136,17 @@ export class DataThreads {
     const errors = await this.#prepare(threads, version, change);
     const error = errors.find((message) => message !== null);
     if (error !== undefined) {
-      for (const thread of threads) this.#post(thread, { kind: "discard", version });
+      for (const thread of threads) thread.post({ kind: "discard", version });
       throw new Error(error);
     }
     this.#whole = whole;
-    await Promise.all(threads.map((thread) => this.#commit(thread, version)));
+    await Promise.all(threads.map((thread) => thread.commit(version)));
   }
 
   /** Metrics and sums of every thread, those that are gone included. */
   async collect(): Promise<Collected> {
     const id = ++this.#scrapes;
-    await Promise.all(
-      this.#threads.map(async (thread) => {
-        const answer = this.#await(thread, (m) => m.kind === "metrics" && m.id === id);
-        this.#post(thread, { kind: "metrics", id });
-        const message = await answer;
-        if (message?.kind === "metrics") thread.lastSeen = message;
-      }),
-    );
+    await Promise.all(this.#threads.map((thread) => thread.scrape(id)));
     // Threads may have died while others answered, so everything is summed up at one moment.
     const { requests, accepted, metrics: past, losses } = this.#past;
     const stats = { requests, accepted, active: 0, waiting: 0, reading: 0 };
@@ -206,7 +167,7 @@ export class DataThreads {
 
   /** Other certificates of the settings, other keys for session tickets. */
   replaceTls(tls: ThreadTls): void {
-    for (const thread of this.#threads) this.#post(thread, { kind: "tls", tls });
+    for (const thread of this.#threads) thread.post({ kind: "tls", tls });
   }
 
   /**
@@ -215,13 +176,7 @@ export class DataThreads {
    */
   async drain(timeoutMs: number): Promise<boolean> {
     this.#stopping = true;
-    const all = Promise.all(
-      this.#threads.map((thread) => {
-        const drained = this.#await(thread, (m) => m.kind === "drained");
-        this.#post(thread, { kind: "drain" });
-        return drained;
-      }),
-    );
+    const all = Promise.all(this.#threads.map((thread) => thread.drain()));
     if (!(await within(timeoutMs, all))) {
       const lost = { connections: 0, requests: 0 };
       for (const { vitals } of this.#threads) {
@@ -235,66 +190,36 @@ export class DataThreads {
     }
     if (this.#looking !== null) clearInterval(this.#looking);
     const left = [...this.#threads, ...this.#ending];
-    return within(END_MS, Promise.all(left.map(({ worker }) => worker.terminate())));
+    return within(END_MS, Promise.all(left.map((thread) => thread.terminate())));
   }
 
-  async #spawn(index: number): Promise<Thread> {
-    const { settings, counters, caps, ca, clientPair, tls } = this.#options;
-    const memory = Vitals.memory();
-    const capColumn = caps.open();
-    const shared = { settings, counters, caps: caps.spec, spill: this.#spill, ca, clientPair, tls: tls() };
-    const workerData: ThreadData = { ...shared, vitals: memory, capColumn };
-    const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
-      workerData,
-      name: `data-${index}`,
+  async #spawn(index: number): Promise<ThreadHandle> {
+    const { settings, counters, caps, ca, clientPair, tls, log, connectSandbox, onAccess } = this.#options;
+    const thread = new ThreadHandle(index, {
+      data: {
+        settings,
+        counters,
+        caps: caps.spec,
+        capColumn: caps.open(),
+        spill: this.#spill,
+        ca,
+        clientPair,
+        tls: tls(),
+      },
+      connectSandbox,
+      onMessage: (message) => {
+        if (message.kind === "access") onAccess(message.records);
+        else log[message.level]({ ...message.fields, thread: index }, message.message);
+      },
+      onError: (error) => log.error({ thread: index, err: error }, "a data thread failed"),
+      onExit: () => this.#onExit(thread),
     });
-    const vitals = new Vitals(memory);
-    const thread: Thread = {
-      index,
-      worker,
-      id: worker.threadId,
-      capColumn,
-      vitals,
-      watch: new Watch(vitals),
-      sandbox: this.#options.connectSandbox((message) =>
-        worker.postMessage({ kind: "sandbox", message } satisfies ToThread),
-      ),
-      startedAt: performance.now(),
-      patienceMs: START_PATIENCE_MS,
-      serving: false,
-      lastSeen: null,
-    };
-    this.#waiters.set(thread, new Set());
     this.#threads.push(thread);
-    worker.on("message", (message: FromThread) => this.#onMessage(thread, message));
-    worker.on("error", (error) => {
-      this.#options.log.error({ thread: index, err: error }, "a data thread failed");
-    });
-    worker.on("exit", () => this.#onExit(thread));
-    await this.#await(thread, (m) => m.kind === "started");
-    this.#calm(thread);
+    await thread.started();
     return thread;
   }
 
-  #onMessage(thread: Thread, message: FromThread): void {
-    switch (message.kind) {
-      case "access":
-        this.#options.onAccess(message.records);
-        break;
-      case "log":
-        this.#options.log[message.level]({ ...message.fields, thread: thread.index }, message.message);
-        break;
-      case "sandbox":
-        if (this.#threads.includes(thread)) thread.sandbox.onMessage(message.message);
-        break;
-      default:
-        for (const waiter of this.#waiters.get(thread) ?? []) {
-          if (waiter(message)) break;
-        }
-    }
-  }
-
-  #onExit(thread: Thread): void {
+  #onExit(thread: ThreadHandle): void {
     releaseCounters(this.#options.counters, thread.id);
     SpillBudget.clear(this.#spill, thread.capColumn);
     this.#options.caps.close(thread.capColumn);
@@ -310,24 +235,18 @@ export class DataThreads {
     const elapsedMs = now - this.#lookedAt;
     this.#lookedAt = now;
     for (const thread of [...this.#threads]) {
-      const stuckMs = thread.watch.look(elapsedMs);
-      if (stuckMs >= hangMs + thread.patienceMs) this.#end(thread, stuckMs);
+      const stuckMs = thread.stuckFor(elapsedMs, hangMs);
+      if (stuckMs !== null) this.#end(thread, stuckMs);
     }
   }
 
-  /** The thread has answered: it lives, and what it was given to do is done. */
-  #calm(thread: Thread): void {
-    thread.patienceMs = 0;
-    thread.watch.reset();
-  }
-
   /** Ends a thread that hangs. Its successor does not wait until it is gone. */
-  #end(thread: Thread, stuckMs: number): void {
+  #end(thread: ThreadHandle, stuckMs: number): void {
     this.#ending.add(thread);
     this.#lose(
       thread,
       "hang",
-      { stuck_ms: Math.round(stuckMs), manner: thread.watch.manner },
+      { stuck_ms: Math.round(stuckMs), manner: thread.manner },
       "a data thread hangs and is ended; another takes its place",
     );
     let overdue = false;
@@ -340,16 +259,15 @@ export class DataThreads {
           "wait in vain; restart the gateway",
       );
     }, END_MS);
-    thread.worker.once("exit", () => {
+    void thread.terminate().then(() => {
       clearTimeout(late);
       if (!overdue) return;
       this.#stuck--;
       this.#options.log.info({ thread: thread.index }, "a data thread that could not be ended is gone");
     });
-    void thread.worker.terminate();
   }
 
-  #lose(thread: Thread, reason: LossReason, details: object, message: string): void {
+  #lose(thread: ThreadHandle, reason: LossReason, details: object, message: string): void {
     this.#forget(thread);
     const lost = this.#past.add(reason, thread.vitals, thread.lastSeen);
     this.#options.log.error(
@@ -372,12 +290,10 @@ export class DataThreads {
   }
 
   /** Nobody waits for the thread any longer. */
-  #forget(thread: Thread): void {
+  #forget(thread: ThreadHandle): void {
     const at = this.#threads.indexOf(thread);
     if (at >= 0) this.#threads.splice(at, 1);
-    for (const waiter of this.#waiters.get(thread) ?? []) waiter({ kind: "drained" });
-    this.#waiters.delete(thread);
-    thread.sandbox.close();
+    thread.lose();
   }
 
   #fill(index: number, pauseMs: number): void {
@@ -402,74 +318,35 @@ export class DataThreads {
       if (this.#whole !== null) {
         const [error] = await this.#prepare([thread], version, this.#whole());
         if (typeof error === "string") throw new Error(error);
-        await this.#commit(thread, version);
+        await thread.commit(version);
       }
-      if (this.#listeners.length > 0) await this.#open(thread, this.#listeners);
+      if (this.#listeners.length > 0) await thread.open(this.#listeners);
     } catch (error) {
       // It is of no use; where it ends another begins.
-      void thread.worker.terminate();
+      void thread.terminate();
       throw error;
     }
     this.#options.log.info({ thread: index }, "a data thread has taken the place of the one that was lost");
   }
 
-  async #open(thread: Thread, listeners: readonly ProxyListen[]): Promise<readonly number[]> {
-    const answer = this.#await(thread, (m) => m.kind === "listening" || m.kind === "listen-failed");
-    this.#post(thread, { kind: "listen", listeners });
-    const message = await answer;
-    if (message?.kind !== "listening")
-      throw new Error(message?.kind === "listen-failed" ? message.message : "the data thread is gone");
-    thread.serving = true;
-    return message.ports;
-  }
-
   /** What each thread has against the change; null if nothing. */
   async #prepare(
-    threads: readonly Thread[],
+    threads: readonly ThreadHandle[],
     version: number,
     { change, packages }: Deployment,
   ): Promise<(string | null)[]> {
-    const answers = threads.map((thread) => {
-      thread.patienceMs = sizeOf(change) * ENTITY_PATIENCE_MS;
-      return this.#await(thread, (m) => m.kind === "prepared" && m.version === version);
-    });
+    const patienceMs = sizeOf(change) * ENTITY_PATIENCE_MS;
+    const answers = Promise.all(threads.map((thread) => thread.prepared(version, patienceMs)));
     for (const piece of inPieces(change, PIECE_ENTITIES)) {
       // Once for all threads, and in pieces: neither the main thread nor one of the others is held up for long.
       const bytes = sharedBytes(serialize(piece));
-      for (const thread of threads) this.#post(thread, { kind: "piece", version, bytes });
+      for (const thread of threads) thread.post({ kind: "piece", version, bytes });
       if (sizeOf(change) > PIECE_ENTITIES) await rest();
     }
-    for (const thread of threads) this.#post(thread, { kind: "prepare", version, packages });
-    const messages = await Promise.all(answers);
-    for (const thread of threads) this.#calm(thread);
-    // A thread that died meanwhile is replaced by one that gets whatever is in force then.
-    return messages.map((message) => (message?.kind === "prepared" ? message.error : null));
-  }
-
-  async #commit(thread: Thread, version: number): Promise<void> {
-    const answer = this.#await(thread, (m) => m.kind === "live" && m.version === version);
-    this.#post(thread, { kind: "commit", version });
-    await answer;
-  }
-
-  #post(thread: Thread, message: ToThread): void {
-    thread.worker.postMessage(message);
-  }
-
-  /** The next message that fits; null if the thread ends first. */
-  #await(thread: Thread, fits: (message: FromThread) => boolean): Promise<FromThread | null> {
-    const waiters = this.#waiters.get(thread);
-    if (waiters === undefined) return Promise.resolve(null);
-    const { promise, resolve } = Promise.withResolvers<FromThread | null>();
-    const waiter: Waiter = (message) => {
-      const gone = !this.#threads.includes(thread);
-      if (!gone && !fits(message)) return false;
-      waiters.delete(waiter);
-      resolve(gone ? null : message);
-      return !gone;
-    };
-    waiters.add(waiter);
-    return promise;
+    for (const thread of threads) thread.post({ kind: "prepare", version, packages });
+    const errors = await answers;
+    for (const thread of threads) thread.calm();
+    return errors;
   }
 }
 

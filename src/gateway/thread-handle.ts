@@ -1,0 +1,188 @@
+/**
+ * One data thread as the main thread holds it: its worker, what it shows of itself, and the conversation with it.
+ * Whoever waits for its answer goes on without it once it is lost.
+ */
+import { Worker } from "node:worker_threads";
+import type { ProxyListen } from "../settings.ts";
+import type { ConnectionStates, FromThread, ThreadData, ToThread } from "./messages.ts";
+import type { LastSeen } from "./past-threads.ts";
+import type { SandboxChannel } from "./sandbox.ts";
+import { Vitals } from "./vitals.ts";
+import { Watch } from "./watch.ts";
+
+/** What loading its modules may take a thread on a busy machine. */
+const START_PATIENCE_MS = 30_000;
+
+interface HandleParts {
+  /** What the thread starts with; its vitals are added. */
+  readonly data: Omit<ThreadData, "vitals">;
+  /** Connects the thread's sandbox; the function carries messages to the thread. */
+  connectSandbox(post: (message: unknown) => void): SandboxChannel;
+  /** What the thread says without being asked. */
+  onMessage(message: Extract<FromThread, { kind: "access" | "log" }>): void;
+  onError(error: unknown): void;
+  onExit(): void;
+}
+
+interface Waiter {
+  fits(message: FromThread): boolean;
+  resolve(message: FromThread | null): void;
+}
+
+export class ThreadHandle {
+  readonly index: number;
+  /** Node's number of the thread, which the worker forgets when it ends. */
+  readonly id: number;
+  /** Where it counts its connections. */
+  readonly capColumn: number;
+  readonly vitals: Vitals;
+  /** Milliseconds of `performance.now()`. */
+  readonly startedAt = performance.now();
+  /** Whether its listeners are open. */
+  serving = false;
+  lastSeen: (LastSeen & { readonly connections: ConnectionStates }) | null = null;
+  readonly #worker: Worker;
+  readonly #watch: Watch;
+  readonly #sandbox: SandboxChannel;
+  readonly #parts: HandleParts;
+  readonly #waiters = new Set<Waiter>();
+  /** What it may take without a beat on top of `thread_hang_ms`, for the work that it was given. */
+  #patienceMs = START_PATIENCE_MS;
+  #lost = false;
+
+  constructor(index: number, parts: HandleParts) {
+    const memory = Vitals.memory();
+    const workerData: ThreadData = { ...parts.data, vitals: memory };
+    const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
+      workerData,
+      name: `data-${index}`,
+    });
+    this.index = index;
+    this.id = worker.threadId;
+    this.capColumn = parts.data.capColumn;
+    this.vitals = new Vitals(memory);
+    this.#worker = worker;
+    this.#watch = new Watch(this.vitals);
+    this.#parts = parts;
+    this.#sandbox = parts.connectSandbox((message) => this.post({ kind: "sandbox", message }));
+    worker.on("message", (message: FromThread) => this.#onMessage(message));
+    worker.on("error", parts.onError);
+    worker.on("exit", parts.onExit);
+  }
+
+  #onMessage(message: FromThread): void {
+    switch (message.kind) {
+      case "access":
+      case "log":
+        this.#parts.onMessage(message);
+        break;
+      case "sandbox":
+        if (!this.#lost) this.#sandbox.onMessage(message.message);
+        break;
+      default:
+        for (const waiter of this.#waiters) {
+          if (!waiter.fits(message)) continue;
+          this.#waiters.delete(waiter);
+          waiter.resolve(message);
+          break;
+        }
+    }
+  }
+
+  post(message: ToThread): void {
+    this.#worker.postMessage(message);
+  }
+
+  /** The next message that fits; null if the thread is lost first. */
+  #answer(fits: (message: FromThread) => boolean): Promise<FromThread | null> {
+    if (this.#lost) return Promise.resolve(null);
+    const { promise, resolve } = Promise.withResolvers<FromThread | null>();
+    this.#waiters.add({ fits, resolve });
+    return promise;
+  }
+
+  /** Resolves when the thread has started, or is lost. */
+  async started(): Promise<void> {
+    await this.#answer((m) => m.kind === "started");
+    this.calm();
+  }
+
+  /**
+   * Opens the proxy's listeners; returns their ports.
+   * @throws {Error} if an address cannot be had, or the thread is lost
+   */
+  async open(listeners: readonly ProxyListen[]): Promise<readonly number[]> {
+    const answer = this.#answer((m) => m.kind === "listening" || m.kind === "listen-failed");
+    this.post({ kind: "listen", listeners });
+    const message = await answer;
+    if (message?.kind !== "listening")
+      throw new Error(message?.kind === "listen-failed" ? message.message : "the data thread is gone");
+    this.serving = true;
+    return message.ports;
+  }
+
+  /**
+   * What the thread has against a change, once it is asked to prepare it; null if nothing, or if it is lost: the one
+   * in its place gets whatever is in force then. `patienceMs` is what preparing may take it.
+   */
+  async prepared(version: number, patienceMs: number): Promise<string | null> {
+    this.#patienceMs = patienceMs;
+    const message = await this.#answer((m) => m.kind === "prepared" && m.version === version);
+    return message?.kind === "prepared" ? message.error : null;
+  }
+
+  /** Serves what was prepared. */
+  async commit(version: number): Promise<void> {
+    const answer = this.#answer((m) => m.kind === "live" && m.version === version);
+    this.post({ kind: "commit", version });
+    await answer;
+  }
+
+  /** Asks for its metrics: `lastSeen` has them then. */
+  async scrape(id: number): Promise<void> {
+    const answer = this.#answer((m) => m.kind === "metrics" && m.id === id);
+    this.post({ kind: "metrics", id });
+    const message = await answer;
+    if (message?.kind === "metrics") this.lastSeen = message;
+  }
+
+  /** Resolves when its last request is over, or it is lost. */
+  async drain(): Promise<void> {
+    const answer = this.#answer((m) => m.kind === "drained");
+    this.post({ kind: "drain" });
+    await answer;
+  }
+
+  /**
+   * Looks again whether it stands still, `elapsedMs` after the last time.
+   * @returns for how many milliseconds it does, if that is longer than `hangMs` and what its work may take; else null.
+   */
+  stuckFor(elapsedMs: number, hangMs: number): number | null {
+    const stuckMs = this.#watch.look(elapsedMs);
+    return stuckMs >= hangMs + this.#patienceMs ? stuckMs : null;
+  }
+
+  /** How it stands still: for the log. */
+  get manner(): string {
+    return this.#watch.manner;
+  }
+
+  /** The thread has answered: it lives, and what it was given to do is done. */
+  calm(): void {
+    this.#patienceMs = 0;
+    this.#watch.reset();
+  }
+
+  /** Nobody waits for the thread any longer. */
+  lose(): void {
+    this.#lost = true;
+    for (const { resolve } of this.#waiters) resolve(null);
+    this.#waiters.clear();
+    this.#sandbox.close();
+  }
+
+  /** Ends it; resolves when it has ended, which one that is stuck outside of JavaScript never does. */
+  async terminate(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
