@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { send } from "../support/client.ts";
-import { type Gateway, startGateway } from "../support/gateway.ts";
+import { type Gateway, type LogLine, startGateway } from "../support/gateway.ts";
 import { freePort } from "../support/nginx.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { SteadyLoad } from "./steady-load.ts";
@@ -55,6 +55,17 @@ describe("live configuration", () => {
     return new Set(answers.map((answer) => answer.header("x-version")));
   }
 
+  /** Changes the file; it is live on every thread once this returns. */
+  async function reloadFile(config: ReturnType<typeof version>): Promise<void> {
+    const isLive = (line: LogLine) => /live on all threads/.test(String(line.msg));
+    const { configuration_hash: before } = JSON.parse((await send(`${gateway.statusUrl}/status`)).body);
+    // A change over the API may have answered before its line is here.
+    await gateway.log((line) => isLive(line) && line.config_hash === before);
+    const seen = gateway.logs.length;
+    await gateway.rewriteConfigFile(config);
+    await gateway.log((line) => gateway.logs.indexOf(line) >= seen && isLive(line));
+  }
+
   it("once POST /config has answered, every data thread serves the new configuration", async () => {
     for (let number = 1; number <= 5; number++) {
       await gateway.reload(version(number));
@@ -66,14 +77,8 @@ describe("live configuration", () => {
     await gateway.reload(version(10));
     const load = new SteadyLoad(gateway.url, 8);
     for (let number = 11; number <= 20; number++) {
-      const seen = gateway.logs.length;
       if (number % 2 === 0) await gateway.reload(version(number));
-      else {
-        await gateway.rewriteConfigFile(version(number));
-        await gateway.log(
-          (line) => gateway.logs.indexOf(line) >= seen && /live on all threads/.test(String(line.msg)),
-        );
-      }
+      else await reloadFile(version(number));
     }
     await load.stop();
     const outcomes = Object.keys(load.counts);
