@@ -12,7 +12,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
+import { readArguments, refuse } from "./arguments.ts";
 import { CASES, type Case } from "./cases.ts";
 import { closedLoop } from "./load/wrk.ts";
 import { loadOf, targetOf } from "./measure.ts";
@@ -25,12 +25,15 @@ const HERTZ = 1999;
 const MOST_FUNCTIONS = 40;
 const NAMED = ["--perf-basic-prof-only-functions", "--interpreted-frames-native-stack"];
 
-const { values } = parseArgs({
-  options: {
-    case: { type: "string", default: "plain" },
-    seconds: { type: "string", default: "8" },
-    write: { type: "boolean", default: false },
-  },
+const USAGE = `node bench/profile.ts [options]
+  --case NAME       case of the bench (default plain)
+  --seconds N       of load, twice (default 8)
+  --write           keep the table in results/`;
+
+const values = readArguments(USAGE, {
+  case: { type: "string", default: "plain" },
+  seconds: { type: "string", default: "8" },
+  write: { type: "boolean", default: false },
 });
 
 /** Starts the case's gateway, warms it, and calls `during` while its load runs. */
@@ -209,7 +212,7 @@ async function main(): Promise<void> {
   const variant = known?.variants.find(({ name }) => name.startsWith("gateway"));
   if (known === undefined || variant === undefined || !Number.isInteger(seconds) || seconds < 1) {
     const names = CASES.filter(({ load }) => load !== "half").map(({ name }) => name);
-    throw new Error(`--case is one of ${names.join(", ")}; --seconds is a whole number from 1 up`);
+    refuse(`--case is one of ${names.join(", ")}; --seconds is a whole number from 1 up`);
   }
   const case_ = { ...known, seconds };
   installMissing();

@@ -12,8 +12,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { readArguments, refuse } from "../arguments.ts";
 import { POLICY, startGateway } from "../gateway.ts";
 import { Histogram } from "../load/histogram.ts";
 import { tree } from "../processes.ts";
@@ -33,31 +33,28 @@ const USAGE = `node bench/soak/soak.ts [options]
   --growth-mb N     threshold: growth of resident memory over the hold (default 64)
   --descriptors N   threshold: descriptors more than before, once all users are gone (default 16)`;
 
-const { values } = parseArgs({
-  options: {
-    duration: { type: "string", default: "60s" },
-    users: { type: "string", default: String(20 * availableParallelism()) },
-    threads: { type: "string", default: String(Math.max(1, availableParallelism() >> 1)) },
-    "think-ms": { type: "string", default: "20" },
-    "reload-every": { type: "string", default: "5" },
-    "error-rate": { type: "string", default: "0.0001" },
-    "p99-ms": { type: "string", default: "250" },
-    "growth-mb": { type: "string", default: "64" },
-    descriptors: { type: "string", default: "16" },
-    help: { type: "boolean", default: false },
-  },
+const values = readArguments(USAGE, {
+  duration: { type: "string", default: "60s" },
+  users: { type: "string", default: String(20 * availableParallelism()) },
+  threads: { type: "string", default: String(Math.max(1, availableParallelism() >> 1)) },
+  "think-ms": { type: "string", default: "20" },
+  "reload-every": { type: "string", default: "5" },
+  "error-rate": { type: "string", default: "0.0001" },
+  "p99-ms": { type: "string", default: "250" },
+  "growth-mb": { type: "string", default: "64" },
+  descriptors: { type: "string", default: "16" },
 });
 
-function number(name: Exclude<keyof typeof values, "help" | "duration">): number {
+function number(name: Exclude<keyof typeof values, "duration">): number {
   const value = Number(values[name]);
-  if (!(value >= 0)) throw new Error(`--${name} must be a number from 0 up`);
+  if (!(value >= 0)) refuse(`--${name} must be a number from 0 up`);
   return value;
 }
 
 function durationSeconds(): number {
   const parts = /^(\d+)(s|m|h)$/.exec(values.duration);
   const seconds = Number(parts?.[1]) * { s: 1, m: 60, h: 3600 }[(parts?.[2] ?? "s") as "s" | "m" | "h"];
-  if (!(seconds >= 10)) throw new Error("--duration is 10s or more, written as 90s, 30m or 8h");
+  if (!(seconds >= 10)) refuse("--duration is 10s or more, written as 90s, 30m or 8h");
   return seconds;
 }
 
@@ -108,12 +105,9 @@ interface Threshold {
 }
 
 async function main(): Promise<boolean> {
-  if (values.help) {
-    console.log(USAGE);
-    return true;
-  }
-  installMissing();
   const seconds = durationSeconds();
+  for (const name of Object.keys(values) as (keyof typeof values)[]) if (name !== "duration") number(name);
+  installMissing();
   const [rampSeconds, holdSeconds] = [seconds / 5, (seconds * 3) / 5];
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-soak-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));

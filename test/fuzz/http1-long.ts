@@ -11,7 +11,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
+import { readArguments, refuse } from "../../bench/arguments.ts";
 import { fuzzGrammar, fuzzMutations } from "./http1-fuzz.ts";
 import { everySplit } from "./http1-splits.ts";
 
@@ -106,20 +106,20 @@ function lead(seed: number, from: number, to: number, processes: number): void {
   }
 }
 
-function refuse(reason: string): never {
-  process.stderr.write(`${reason}\n`);
-  process.exit(2);
-}
+const USAGE = `node test/fuzz/http1-long.ts [options]
+  --streams N       how many, such as 1e8 (default: until it is stopped)
+  --seed N          where the seeds begin (default: another one each time)
+  --from N          block to go on from, as a run prints it (default 0)
+  --processes N     how many, or 'all' for one a core (default 1)
+  --splits          every pair of cuts of the whole corpus instead`;
 
-const { values } = parseArgs({
-  options: {
-    streams: { type: "string", default: "Infinity" },
-    seed: { type: "string" },
-    from: { type: "string", default: "0" },
-    processes: { type: "string", default: "1" },
-    splits: { type: "boolean", default: false },
-    work: { type: "string" },
-  },
+const values = readArguments(USAGE, {
+  streams: { type: "string", default: "Infinity" },
+  seed: { type: "string" },
+  from: { type: "string", default: "0" },
+  processes: { type: "string", default: "1" },
+  splits: { type: "boolean", default: false },
+  work: { type: "string" },
 });
 if (values.work !== undefined) {
   const [seed = 0, from = 0, to = 0, step = 1] = values.work.split(",").map(Number);

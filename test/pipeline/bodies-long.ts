@@ -6,20 +6,26 @@
  * Every byte is checked on the far side. Exits with 1 if something else arrives, or if the memory grows by more than
  * --limit MiB (32) over what a warm gateway has without work.
  */
-import { parseArgs } from "node:util";
+import { readArguments, refuse } from "../../bench/arguments.ts";
 import { startGateway } from "../support/gateway.ts";
 import { forgetPeak, memoryOf, type Stream, StreamOrigin, stream } from "./streams.ts";
 
 const MIB = 1 << 20;
 const WARM_BYTES = 256 * MIB;
 
-const { values } = parseArgs({
-  options: {
-    gigabytes: { type: "string", default: "10" },
-    limit: { type: "string", default: "32" },
-    threads: { type: "string", default: "1" },
-  },
+const USAGE = `node test/pipeline/bodies-long.ts [options]
+  --gigabytes N     length of each body (default 10)
+  --limit N         MiB that the memory may grow by (default 32)
+  --threads N       data threads (default 1)`;
+
+const values = readArguments(USAGE, {
+  gigabytes: { type: "string", default: "10" },
+  limit: { type: "string", default: "32" },
+  threads: { type: "string", default: "1" },
 });
+for (const name of ["gigabytes", "limit", "threads"] as const)
+  if (!(Number(values[name]) > 0 && Number.isFinite(Number(values[name]))))
+    refuse(`--${name} takes a number above 0`);
 const bytes = Math.round(Number(values.gigabytes) * 1e9);
 const limit = Number(values.limit) * MIB;
 
