@@ -29,6 +29,9 @@ interface Waiter {
   resolve(message: FromThread | null): void;
 }
 
+/** What a thread that is at its end gets to take down what it held; it is lost by its own doing, and no hang. */
+const LEAVING_MS = 5000;
+
 export class ThreadHandle {
   readonly index: number;
   /** Node's number of the thread, which the worker forgets when it ends. */
@@ -159,7 +162,8 @@ export class ThreadHandle {
    */
   stuckFor(elapsedMs: number, hangMs: number): number | null {
     const stuckMs = this.#watch.look(elapsedMs);
-    return stuckMs >= hangMs + this.#patienceMs ? stuckMs : null;
+    const patienceMs = this.vitals.leaving ? LEAVING_MS : this.#patienceMs;
+    return stuckMs >= hangMs + patienceMs ? stuckMs : null;
   }
 
   /** How it stands still: for the log. */

@@ -11,8 +11,9 @@ export const BEAT_MS = 100;
 // Ints.
 const BEATS = 0;
 const TASK = 1;
+const LEAVING = 2;
 // Sums, as doubles: they count beyond 2^32.
-const SUMS_AT = 8;
+const SUMS_AT = 16;
 const ACCEPTED = 0;
 const OPEN = 1;
 const BEGUN = 2;
@@ -25,7 +26,7 @@ export class Vitals {
   readonly #sums: Float64Array;
 
   constructor(memory: SharedArrayBuffer) {
-    this.#ints = new Int32Array(memory, 0, 2);
+    this.#ints = new Int32Array(memory, 0, 3);
     this.#sums = new Float64Array(memory, SUMS_AT, SUMS);
   }
 
@@ -39,6 +40,7 @@ export class Vitals {
     Atomics.store(this.#ints, TASK, Number(task?.[0] ?? 0));
     this.#beat();
     setInterval(() => this.#beat(), BEAT_MS).unref();
+    process.once("exit", () => Atomics.store(this.#ints, LEAVING, 1));
   }
 
   #beat(): void {
@@ -49,6 +51,11 @@ export class Vitals {
 
   get beats(): number {
     return Atomics.load(this.#ints, BEATS);
+  }
+
+  /** Whether the thread has come to its end. To take down what it held takes a moment in which it does not beat. */
+  get leaving(): boolean {
+    return Atomics.load(this.#ints, LEAVING) === 1;
   }
 
   /** CPU time that the thread had used at its last beat. */
