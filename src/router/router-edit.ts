@@ -14,6 +14,7 @@ import {
   sniCondition,
 } from "./conditions.ts";
 import { schemeOf } from "./expressions/route-expression.ts";
+import { type HostBuckets, HostBucketsEdit, noHostBuckets } from "./host-buckets.ts";
 import { byteString } from "./path.ts";
 import { HeaderPattern, PathPattern, PatternError } from "./pattern.ts";
 import { byPriority, isRegexPath, placeInOrder, pseudoRoutes } from "./priority.ts";
@@ -68,23 +69,15 @@ interface Used<P> {
 }
 
 /** What a router is made of. */
-export interface Parts<T> {
+export interface Parts<T> extends HostBuckets<Bucket<T>> {
   readonly routes: PersistentMap<{ readonly route: RouteInput; readonly data: T }>;
-  readonly exact: PersistentMap<Bucket<T>>;
-  /** `*.x`, keyed by the reversed suffix; `x.*`, keyed by the prefix. Null if no route has one. */
-  readonly suffixes: TrieNode<Bucket<T>> | null;
-  readonly prefixes: TrieNode<Bucket<T>> | null;
-  readonly anyHost: Bucket<T> | null;
   readonly pathPatterns: PersistentMap<Used<PathPattern>>;
   readonly headerPatterns: PersistentMap<Used<HeaderPattern>>;
 }
 
 export const emptyParts = <T>(): Parts<T> => ({
   routes: PersistentMap.empty(),
-  exact: PersistentMap.empty(),
-  suffixes: null,
-  prefixes: null,
-  anyHost: null,
+  ...noHostBuckets(),
   pathPatterns: PersistentMap.empty(),
   headerPatterns: PersistentMap.empty(),
 });
@@ -100,25 +93,19 @@ export class RouterEdit<T> implements RouteEdit<T> {
   readonly #owner: Owner = {};
   readonly #make: (parts: Parts<T>) => Router<T>;
   readonly #routes: MapEdit<{ readonly route: RouteInput; readonly data: T }>;
-  readonly #exact: MapEdit<Bucket<T>>;
+  readonly #hosts: HostBucketsEdit<Bucket<T>>;
   readonly #pathPatterns: MapEdit<Used<PathPattern>>;
   readonly #headerPatterns: MapEdit<Used<HeaderPattern>>;
   readonly #problems: RouteProblem[] = [];
   /** Lists that were added to out of order: sorted once, at the end. */
   readonly #unsorted = new Set<Candidate<T>[]>();
-  #suffixes: TrieNode<Bucket<T>> | null;
-  #prefixes: TrieNode<Bucket<T>> | null;
-  #anyHost: Bucket<T> | null;
 
   constructor(parts: Parts<T>, make: (parts: Parts<T>) => Router<T>) {
     this.#make = make;
     this.#routes = parts.routes.edit();
-    this.#exact = parts.exact.edit();
+    this.#hosts = new HostBucketsEdit(parts, this.#owner);
     this.#pathPatterns = parts.pathPatterns.edit();
     this.#headerPatterns = parts.headerPatterns.edit();
-    this.#suffixes = parts.suffixes;
-    this.#prefixes = parts.prefixes;
-    this.#anyHost = parts.anyHost;
   }
 
   add(route: RouteInput, data: T): void {
@@ -136,7 +123,7 @@ export class RouterEdit<T> implements RouteEdit<T> {
     for (const host of hostsOf(route)) {
       const port = host?.port ?? -1;
       const hung = port === -1 ? candidates : candidates.map((it) => ({ ...it, port }));
-      this.#changeBucket(host, (bucket) => {
+      this.#hosts.change(host, (bucket) => {
         const own = ownBucket(bucket, this.#owner);
         for (const candidate of hung) this.#hang(own, candidate);
         return own;
@@ -151,7 +138,7 @@ export class RouterEdit<T> implements RouteEdit<T> {
     this.#routes.delete(routeId);
     const keys = new Set(pathsOf(route).map((path) => this.#trieKey(path)));
     for (const host of hostsOf(route)) {
-      this.#changeBucket(host, (bucket) => {
+      this.#hosts.change(host, (bucket) => {
         if (bucket === null) return null;
         const own = ownBucket(bucket, this.#owner);
         for (const key of keys)
@@ -167,10 +154,7 @@ export class RouterEdit<T> implements RouteEdit<T> {
     for (const list of this.#unsorted) list.sort((a, b) => (isTriedBefore(a, b) ? -1 : 1));
     return this.#make({
       routes: this.#routes.done(),
-      exact: this.#exact.done(),
-      suffixes: this.#suffixes,
-      prefixes: this.#prefixes,
-      anyHost: this.#anyHost,
+      ...this.#hosts.done(),
       pathPatterns: this.#pathPatterns.done(),
       headerPatterns: this.#headerPatterns.done(),
     });
@@ -233,28 +217,6 @@ export class RouterEdit<T> implements RouteEdit<T> {
     takeOut(own.prefixes, routeId);
     takeOut(own.patterns, routeId);
     return own.prefixes.length + own.patterns.length === 0 ? null : own;
-  }
-
-  /** Changes the bucket of a host, or of routes without hosts; null stands for none. */
-  #changeBucket(host: HostCondition | null, change: (bucket: Bucket<T> | null) => Bucket<T> | null): void {
-    if (host === null) this.#anyHost = change(this.#anyHost);
-    else if (host.kind === "exact") {
-      const known = this.#exact.get(host.text) ?? null;
-      const next = change(known);
-      if (next === null) this.#exact.delete(host.text);
-      else if (next !== known) this.#exact.set(host.text, next);
-    } else if (host.kind === "suffix")
-      this.#suffixes = this.#inTrie(this.#suffixes, reversed(host.text), change);
-    else this.#prefixes = this.#inTrie(this.#prefixes, host.text, change);
-  }
-
-  #inTrie(
-    root: TrieNode<Bucket<T>> | null,
-    key: string,
-    change: (bucket: Bucket<T> | null) => Bucket<T> | null,
-  ): TrieNode<Bucket<T>> | null {
-    const next = updateTrie(root ?? new TrieNode<Bucket<T>>("", this.#owner), key, this.#owner, change);
-    return isEmptyTrie(next) ? null : next;
   }
 
   /** Compiles what no other route has; false, with the problems noted, if some pattern cannot be. */
@@ -366,5 +328,3 @@ const isEmpty = (route: RouteInput): boolean =>
   !listOf(route.paths) &&
   !listOf(route.snis) &&
   Object.keys(route.headers ?? {}).length === 0;
-
-const reversed = (text: string): string => [...text].reverse().join("");

@@ -10,11 +10,12 @@
  */
 
 import { type MapEdit, PersistentMap } from "../../persistent/persistent-map.ts";
+import { type HostBuckets, HostBucketsEdit, noHostBuckets } from "../host-buckets.ts";
 import type { RouteEdit, RouteIndex } from "../route-index.ts";
 import { type Match, type MatchInput, type RouteInput, type RouteProblem, RouterError } from "../router.ts";
 import { collect, collectBackwards, isEmptyTrie, type Owner, TrieNode, updateTrie } from "../trie.ts";
 import type { Test } from "./compile.ts";
-import type { HostKey, Necessary } from "./necessary.ts";
+import type { Necessary } from "./necessary.ts";
 import { RequestFields } from "./request-fields.ts";
 import { compileExpression, FAILED_VALIDATION, type RouteExpression } from "./route-expression.ts";
 import { ExpressionError } from "./syntax.ts";
@@ -41,13 +42,8 @@ export interface Known<T> {
   readonly data: T;
 }
 
-interface Parts<T> {
+interface Parts<T> extends HostBuckets<Paths<T>> {
   readonly routes: PersistentMap<Known<T>>;
-  readonly exact: PersistentMap<Paths<T>>;
-  /** Keyed by the reversed suffix, and by the prefix. Null if no expression asks for one. */
-  readonly suffixes: TrieNode<Paths<T>> | null;
-  readonly prefixes: TrieNode<Paths<T>> | null;
-  readonly anyHost: Paths<T> | null;
 }
 
 export class ExpressionIndex<T> implements RouteIndex<T> {
@@ -66,13 +62,7 @@ export class ExpressionIndex<T> implements RouteIndex<T> {
   }
 
   static empty<T>(): ExpressionIndex<T> {
-    return new ExpressionIndex<T>({
-      routes: PersistentMap.empty(),
-      exact: PersistentMap.empty(),
-      suffixes: null,
-      prefixes: null,
-      anyHost: null,
-    });
+    return new ExpressionIndex<T>({ routes: PersistentMap.empty(), ...noHostBuckets() });
   }
 
   get size(): number {
@@ -151,21 +141,15 @@ export class ExpressionEdit<T> implements RouteEdit<T> {
   readonly #owner: Owner = {};
   readonly #make: (parts: Parts<T>) => ExpressionIndex<T>;
   readonly #routes: MapEdit<Known<T>>;
-  readonly #exact: MapEdit<Paths<T>>;
+  readonly #hosts: HostBucketsEdit<Paths<T>>;
   readonly #problems: RouteProblem[] = [];
   /** Lists that were added to out of order: sorted once, at the end. */
   readonly #unsorted = new Set<Candidate<T>[]>();
-  #suffixes: TrieNode<Paths<T>> | null;
-  #prefixes: TrieNode<Paths<T>> | null;
-  #anyHost: Paths<T> | null;
 
   constructor(parts: Parts<T>, make: (parts: Parts<T>) => ExpressionIndex<T>) {
     this.#make = make;
     this.#routes = parts.routes.edit();
-    this.#exact = parts.exact.edit();
-    this.#suffixes = parts.suffixes;
-    this.#prefixes = parts.prefixes;
-    this.#anyHost = parts.anyHost;
+    this.#hosts = new HostBucketsEdit(parts, this.#owner);
   }
 
   /** Routes without an expression are passed over. */
@@ -207,13 +191,7 @@ export class ExpressionEdit<T> implements RouteEdit<T> {
   done(): ExpressionIndex<T> {
     if (this.#problems.length > 0) throw new RouterError(this.#problems);
     for (const list of this.#unsorted) list.sort((a, b) => (isTriedBefore(a, b) ? -1 : 1));
-    return this.#make({
-      routes: this.#routes.done(),
-      exact: this.#exact.done(),
-      suffixes: this.#suffixes,
-      prefixes: this.#prefixes,
-      anyHost: this.#anyHost,
-    });
+    return this.#make({ routes: this.#routes.done(), ...this.#hosts.done() });
   }
 
   #compile(route: RouteInput, known: Known<T> | undefined): RouteExpression | null {
@@ -238,28 +216,7 @@ export class ExpressionEdit<T> implements RouteEdit<T> {
       for (const path of paths ?? [""]) next = updateTrie(next, path, this.#owner, change);
       return isEmptyTrie(next) ? null : next;
     };
-    if (hosts === null) this.#anyHost = inBucket(this.#anyHost);
-    else for (const host of hosts) this.#changeBucket(host, inBucket);
-  }
-
-  #changeBucket({ kind, text }: HostKey, change: (bucket: Paths<T> | null) => Paths<T> | null): void {
-    if (kind === "suffix")
-      this.#suffixes = this.#inTrie(this.#suffixes, [...text].reverse().join(""), change);
-    else if (kind === "prefix") this.#prefixes = this.#inTrie(this.#prefixes, text, change);
-    else {
-      const next = change(this.#exact.get(text) ?? null);
-      if (next === null) this.#exact.delete(text);
-      else this.#exact.set(text, next);
-    }
-  }
-
-  #inTrie(
-    root: TrieNode<Paths<T>> | null,
-    key: string,
-    change: (bucket: Paths<T> | null) => Paths<T> | null,
-  ): TrieNode<Paths<T>> | null {
-    const next = updateTrie(root ?? new TrieNode<Paths<T>>("", this.#owner), key, this.#owner, change);
-    return isEmptyTrie(next) ? null : next;
+    for (const host of hosts ?? [null]) this.#hosts.change(host, inBucket);
   }
 }
 

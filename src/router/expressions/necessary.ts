@@ -6,12 +6,10 @@
  * may miss conditions, never make one up.
  */
 
-import type { HostCondition } from "../conditions.ts";
+import type { HostKey } from "../host-buckets.ts";
 import { byteString } from "../path.ts";
 import { literalPrefix } from "../pattern.ts";
 import type { Expression, Predicate } from "./syntax.ts";
-
-export type HostKey = Pick<HostCondition, "kind" | "text">;
 
 /** Each null for nothing that is known to be asked; otherwise one of the list must hold. */
 export interface Necessary {
