@@ -8,18 +8,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { openRaw } from "../support/raw-client.ts";
 import { startRawOrigin } from "../support/raw-origin.ts";
-import { Plane, type Plugins } from "./plane.ts";
-
-async function serving(
-  origin: { readonly url: string },
-  plugins: Plugins,
-  flags: Record<string, string> = {},
-) {
-  const plane = new Plane(origin, plugins, flags);
-  plane.server.listen(0, "127.0.0.1");
-  await once(plane.server, "listening");
-  return plane;
-}
+import { Plane } from "./plane.ts";
 
 const get = (path: string, ...fields: string[]) =>
   `GET ${path} HTTP/1.1\r\nHost: a\r\n${fields.map((field) => `${field}\r\n`).join("")}\r\n`;
@@ -33,7 +22,7 @@ describe("an answer without a body that a plugin makes one with a body", () => {
       await using origin = await startRawOrigin(({ socket, path }) =>
         socket.write(path === "/r" ? upstream : "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSECRET"),
       );
-      await using plane = await serving(origin, {
+      await using plane = await Plane.serving(origin, {
         r: [
           {
             headerFilter: (ctx) => {
@@ -74,7 +63,7 @@ describe("a body that a plugin sets", () => {
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
-    await using plane = await serving(
+    await using plane = await Plane.serving(
       { url: `http://127.0.0.1:${port}` },
       { r: [{ access: (ctx) => ctx.request.setBody(Buffer.alloc(BYTES, "a")) }] },
     );
@@ -96,7 +85,7 @@ describe("a hook that starts to read the body and looks at it later", () => {
     );
     const reading = Promise.withResolvers<void>();
     const left = Promise.withResolvers<void>();
-    await using plane = await serving(origin, {
+    await using plane = await Plane.serving(origin, {
       r: [
         {
           access: async (ctx) => {
@@ -134,7 +123,7 @@ describe("a client that waits to be told to send its body", () => {
         if (rest.length > 0) answer();
         else socket.once("data", answer);
       });
-      await using plane = await serving(origin, {
+      await using plane = await Plane.serving(origin, {
         r: [{ access: (ctx) => (hook === "remove" ? ctx.request.headers.remove("expect") : undefined) }],
       });
       await using client = await openRaw(plane.port);
@@ -151,7 +140,7 @@ describe("a client that waits to be told to send its body", () => {
 describe("a body that comes too slowly", () => {
   it("is answered 408 with the end of the connection announced", async () => {
     await using origin = await startRawOrigin(() => {});
-    await using plane = await serving(origin, { r: [] }, { "client-body-timeout-ms": "100" });
+    await using plane = await Plane.serving(origin, { r: [] }, { "client-body-timeout-ms": "100" });
     await using client = await openRaw(plane.port);
     client.write("POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\nabc");
     const { status, headers } = await client.read();

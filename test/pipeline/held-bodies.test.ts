@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { describe, it } from "node:test";
 import type { Hooks } from "@gatehouse/sdk";
 import { send } from "../support/client.ts";
@@ -22,16 +21,11 @@ const SIZES = [1, BUFFER - 1, BUFFER, BUFFER + 1, 3 * BUFFER, CAP - 1, CAP];
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
-async function serving(
+const serving = (
   origin: { readonly url: string },
   plugins: Plugins,
   flags: Record<string, string> = {},
-): Promise<Plane> {
-  const plane = new Plane(origin, plugins, { ...FLAGS, ...flags });
-  plane.server.listen(0, "127.0.0.1");
-  await once(plane.server, "listening");
-  return plane;
-}
+): Promise<Plane> => Plane.serving(origin, plugins, { ...FLAGS, ...flags });
 
 /** An upstream that says what body came, and how it was framed. */
 const tells = (): Promise<Origin> =>

@@ -3,24 +3,12 @@
  * request gets one answer, and what is held is bounded by what it holds.
  */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { describe, it } from "node:test";
 import type { Hooks } from "@gatehouse/sdk";
 import { startOrigin } from "../support/origin.ts";
 import { openRaw } from "../support/raw-client.ts";
 import { startRawOrigin } from "../support/raw-origin.ts";
-import { Plane, type Plugins } from "./plane.ts";
-
-async function serving(
-  origin: { readonly url: string },
-  plugins: Plugins,
-  flags: Record<string, string> = {},
-) {
-  const plane = new Plane(origin, plugins, flags);
-  plane.server.listen(0, "127.0.0.1");
-  await once(plane.server, "listening");
-  return plane;
-}
+import { Plane } from "./plane.ts";
 
 /** A hook that lets the test say when it is done. */
 function gate() {
@@ -49,7 +37,7 @@ describe("one request, one answer", () => {
           : "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext",
       ),
     );
-    const plane = await serving(origin, { broken: [filter], next: [] });
+    const plane = await Plane.serving(origin, { broken: [filter], next: [] });
     await using client = await openRaw(plane.port);
     client.write("GET /broken HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n");
     const first = await client.read();
@@ -75,7 +63,7 @@ describe("one request, one answer", () => {
     await using origin = await startRawOrigin(({ socket }) =>
       socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
     );
-    const plane = await serving(origin, { early: [filter] });
+    const plane = await Plane.serving(origin, { early: [filter] });
     await using client = await openRaw(plane.port);
     client.write("POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
     await reached;
@@ -101,7 +89,7 @@ describe("small pieces", () => {
         lengths.push(body?.length ?? -1);
       },
     };
-    const plane = await serving(origin, { read: [reads] });
+    const plane = await Plane.serving(origin, { read: [reads] });
     await using client = await openRaw(plane.port);
     client.write(`POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${ones}0\r\n\r\n`);
     const answer = await client.read();
@@ -123,7 +111,7 @@ describe("small pieces", () => {
         return chunk;
       },
     };
-    const plane = await serving(origin, { ones: [filter] });
+    const plane = await Plane.serving(origin, { ones: [filter] });
     await using client = await openRaw(plane.port);
     client.write("GET /ones HTTP/1.1\r\nHost: a\r\n\r\n");
     const answer = await client.read();
@@ -145,7 +133,7 @@ describe("small pieces", () => {
         return big;
       },
     };
-    const plane = await serving(origin, { much: [filter] });
+    const plane = await Plane.serving(origin, { much: [filter] });
     await using client = await openRaw(plane.port);
     client.socket.pause();
     client.write("GET /much HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -165,7 +153,7 @@ describe("small pieces", () => {
 
 it("a body over the limit ends the connection even if its pieces keep coming in the same read", async () => {
   await using origin = await startOrigin();
-  const plane = await serving(origin, { small: [] }, { client_max_body_size: "8" });
+  const plane = await Plane.serving(origin, { small: [] }, { client_max_body_size: "8" });
   await using client = await openRaw(plane.port);
   client.write(
     `POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${"1\r\na\r\n".repeat(3)}${"9\r\n123456789\r\n".repeat(2)}`,

@@ -1,4 +1,6 @@
 /** The pipeline of one data thread between real sockets, with plugins that a test writes. */
+
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -33,6 +35,18 @@ export class Plane implements AsyncDisposable {
   #plane!: DataPlane;
   readonly #directory = mkdtempSync(join(tmpdir(), "gatehouse-plane-"));
   readonly #spilled = SpillBudget.memory(1);
+
+  /** One that listens. */
+  static async serving(
+    origin: { readonly url: string },
+    plugins: Plugins,
+    flags: Record<string, string> = {},
+  ): Promise<Plane> {
+    const plane = new Plane(origin, plugins, flags);
+    plane.server.listen(0, "127.0.0.1");
+    await once(plane.server, "listening");
+    return plane;
+  }
 
   constructor(origin: { readonly url: string }, plugins: Plugins, flags: Record<string, string> = {}) {
     const { settings } = loadSettings({ flags, env: {} });
