@@ -140,13 +140,17 @@ it(`${CONNECTIONS} connections that go wrong in every phase leave nothing behind
     Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${gateway.pid}/status`, "utf8"))?.[1]);
   const status = async () =>
     ((await send(`${gateway.statusUrl}/status`)).json() as { server: Record<string, number> }).server;
+  // The gateway hears of a client's goodbye after the client has said it; a connection that stays ends the test's time.
+  const allGone = async () => {
+    while ((await status()).connections_active !== 0) {}
+  };
   const wave = async (count: number) => {
     let started = 0;
     const worker = async () => {
       for (let i = started++; i < count; i = started++) await hostile(gateway.ports.proxy, kind(i));
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    while ((await status()).connections_active !== 0) {}
+    await allGone();
     // Upstream connections that were kept go within their idle time; there is nothing to be told by.
     while (origin.open > 0) await new Promise((resolve) => setTimeout(resolve, 50));
   };
@@ -162,6 +166,6 @@ it(`${CONNECTIONS} connections that go wrong in every phase leave nothing behind
   const grown = (rssKib() - before.rss) >> 10;
   assert.ok(grown < 128, `${grown} MiB more memory`);
   assert.equal((await send(`${gateway.url}/ok`)).body, "ok");
-  assert.equal((await status()).connections_active, 0);
+  await allGone();
   assert.doesNotMatch(gateway.output(), /"level":"(error|fatal)"/);
 });
