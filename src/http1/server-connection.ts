@@ -94,6 +94,7 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
   #running = false;
   #discarded = 0;
   #closed = false;
+  #onTaken: (() => void) | null = null;
 
   constructor(wire: Wire, handler: RequestHandler, deadlines: Deadlines, limits: ServerLimits) {
     this.wire = wire;
@@ -178,6 +179,17 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
     return this.wire.blocked;
   }
 
+  /** Calls once everything that was written is taken, or dropped with the connection. While it is blocked. */
+  whenTaken(callback: () => void): void {
+    this.#onTaken = callback;
+  }
+
+  #taken(): void {
+    const callback = this.#onTaken;
+    this.#onTaken = null;
+    callback?.();
+  }
+
   /** The response is written. The connection goes on with the next request or closes. */
   finish(): void {
     this.#owner = null;
@@ -260,6 +272,7 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
 
   onDrain(): void {
     this.patience.readerCaughtUp();
+    if (this.#onTaken !== null) this.#taken();
     if (this.#phase === PHASE.exchange) {
       this.#owner?.onClientDrain();
       return;
@@ -434,6 +447,7 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
     if (this.#closed) return;
     this.#closed = true;
     this.#deadlines.delete(this.patience);
+    this.#taken();
     const owner = this.#owner;
     this.#owner = null;
     owner?.onClientGone("client_closed", "client closed the connection");

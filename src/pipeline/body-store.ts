@@ -3,9 +3,10 @@
  * so that ten thousand slow uploads cost disk and not memory. One store for each data thread; the budget of bytes on
  * disk is the whole gateway's.
  *
- * In memory are then: what waits to be written, some 64 KiB for each body; bodies that are small, up to
- * `memoryBytes` together, beyond which small ones go to disk too; and bodies that hooks look at just now, up to
- * `memoryBytes` together (one may be larger), while others wait for their turn.
+ * In memory are then: what waits to be written, some 64 KiB for each body; bodies that are small, and bodies of any
+ * size that plugins have made and a peer has not taken yet, up to `memoryBytes` together, beyond which either go to
+ * disk too; and bodies that hooks look at just now, up to `memoryBytes` together (one may be larger), while others
+ * wait for their turn.
  */
 import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, rm, unlink } from "node:fs/promises";
@@ -66,7 +67,7 @@ export interface BodyStoreOptions {
   readonly directory: string;
   /** Bytes from which on a body goes to disk. */
   readonly bufferBytes: number;
-  /** Bytes of small bodies in memory, and of bodies that hooks look at. */
+  /** Bytes in memory of small bodies and of those that plugins made; and of bodies that hooks look at. */
   readonly memoryBytes: number;
   readonly budget: SpillBudget;
 }
@@ -78,7 +79,7 @@ interface Turn {
 
 export class BodyStore {
   readonly budget: SpillBudget;
-  /** Bytes in memory of bodies that are small, or wait to be written. */
+  /** Bytes in memory of bodies that are small, that plugins made, or that wait to be written. */
   held = 0;
   /** Bytes in memory that were read back. */
   #loaded = 0;
@@ -94,6 +95,11 @@ export class BodyStore {
   bufferBytes(spilled: boolean): number {
     const { bufferBytes, memoryBytes } = this.#options;
     return spilled || this.held > memoryBytes ? Math.min(bufferBytes, WRITE_BYTES) : bufferBytes;
+  }
+
+  /** Whether a body that is in memory may wait there for whoever takes it. */
+  hasRoom(bytes: number): boolean {
+    return this.held + bytes <= this.#options.memoryBytes;
   }
 
   /** A file that is gone when it is closed, or when the process ends. */
@@ -134,5 +140,7 @@ export class BodyStore {
 export function storageError(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error;
   const { message } = error as Error;
-  return new GatewayError("body_storage", `a body that a plugin wants whole: ${message}`, { cause: error });
+  return new GatewayError("body_storage", `a body that is held whole for plugins: ${message}`, {
+    cause: error,
+  });
 }

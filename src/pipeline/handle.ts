@@ -43,7 +43,12 @@ function match(x: ProxyExchange): void {
 }
 
 function send(x: ProxyExchange): void {
-  x.settleBody();
+  const waiting = x.settleBody();
+  if (waiting === undefined) settled(x);
+  else whenDone(x, waiting, () => settled(x));
+}
+
+function settled(x: ProxyExchange): void {
   const { method } = x.request;
   const answer = method === "OPTIONS" || method === "TRACE" ? countForward(x.request) : undefined;
   if (answer === undefined) forward(x);

@@ -7,9 +7,10 @@ import type { ClientConnection, UpstreamOwner } from "../http1/client-connection
 import type { HeaderList } from "../http1/headers.ts";
 import type { ResponseHead } from "../http1/parse.ts";
 import type { RequestOwner, ServerConnection } from "../http1/server-connection.ts";
+import { JOIN_MAX } from "../http1/write.ts";
 import type { Peer } from "../upstream/balancer.ts";
 import type { DataPlane } from "./data-plane.ts";
-import { Exchange } from "./exchange.ts";
+import { asBuffer, Exchange } from "./exchange.ts";
 import {
   flushBody,
   inviteClient,
@@ -82,6 +83,8 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   responseEnded = false;
   trailers: HeaderList | null = null;
   finished = false;
+  /** Bytes of a request's body that a plugin made, as the store counts them. */
+  #madeBytes = 0;
   /** Who waits for the request's body. */
   #reader: { resolve(body: Uint8Array): void; reject(error: GatewayError): void } | null = null;
   /** Why it cannot be had. */
@@ -155,20 +158,45 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
   }
 
   /**
-   * The plugins have seen the body. What they have replaced is dropped; what lies on disk goes up from there, and is
-   * in memory no more.
+   * The plugins have seen the body. What they have replaced is dropped; what they made stays in memory, where the
+   * upstream may be slow to take it, or goes to disk when memory is short, and then there is something to wait for.
+   * What lies on disk goes up from there, and is in memory no more.
    */
-  settleBody(): void {
+  settleBody(): Promise<void> | undefined {
     if (this.#readError !== null) throw this.#readError; // whatever a plugin made of it, there is no body to send
     const { whole, request } = this;
-    if (whole === null) return;
     if (request.bodyReplaced) {
-      whole.release();
+      whole?.release();
       this.whole = null;
-    } else if (whole.spilled) {
+      return this.#keepMade(asBuffer(request.body as Uint8Array));
+    }
+    if (whole?.spilled) {
       request.body = null;
       whole.unload();
     }
+    return undefined;
+  }
+
+  #keepMade(body: Buffer): Promise<void> | undefined {
+    const { bodies } = this.plane;
+    if (body.length <= JOIN_MAX || bodies.hasRoom(body.length)) {
+      this.#madeBytes = body.length;
+      bodies.held += body.length;
+      return undefined;
+    }
+    this.request.body = null;
+    this.whole = WholeBody.toDisk(bodies, body);
+    return this.whole.stored();
+  }
+
+  /** Nobody reads what was held any more. */
+  dropBodies(): void {
+    this.sender?.stop();
+    this.answerer?.stop();
+    this.whole?.release();
+    this.collected?.release();
+    this.plane.bodies.held -= this.#madeBytes;
+    this.#madeBytes = 0;
   }
 
   #maxBodyBytes(): number {

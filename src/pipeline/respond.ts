@@ -301,27 +301,51 @@ async function filterWhole(x: ProxyExchange): Promise<void> {
   x.response.body = Buffer.concat([first, await runBodyFilter(x, EMPTY, true)]);
 }
 
-/** Sends head and body at once, or what of the body lies on disk as the client takes it. */
+/**
+ * Sends head and body at once, or what of the body lies on disk as the client takes it. A body that is in memory waits
+ * there for a client that is slow to take it, as far as the store has room; what is beyond goes to disk before it goes
+ * out.
+ */
 export function answerWhole(x: ProxyExchange): void {
-  const { request, response, client, collected } = x;
+  const { request, response, client, collected, plane } = x;
+  const { bodies } = plane;
   const body = (response.body ?? EMPTY) as Buffer;
   const bodiless = response.status === 204 || response.status === 304 || response.status < 200;
+  const unchanged = !response.bodyReplaced && x.chain.bodyFilter.length === 0;
+  const stored = collected?.spilled && (unchanged || response.body === null) ? collected : null;
+  const goes = !bodiless && !request.isHead;
+  // What was collected in memory and left as it is has its room already.
+  if (goes && body.length > JOIN_MAX && !(unchanged && collected !== null) && !bodies.hasRoom(body.length))
+    return storeAnswer(x, body);
+  const size = stored?.length ?? body.length;
   const length =
-    request.isHead && response.source === "service" && !response.bodyReplaced
-      ? response.contentLength
-      : body.length;
+    request.isHead && response.source === "service" && !response.bodyReplaced ? response.contentLength : size;
   const head = responseHead(x, bodiless || length < 0 ? "" : `Content-Length: ${length}\r\n`);
   x.headSent = true;
-  if (bodiless || request.isHead) client.writeText(head);
+  if (!goes) client.writeText(head);
   else {
-    x.responseBytes += body.length;
-    if (collected?.spilled && !response.bodyReplaced && x.chain.bodyFilter.length === 0) {
+    x.responseBytes += size;
+    if (stored !== null) {
       response.body = null;
-      return answerStored(x, collected, head);
+      return answerStored(x, stored, head);
     }
-    client.writeWhole(head, body);
+    if (!client.writeWhole(head, body)) {
+      bodies.held += body.length;
+      client.whenTaken(() => {
+        bodies.held -= body.length;
+      });
+    }
   }
   finish(x);
+}
+
+/** Where memory is short, a body that plugins made goes to disk first, and from there to the client. */
+function storeAnswer(x: ProxyExchange, body: Buffer): void {
+  const stored = WholeBody.toDisk(x.plane.bodies, body);
+  x.collected?.release();
+  x.collected = stored;
+  x.response.body = null;
+  whenDone(x, stored.stored(), () => answerWhole(x));
 }
 
 /** A body that lies on disk goes to the client. */
@@ -415,14 +439,6 @@ export function leaveUpstream(x: ProxyExchange): void {
   upstream?.abandon();
 }
 
-/** Nobody reads what was held any more. */
-function dropBodies(x: ProxyExchange): void {
-  x.sender?.stop();
-  x.answerer?.stop();
-  x.whole?.release();
-  x.collected?.release();
-}
-
 /** After the last byte: log, then the connection's next request. */
 export function finish(x: ProxyExchange, cut = false): void {
   if (x.finished) return;
@@ -430,7 +446,7 @@ export function finish(x: ProxyExchange, cut = false): void {
   x.finishedAt = performance.now();
   // An early answer leaves a request half sent: its upstream is of no more use.
   if (x.upstream !== null) leaveUpstream(x);
-  if (x.whole !== null || x.collected !== null) dropBodies(x);
+  if (x.whole !== null || x.collected !== null || x.request.bodyReplaced) x.dropBodies();
   if (x.chain.log.length > 0) runLog(x, x.chain, (error) => x.plane.onError(x, error));
   x.plane.onFinished(x);
   // Somebody may still hold this exchange: the connection's next request gets fields of its own.

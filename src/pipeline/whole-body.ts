@@ -1,6 +1,6 @@
 /**
- * A body that a plugin wants whole, of a request or of a response: gathered in memory, and on disk from a certain
- * size on. Writing never holds up the event loop; who delivers the body waits while the disk is slower. Hooks get the
+ * A body that a plugin wants whole or has made, of a request or of a response: gathered in memory, and on disk from a
+ * certain size on. Writing never holds up the event loop; who delivers the body waits while the disk is slower. Hooks get the
  * bytes in memory; what they leave as it is goes on from the file, as fast as its receiver takes it.
  */
 import type { FileHandle } from "node:fs/promises";
@@ -15,6 +15,8 @@ export interface BodySource {
   /** It cannot be kept. Nothing else follows. */
   onStorageFailed(error: GatewayError): void;
 }
+
+const NOBODY: BodySource = { onRoom() {}, onStorageFailed() {} };
 
 export class WholeBody {
   length = 0;
@@ -42,6 +44,15 @@ export class WholeBody {
     this.#source = source;
   }
 
+  /** A body that a plugin has made goes to disk; `stored` tells when it is there. */
+  static toDisk(store: BodyStore, bytes: Buffer): WholeBody {
+    const body = new WholeBody(store, NOBODY);
+    body.length = bytes.length;
+    body.#hold(bytes.length);
+    body.#spillBlocks(bytes.length, [bytes]);
+    return body;
+  }
+
   /** Whether a part of it is on disk, or on its way there. */
   get spilled(): boolean {
     return this.#writing !== null || this.#written > 0;
@@ -65,13 +76,18 @@ export class WholeBody {
     return this.#bytes;
   }
 
-  /** Reads the whole body back, once all of it was added. @throws {GatewayError} */
-  async load(): Promise<Buffer> {
+  /** Resolves when all of it is on disk, once all of it was added. @throws {GatewayError} */
+  async stored(): Promise<void> {
     while (this.#writing !== null || (this.#memory.length > 0 && this.#error === null)) {
       if (this.#writing === null) this.#spill();
       await this.#writing;
     }
     if (this.#error !== null) throw this.#error;
+  }
+
+  /** Reads the whole body back, once all of it was added. @throws {GatewayError} */
+  async load(): Promise<Buffer> {
+    await this.stored();
     await this.#store.enter(this.length);
     this.#loaded = this.length;
     if (this.#released) {
@@ -121,8 +137,11 @@ export class WholeBody {
 
   /** Writes what waits. */
   #spill(): void {
-    const { length } = this.#memory;
-    this.#writing = this.#write(length, this.#memory.takeBlocks()).then(
+    this.#spillBlocks(this.#memory.length, this.#memory.takeBlocks());
+  }
+
+  #spillBlocks(length: number, blocks: readonly Buffer[]): void {
+    this.#writing = this.#write(length, blocks).then(
       () => this.#wrote(length),
       (error) => this.#failed(storageError(error)),
     );
@@ -133,7 +152,7 @@ export class WholeBody {
     if (!this.#store.budget.reserve(kib))
       throw new GatewayError(
         "body_storage",
-        "a body that a plugin wants whole: all of body_buffer_disk_bytes is taken",
+        "a body that is held whole for plugins: all of body_buffer_disk_bytes is taken",
       );
     this.#reservedKib += kib;
     this.#file ??= await this.#store.create();

@@ -408,8 +408,9 @@ export const SETTINGS = {
       default: 64 * MIB,
       between: [MIB, 1024 * 1024 * MIB],
       description:
-        "Bytes of small bodies that a data thread holds in memory, beyond which they go to disk as well; and bytes " +
-        "of bodies from disk that its plugins look at at the same time, beyond which others wait.",
+        "Bytes of bodies that a data thread holds in memory, small ones and those that plugins made and that are not " +
+        "taken yet, beyond which they go to disk as well; and bytes of bodies from disk that its plugins look at at " +
+        "the same time, beyond which others wait.",
     }),
     { bytes: true },
   ),

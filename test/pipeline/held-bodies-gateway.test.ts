@@ -103,7 +103,7 @@ describe("bodies on disk", () => {
     const post = (bytes: number) =>
       send(gateway.url, { method: "POST", headers: FORM, body: `a=${"b".repeat(bytes)}` });
     assert.equal((await post(2 * MIB)).status, 503);
-    await gateway.log(({ msg }) => /a body that a plugin wants whole: EFBIG/.test(String(msg)));
+    await gateway.log(({ msg }) => /a body that is held whole for plugins: EFBIG/.test(String(msg)));
     assert.equal((await post(400 * KIB)).status, 200);
     await until(async () => (await unnamedFiles(gateway.pid, join(gateway.prefix, "spill"))) === 0);
   });

@@ -129,6 +129,11 @@ export class Plane implements AsyncDisposable {
     return this.close();
   }
 
+  /** Bytes of bodies that the store has in memory now, those aside that hooks look at. */
+  get heldBytes(): number {
+    return this.#plane.bodies.held;
+  }
+
   /** Bytes of bodies that the store has on disk now. */
   get spilledBytes(): number {
     return Atomics.load(new Int32Array(this.#spilled), 0) * 1024;
