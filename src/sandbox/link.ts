@@ -22,6 +22,7 @@ import {
 } from "./frames.ts";
 import { guestCall } from "./grants.ts";
 import type { Call, Guest } from "./guest.ts";
+import type { Activity } from "./messages.ts";
 import { FrameError, FrameSplitter, type Reader } from "./wire.ts";
 
 /** The first call of an instance loads it: compiling and `create()` have this long on top. */
@@ -29,8 +30,7 @@ const LOADING_MS = 400;
 
 export interface LinkEvents {
   onReady(link: CordonLink): void;
-  /** `closed` is true for the turn that ends a call. */
-  onTurn(link: CordonLink, call: Call, turn: Turn, closed: boolean): void;
+  onTurn(link: CordonLink, call: Call, turn: Turn): void;
   /** The cordon broke the protocol. It must be killed. */
   onNonsense(link: CordonLink, message: string): void;
   onClose(link: CordonLink): void;
@@ -56,6 +56,7 @@ export class CordonLink {
   /** How many turns have arrived. */
   turns = 0;
   readonly #socket: Socket;
+  readonly #activity: Activity | null;
   readonly #events: LinkEvents;
   readonly #splitter: FrameSplitter;
   readonly #loaded = new Set<string>();
@@ -66,9 +67,11 @@ export class CordonLink {
   #marked = false;
   #batchLeft = 0;
 
-  constructor(id: number, socket: Socket, events: LinkEvents) {
+  /** Open calls are counted in `activity`. */
+  constructor(id: number, socket: Socket, activity: Activity | null, events: LinkEvents) {
     this.id = id;
     this.#socket = socket;
+    this.#activity = activity;
     this.#events = events;
     this.#splitter = new FrameSplitter(MAX_FRAME_FROM_CORDON, (call, type, payload) =>
       this.#onFrame(call, type, payload),
@@ -119,6 +122,7 @@ export class CordonLink {
     call.attempts++;
     call.sentAt = now;
     this.open.set(id, call);
+    this.#activity?.begin(this.slot);
     this.#expect(call, now);
     this.#write(frame);
   }
@@ -131,6 +135,7 @@ export class CordonLink {
   /** Forgets a call that waits for the gateway, not for the cordon. */
   abandon(call: Call): void {
     this.open.delete(call.id);
+    this.#activity?.end(this.slot);
     this.#write(abandonFrame(call.id));
   }
 
@@ -201,7 +206,7 @@ export class CordonLink {
     } else this.headSince = this.order.length > 0 ? performance.now() : 0;
     call.began = true;
     // An answer that crossed with the call's end yields a turn of its own, for a call that is closed already.
-    const closed = turn.kind !== "waiting" && this.open.delete(id);
-    this.#events.onTurn(this, call, turn, closed);
+    if (turn.kind !== "waiting" && this.open.delete(id)) this.#activity?.end(this.slot);
+    this.#events.onTurn(this, call, turn);
   }
 }

@@ -1,6 +1,7 @@
 /**
- * The only parent of cordons, on the main thread: starts them, gives each to one workspace, watches their
- * memory, kills and reaps them, and holds back plugins that keep killing them.
+ * The only parent of cordons, on the main thread: starts them, gives each to one workspace, kills and reaps
+ * them, and holds back plugins that keep killing them. `watch.ts` looks after their memory, `spares.ts` keeps
+ * some started.
  *
  * Nothing here waits for a cordon or reads from one. Data threads talk to cordons and judge their answers;
  * this judges by what the kernel says. A cordon is killed with SIGKILL only, and never changes hands.
@@ -11,7 +12,9 @@ import type { EngineKind, Failure } from "./engine.ts";
 import type { Fence } from "./fence.ts";
 import { Activity, type Blame, MAX_CORDONS, type SupervisorPort, type ToSupervisor } from "./messages.ts";
 import type { Room } from "./room.ts";
+import { Spares } from "./spares.ts";
 import { Suspensions } from "./suspension.ts";
+import { Watch } from "./watch.ts";
 
 export interface SupervisorOptions {
   readonly room: Room;
@@ -29,11 +32,6 @@ export interface SupervisorOptions {
   readonly maxCordons?: number;
 }
 
-const TICK_MS = 5;
-const IDLE_TICK_MS = 50;
-/** After this long without a call memory is watched at leisure. */
-const QUIET_MS = 1000;
-const START_MS = 5000;
 const RETIREMENT_MS = 2000;
 const SLOT_REST_MS = 1000;
 /** A lane whose cordons die faster than this has to wait before the next one. */
@@ -68,14 +66,12 @@ export class Supervisor {
   readonly #threads = new Map<number, Thread>();
   readonly #cordons = new Map<number, CordonProcess>();
   readonly #lanes = new Map<string, Lane>();
-  readonly #spares = new Map<EngineKind, CordonProcess>();
-  readonly #sparesStarting = new Set<EngineKind>();
+  readonly #spares: Spares;
+  readonly #watch: Watch;
   readonly #activityBuffer = Activity.allocate();
   readonly #activity = new Activity(this.#activityBuffer);
   readonly #suspensions = new Suspensions();
   readonly #slots: number[] = Array.from({ length: MAX_CORDONS }, (_, i) => MAX_CORDONS - 1 - i);
-  #timer: NodeJS.Timeout | null = null;
-  #busyAt = 0;
   #nextThread = 1;
   #nextCordon = 1;
   #closing = false;
@@ -91,6 +87,26 @@ export class Supervisor {
       maxCordons: 256,
       ...options,
     };
+    const { log, maxRssBytes, budgetBytes, idleMs } = this.#options;
+    this.#spares = new Spares({
+      engines: this.#options.spares,
+      mayStart: () =>
+        !this.#closing && [...this.#threads.values()].some((thread) => thread.socketName !== null),
+      start: (engine) => this.#start(engine),
+      onFailure: (engine, { message: reason }) =>
+        log("error", "a spare cordon could not be started", { engine, reason }),
+      onSettled: () => this.#settleClose(),
+    });
+    this.#watch = new Watch({
+      cordons: this.#cordons,
+      activity: this.#activity,
+      maxRssBytes,
+      budgetBytes,
+      idleMs,
+      kill: (cordon, failure, message) => this.#kill(cordon, failure, message, null),
+      retire: (cordon) => this.#retire(cordon),
+      evictOne: () => this.#evictOne(),
+    });
   }
 
   /** Takes a data thread's channel. Returns a function for when that thread is no more. */
@@ -121,7 +137,7 @@ export class Supervisor {
   /** Kills every cordon; resolves when all are dead. */
   async close(): Promise<void> {
     this.#closing = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#watch.stop();
     const gone = new Promise<void>((resolve) => {
       this.#allGone = resolve;
     });
@@ -131,7 +147,7 @@ export class Supervisor {
   }
 
   #startingCount(): number {
-    let count = this.#sparesStarting.size;
+    let count = this.#spares.starting;
     for (const lane of this.#lanes.values()) if (lane.starting) count++;
     return count;
   }
@@ -142,7 +158,7 @@ export class Supervisor {
         thread.socketName = message.name;
         // Cordons that were started before it have no socket to it.
         for (const cordon of this.#cordons.values()) this.#retire(cordon);
-        this.#startSpares();
+        this.#spares.fill();
         return;
       case "acquire":
         void this.#acquire(message.engine, message.workspace);
@@ -171,7 +187,7 @@ export class Supervisor {
     }
     if (lane.cordon !== null) return this.#announce(lane.cordon);
     if (lane.starting || this.#closing) return;
-    const spare = this.#takeSpare(engine);
+    const spare = this.#spares.take(engine);
     if (spare !== null) {
       this.#assign(lane, spare);
       return;
@@ -204,9 +220,9 @@ export class Supervisor {
     lane.cordon = cordon;
     cordon.workspace = lane.workspace;
     cordon.lastUsedAt = Date.now();
-    this.#busyAt = cordon.lastUsedAt;
+    this.#watch.wake(cordon.lastUsedAt);
     this.#announce(cordon);
-    this.#startSpares();
+    this.#spares.fill();
   }
 
   #announce(cordon: CordonProcess): void {
@@ -215,37 +231,6 @@ export class Supervisor {
     for (const thread of this.#threads.values())
       if (cordon.threads.has(thread.id))
         thread.port.post({ type: "assigned", cordon: id, slot, engine, workspace });
-  }
-
-  #takeSpare(engine: EngineKind): CordonProcess | null {
-    const spare = this.#spares.get(engine);
-    if (spare === undefined) return null;
-    this.#spares.delete(engine);
-    return spare;
-  }
-
-  #startSpares(): void {
-    if (this.#closing) return;
-    for (const engine of this.#options.spares) {
-      if (this.#spares.has(engine) || this.#sparesStarting.has(engine)) continue;
-      if ([...this.#threads.values()].every((thread) => thread.socketName === null)) continue;
-      this.#sparesStarting.add(engine);
-      this.#start(engine)
-        .then((cordon) => {
-          if (cordon.retired) return;
-          this.#spares.set(engine, cordon);
-        })
-        .catch((error: Error) => {
-          this.#options.log("error", "a spare cordon could not be started", {
-            engine,
-            reason: error.message,
-          });
-        })
-        .finally(() => {
-          this.#sparesStarting.delete(engine);
-          this.#settleClose();
-        });
-    }
   }
 
   async #start(engine: EngineKind): Promise<CordonProcess> {
@@ -273,7 +258,7 @@ export class Supervisor {
     cordon.onExit((how) => this.#died(cordon, how));
     if (this.#closing) this.#kill(cordon, null, "the gateway shuts down", null);
     for (const { thread } of addresses) if (!this.#threads.has(thread)) this.#retire(cordon);
-    this.#schedule();
+    this.#watch.start();
     return cordon;
   }
 
@@ -288,7 +273,7 @@ export class Supervisor {
     this.#cordons.delete(cordon.id);
     // Threads may still count a call out of this slot: it is used again when they have heard.
     setTimeout(() => this.#slots.push(cordon.slot), SLOT_REST_MS).unref();
-    if (this.#spares.get(cordon.engine) === cordon) this.#spares.delete(cordon.engine);
+    this.#spares.drop(cordon);
     const { engine, workspace, id } = cordon;
     const lane = workspace === null ? undefined : this.#lanes.get(`${engine}\n${workspace}`);
     if (lane?.cordon === cordon) lane.cordon = null;
@@ -310,7 +295,7 @@ export class Supervisor {
     for (const thread of this.#threads.values())
       if (cordon.threads.has(thread.id)) thread.port.post({ type: "gone", cordon: id, ...cause });
     this.#settleClose();
-    if (workspace === null) this.#startSpares();
+    if (workspace === null) this.#spares.fill();
   }
 
   #settleClose(): void {
@@ -332,7 +317,7 @@ export class Supervisor {
   #retire(cordon: CordonProcess): void {
     if (cordon.retired) return;
     cordon.retired = true;
-    if (this.#spares.get(cordon.engine) === cordon) this.#spares.delete(cordon.engine);
+    this.#spares.drop(cordon);
     const lane = this.#lanes.get(`${cordon.engine}\n${cordon.workspace}`);
     if (lane?.cordon === cordon) lane.cordon = null;
     for (const thread of this.#threads.values())
@@ -357,45 +342,5 @@ export class Supervisor {
     if (oldest === null) return false;
     this.#retire(oldest);
     return true;
-  }
-
-  #schedule(): void {
-    if (this.#timer !== null || this.#closing || this.#cordons.size === 0) return;
-    const delay = Date.now() - this.#busyAt < QUIET_MS ? TICK_MS : IDLE_TICK_MS;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#watch();
-      this.#schedule();
-    }, delay).unref();
-  }
-
-  /** Every few milliseconds: whose memory is over the cap, who did not come up, who is idle. */
-  #watch(): void {
-    const now = Date.now();
-    const { maxRssBytes, budgetBytes, idleMs } = this.#options;
-    let total = 0;
-    for (const cordon of this.#cordons.values()) {
-      const started = this.#activity.started(cordon.slot);
-      const busy = started !== cordon.callsSeen || this.#activity.open(cordon.slot) > 0;
-      if (busy) {
-        cordon.callsSeen = started;
-        cordon.lastUsedAt = now;
-        this.#busyAt = now;
-      }
-      if ((busy || now - cordon.lastUsedAt < QUIET_MS) && cordon.measure() > maxRssBytes) {
-        const used = Math.round(cordon.rssBytes / 1024 / 1024);
-        this.#kill(
-          cordon,
-          "memory",
-          `it used ${used} MiB of memory, ${maxRssBytes / 1024 / 1024} are allowed`,
-          null,
-        );
-      }
-      total += cordon.rssBytes;
-      if (!cordon.ready && now - cordon.startedAt > START_MS)
-        this.#kill(cordon, "crashed", `it was not ready ${START_MS} ms after its start`, null);
-      if (cordon.workspace !== null && now - cordon.lastUsedAt > idleMs) this.#retire(cordon);
-    }
-    if (total > budgetBytes) this.#evictOne();
   }
 }
