@@ -4,6 +4,7 @@
  */
 import type { Phase } from "@gatehouse/sdk";
 import {
+  COMMAND_EXPORT,
   FUEL_EXPORT,
   INITIALIZE_EXPORT,
   INITIALIZE_SIGNATURE,
@@ -13,6 +14,7 @@ import {
   PHASE_SIGNATURE,
   RESERVED_PREFIX,
   USER_MODULE,
+  WASI_MODULE,
 } from "../wasm/abi.ts";
 import type { ForgeLimits } from "./limits.ts";
 import type { ImportShape, ModuleShape } from "./module-shape.ts";
@@ -86,6 +88,10 @@ function commonReasons(shape: ModuleShape, phases: readonly Phase[], limits: For
   const initialize = shape.exports.find(({ name }) => name === INITIALIZE_EXPORT);
   if (initialize && (initialize.kind !== "function" || initialize.signature !== INITIALIZE_SIGNATURE))
     reasons.push(`export '${INITIALIZE_EXPORT}' must be a function without parameters and results`);
+  if (initialize === undefined && shape.exports.some(({ name }) => name === COMMAND_EXPORT))
+    reasons.push(
+      `exports '${COMMAND_EXPORT}': it is built as a program that runs once; build a library (Go: -buildmode=c-shared, Rust: crate-type cdylib, C: -mexec-model=reactor)`,
+    );
   return reasons;
 }
 
@@ -94,12 +100,12 @@ function importReason({ module, name, kind, signature }: ImportShape): string | 
   if (kind === "memory" || kind === "table")
     return `${what}: a ${kind} must be the module's own, not imported`;
   if (kind !== "function") return `${what}: only functions may be imported, not a ${kind}`;
-  if (module === "wasi_snapshot_preview1")
-    return `${what}: WASI is not available; build for a target without it (wasm32-unknown-unknown, AssemblyScript)`;
+  if (/^wasi/.test(module) && module !== WASI_MODULE)
+    return `${what}: this version of WASI is not available; preview 1 is (GOOS=wasip1, wasm32-wasip1)`;
   if (module === USER_MODULE) return `${what}: no such host function; '${USER_MODULE}' has none yet`;
   const expected = importSignature(module, name);
   if (expected === undefined)
-    return `${what}: not available; a guest may import the Extism kernel functions of '${KERNEL_MODULE}'`;
+    return `${what}: not available; a guest may import the Extism kernel functions of '${KERNEL_MODULE}' and WASI preview 1, '${WASI_MODULE}'`;
   if (signature !== expected)
     return `${what} with the wrong signature ${spell(signature)}; it is ${spell(expected)}`;
   return undefined;

@@ -42,6 +42,62 @@ export type KernelImport = keyof typeof KERNEL_IMPORTS;
 /** Where host functions beyond the kernel live. None is defined yet. */
 export const USER_MODULE = "extism:host/user";
 
+/**
+ * WASI preview 1, all of it: https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/witx. wasi.ts tells
+ * what each of them does here.
+ */
+export const WASI_MODULE = "wasi_snapshot_preview1";
+
+const WASI_IMPORTS = {
+  args_get: "ii>i",
+  args_sizes_get: "ii>i",
+  environ_get: "ii>i",
+  environ_sizes_get: "ii>i",
+  clock_res_get: "ii>i",
+  clock_time_get: "iIi>i",
+  fd_advise: "iIIi>i",
+  fd_allocate: "iII>i",
+  fd_close: "i>i",
+  fd_datasync: "i>i",
+  fd_fdstat_get: "ii>i",
+  fd_fdstat_set_flags: "ii>i",
+  fd_fdstat_set_rights: "iII>i",
+  fd_filestat_get: "ii>i",
+  fd_filestat_set_size: "iI>i",
+  fd_filestat_set_times: "iIIi>i",
+  fd_pread: "iiiIi>i",
+  fd_prestat_get: "ii>i",
+  fd_prestat_dir_name: "iii>i",
+  fd_pwrite: "iiiIi>i",
+  fd_read: "iiii>i",
+  fd_readdir: "iiiIi>i",
+  fd_renumber: "ii>i",
+  fd_seek: "iIii>i",
+  fd_sync: "i>i",
+  fd_tell: "ii>i",
+  fd_write: "iiii>i",
+  path_create_directory: "iii>i",
+  path_filestat_get: "iiiii>i",
+  path_filestat_set_times: "iiiiIIi>i",
+  path_link: "iiiiiii>i",
+  path_open: "iiiiiIIii>i",
+  path_readlink: "iiiiii>i",
+  path_remove_directory: "iii>i",
+  path_rename: "iiiiii>i",
+  path_symlink: "iiiii>i",
+  path_unlink_file: "iii>i",
+  poll_oneoff: "iiii>i",
+  proc_exit: "i>",
+  proc_raise: "i>i",
+  sched_yield: ">i",
+  random_get: "ii>i",
+  sock_accept: "iii>i",
+  sock_recv: "iiiiii>i",
+  sock_send: "iiiii>i",
+  sock_shutdown: "ii>i",
+} as const;
+export type WasiImport = keyof typeof WASI_IMPORTS;
+
 /** AssemblyScript's failed assertions end here; the engine binds it to a trap. */
 export const ABORT_MODULE = "env";
 export const ABORT_NAME = "abort";
@@ -53,6 +109,8 @@ export const PHASE_SIGNATURE = ">i";
 /** Called once after instantiation when a module exports it (the reactor convention of several toolchains). */
 export const INITIALIZE_EXPORT = "_initialize";
 export const INITIALIZE_SIGNATURE = ">";
+/** What a program (a WASI "command") exports in place of it: such a module runs once and ends, so it has no hooks. */
+export const COMMAND_EXPORT = "_start";
 
 /** Exports that only the forge may add: a module that already uses the prefix is refused. */
 export const RESERVED_PREFIX = "gatehouse:";
@@ -65,6 +123,8 @@ export const MEMORY_EXPORT = "gatehouse:memory";
 export function importSignature(module: string, name: string): string | undefined {
   if (module === KERNEL_MODULE)
     return Object.hasOwn(KERNEL_IMPORTS, name) ? KERNEL_IMPORTS[name as KernelImport] : undefined;
+  if (module === WASI_MODULE)
+    return Object.hasOwn(WASI_IMPORTS, name) ? WASI_IMPORTS[name as WasiImport] : undefined;
   if (module === ABORT_MODULE && name === ABORT_NAME) return ABORT_SIGNATURE;
   return undefined;
 }

@@ -6,9 +6,10 @@
  * allocations, endless logging) ends in a GuestFault or is cut short, never in work without bound.
  */
 import type { HostCall } from "../engine.ts";
-import { ABORT_MODULE, ABORT_NAME, KERNEL_MODULE, type KernelImport } from "./abi.ts";
+import { ABORT_MODULE, ABORT_NAME, KERNEL_MODULE, type KernelImport, WASI_MODULE } from "./abi.ts";
 import { Arena } from "./arena.ts";
 import { GuestFault } from "./fault.ts";
+import { Wasi, type WasiState } from "./wasi.ts";
 
 export const MAX_LOG_LINES = 20;
 export const MAX_LOG_BYTES = 1024;
@@ -50,11 +51,22 @@ export class Vars {
   }
 }
 
+/** What an instance of a guest keeps from call to call, beside its memory. */
+export interface InstanceState extends WasiState {
+  readonly vars: Vars;
+}
+
+export function newInstanceState(): InstanceState {
+  return { vars: new Vars(), memory: null, sleptNs: 0n };
+}
+
 /** Whose call it is. */
 export interface KernelCall {
   /** Config values by name as config_get returns them. */
   config: ReadonlyMap<string, Uint8Array>;
-  vars: Vars;
+  state: InstanceState;
+  /** Milliseconds since the epoch, frozen for the call. */
+  now: number;
   /** What the guest gets as input; null while a module starts. */
   input: string | null;
   /** Bytes of host memory that the guest may use beside its input. */
@@ -69,7 +81,15 @@ const decoder = new TextDecoder();
 export class Kernel {
   readonly imports: Record<string, Record<string, unknown>>;
   readonly #arena = new Arena();
-  #call: KernelCall = { config: new Map(), vars: new Vars(), input: null, arenaBytes: 0, hostCalls: 0 };
+  readonly #wasi = new Wasi((stream, line) => this.#log(stream === "stdout" ? "info" : "warn", line));
+  #call: KernelCall = {
+    config: new Map(),
+    state: newInstanceState(),
+    now: 0,
+    input: null,
+    arenaBytes: 0,
+    hostCalls: 0,
+  };
   #inputAt = 0n;
   #inputLength = 0n;
   #output: readonly [address: bigint, length: bigint] | null = null;
@@ -81,6 +101,7 @@ export class Kernel {
   constructor() {
     this.imports = {
       [KERNEL_MODULE]: this.#kernelImports(),
+      [WASI_MODULE]: this.#wasi.imports,
       [ABORT_MODULE]: {
         [ABORT_NAME]: () => {
           throw new GuestFault("trap", "the guest aborted (a failed assertion)");
@@ -100,6 +121,7 @@ export class Kernel {
     this.#lookups = 0;
     this.#dropped = 0;
     this.#hostCalls = [];
+    this.#wasi.begin(call.state, call.now);
   }
 
   /** What the guest set as output; valid until the next `begin`. */
@@ -114,6 +136,7 @@ export class Kernel {
   }
 
   hostCalls(): HostCall[] {
+    this.#wasi.flush();
     if (this.#dropped > 0) {
       const message = `${this.#dropped} more log lines were dropped`;
       this.#hostCalls.push({
@@ -168,13 +191,13 @@ export class Kernel {
       },
       var_get: (key: bigint) => {
         this.#lookup("var_get");
-        return store(this.#call.vars.get(this.#text(key, "var_get")));
+        return store(this.#call.state.vars.get(this.#text(key, "var_get")));
       },
       var_set: (key: bigint, value: bigint) => {
         this.#lookup("var_set");
         const name = this.#text(key, "var_set");
-        if (value === 0n) this.#call.vars.delete(name);
-        else this.#call.vars.set(name, this.#block(value, "var_set"));
+        if (value === 0n) this.#call.state.vars.delete(name);
+        else this.#call.state.vars.set(name, this.#block(value, "var_set"));
       },
       http_request: () => {
         this.#lookup("http_request");

@@ -12,7 +12,7 @@ import type { Engine, Failure, GuestCall, GuestConfig, Turn, Usage } from "../en
 import { FUEL_EXPORT, INITIALIZE_EXPORT, importSignature, MEMORY_EXPORT } from "./abi.ts";
 import { maxOutputJson, parseOutput, renderInput } from "./exchange.ts";
 import { GuestFault } from "./fault.ts";
-import { Kernel, Vars } from "./kernel.ts";
+import { type InstanceState, Kernel, newInstanceState } from "./kernel.ts";
 
 export function createWasmEngine(): Engine {
   return new WasmEngine();
@@ -22,8 +22,7 @@ export function createWasmEngine(): Engine {
 interface Live {
   hooks: Partial<Record<Phase, () => unknown>>;
   fuel: WebAssembly.Global<bigint>;
-  memory: WebAssembly.Memory | null;
-  vars: Vars;
+  state: InstanceState;
 }
 
 interface Configured {
@@ -108,17 +107,17 @@ class Run {
 
   hook(request: GuestCall) {
     const configured = this.#configured;
-    this.#begin(configured, null);
+    this.#begin(configured, newInstanceState(), request.now, null);
     if (configured === undefined) throw new GuestFault("load", "no such plugin instance in this cordon");
     const { config } = configured;
     const resident = config.instance === "resident";
-    const live = (resident ? configured.live : null) ?? this.#instantiate(configured);
+    const live = (resident ? configured.live : null) ?? this.#instantiate(configured, request.now);
     this.#live = live;
     if (resident) configured.live = live;
     const hook = config.phases.includes(request.phase) ? live.hooks[request.phase] : undefined;
     if (hook === undefined) throw new GuestFault("load", `the module exports no function '${request.phase}'`);
 
-    this.#begin(configured, renderInput(request, configured.configJson));
+    this.#begin(configured, live.state, request.now, renderInput(request, configured.configJson));
     live.fuel.value = BigInt(config.limits.fuel);
     this.#fuelled = true;
     const code = hook();
@@ -134,7 +133,7 @@ class Run {
       // A turn never waits, so its wall time is its CPU time; the system's own count ticks too coarsely for it.
       cpuMicros: Math.round((performance.now() - before) * 1000),
       fuel: this.#fuelUsed(),
-      memoryBytes: (this.#live?.memory?.buffer.byteLength ?? 0) + this.#kernel.used,
+      memoryBytes: (this.#live?.state.memory?.buffer.byteLength ?? 0) + this.#kernel.used,
     };
   }
 
@@ -155,46 +154,45 @@ class Run {
     return left < 0 ? limit : limit - left;
   }
 
-  #begin(configured: Configured | undefined, input: string | null): void {
+  #begin(configured: Configured | undefined, state: InstanceState, now: number, input: string | null): void {
     const limits = configured?.config.limits;
     this.#kernel.begin({
       config: configured?.configValues ?? new Map(),
-      vars: this.#live?.vars ?? new Vars(),
+      state,
+      now,
       input,
       arenaBytes: limits ? Math.max(limits.memoryBytes, maxOutputJson(limits)) : 0,
       hostCalls: limits?.hostCalls ?? 0,
     });
   }
 
-  #instantiate({ config }: Configured): Live {
+  #instantiate(configured: Configured, now: number): Live {
+    const { config } = configured;
     if (config.runtime !== "extism")
       throw new GuestFault("load", `a WebAssembly cordon cannot run a guest of runtime '${config.runtime}'`);
     const module = this.#modules.get(config.digest);
     if (module === undefined) throw new GuestFault("load", `artifact ${config.digest} is not in this cordon`);
     if (module instanceof GuestFault) throw module;
+    const state = newInstanceState();
+    this.#begin(configured, state, now, null);
     let exports: Record<string, unknown>;
     try {
       exports = new WebAssembly.Instance(module, this.#kernel.imports).exports;
+      state.memory = (exports[MEMORY_EXPORT] as WebAssembly.Memory | undefined) ?? null;
       (exports[INITIALIZE_EXPORT] as (() => void) | undefined)?.();
     } catch (error) {
       throw startFault(error);
     }
-    const memory = (exports[MEMORY_EXPORT] as WebAssembly.Memory | undefined) ?? null;
     const hooks: Live["hooks"] = {};
     for (const phase of config.phases)
       if (typeof exports[phase] === "function") hooks[phase] = exports[phase] as () => unknown;
-    const live = {
-      hooks,
-      memory,
-      fuel: exports[FUEL_EXPORT] as WebAssembly.Global<bigint>,
-      vars: new Vars(),
-    };
+    const live = { hooks, fuel: exports[FUEL_EXPORT] as WebAssembly.Global<bigint>, state };
     this.#checkMemory(live, config.limits.memoryBytes);
     return live;
   }
 
-  #checkMemory({ memory }: Live, most: number): void {
-    const bytes = memory?.buffer.byteLength ?? 0;
+  #checkMemory({ state }: Live, most: number): void {
+    const bytes = state.memory?.buffer.byteLength ?? 0;
     if (bytes > most) throw new GuestFault("memory", `holds ${bytes} bytes of memory; it may hold ${most}`);
   }
 }

@@ -23,6 +23,7 @@ declare namespace WebAssembly {
   class Memory {
     constructor(limits: { initial: number; maximum?: number });
     readonly buffer: ArrayBuffer;
+    grow(pages: number): number;
   }
 
   class Global<T = unknown> {

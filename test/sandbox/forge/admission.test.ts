@@ -50,9 +50,24 @@ describe("a module is refused with a reason", () => {
       /imports 'env'\.'system': not available/,
     ],
     [
-      "WASI",
-      `(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32))) ${OK})`,
-      /WASI is not available; build for a target without it/,
+      "another version of WASI",
+      `(module (import "wasi:clocks/wall-clock@0.2.0" "now" (func (param i32))) ${OK})`,
+      /this version of WASI is not available; preview 1 is/,
+    ],
+    [
+      "a function that WASI does not have",
+      `(module (import "wasi_snapshot_preview1" "sock_open" (func (param i32) (result i32))) ${OK})`,
+      /imports 'wasi_snapshot_preview1'\.'sock_open': not available/,
+    ],
+    [
+      "a function of WASI with another signature",
+      `(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32) (result i32))) ${OK})`,
+      /with the wrong signature \(i32, i32\) -> \(i32\); it is \(i32, i32, i32, i32\) -> \(i32\)/,
+    ],
+    [
+      "a program in place of a library",
+      `(module (func (export "_start")) ${OK})`,
+      /exports '_start': it is built as a program that runs once; build a library/,
     ],
     [
       "a user host function",
