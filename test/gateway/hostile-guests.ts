@@ -4,7 +4,7 @@
  */
 import type { Failure } from "../../src/sandbox/engine.ts";
 import { accessPlugin, bundleSource } from "../sandbox/sandbox.ts";
-import { assemble, IMPORTS, STORE } from "../sandbox/wasm/guests.ts";
+import { assemble, TOLD_TO } from "../sandbox/wasm/guests.ts";
 import { packFiles } from "./packages.ts";
 
 export interface HostileGuest {
@@ -45,26 +45,13 @@ function isolate(
   };
 }
 
-/** Answers 1 if the guest's input has a `~` in it: JSON without that header has none. */
-const TOLD_TO = `
-  (import "extism:host/env" "input_length" (func $input_length (result i64)))
-  (import "extism:host/env" "input_load_u8" (func $input_load_u8 (param i64) (result i32)))`;
-const LOOK = `
-  (func $told_to (result i32) (local $i i64)
-    (block $no (loop $next
-      (br_if $no (i64.ge_u (local.get $i) (call $input_length)))
-      (if (i32.eq (call $input_load_u8 (local.get $i)) (i32.const 0x7e)) (then (return (i32.const 1))))
-      (local.set $i (i64.add (local.get $i) (i64.const 1)))
-      (br $next)))
-    (i32.const 0))`;
-
-/** A WASM guest whose access hook runs this code when it is told to; `answer` lies at address 0. */
+/** A WASM guest whose access hook runs this code when it is told to. */
 function wasm(
   name: string,
   title: string,
   kinds: readonly Failure[],
   attack: string,
-  { answer = "", fail = "closed" as "open" | "closed" } = {},
+  fail: "open" | "closed" = "closed",
 ): HostileGuest {
   return {
     name,
@@ -72,8 +59,7 @@ function wasm(
     kinds,
     fail,
     pack() {
-      const data = [...Buffer.from(answer)].map((byte) => `\\${byte.toString(16).padStart(2, "0")}`).join("");
-      const text = `(module ${IMPORTS} ${TOLD_TO} (memory 1) (data (i32.const 0) "${data}") ${STORE} ${LOOK}
+      const text = `(module ${TOLD_TO.imports} ${TOLD_TO.code}
         (func (export "access") (result i32)
           (if (i32.eqz (call $told_to)) (then (return (i32.const 0)))) ${attack}))`;
       const more = { runtime: "extism", entry: "plugin.wasm" };
@@ -82,57 +68,8 @@ function wasm(
   };
 }
 
-/** A WASM guest that answers this text. */
-function answering(name: string, title: string, answer: string): HostileGuest {
-  const { length } = Buffer.from(answer);
-  const code = `(call $output_set (call $store (i32.const 0) (i32.const ${length})) (i64.const ${length})) (i32.const 0)`;
-  return wasm(name, title, ["violation"], code, { answer });
-}
-
-export const HOSTILE_GUESTS: readonly HostileGuest[] = [
-  isolate("js-loop", "an infinite loop", CPU, "for (;;);"),
-  isolate(
-    "js-memory",
-    "a memory bomb",
-    [...CPU, "memory", "throw", "crashed"],
-    "const kept = []; for (;;) kept.push(new Array(10_000).fill(kept.length));",
-  ),
-  isolate(
-    "js-split",
-    "a memory bomb that no isolate's limit stops",
-    ["memory", "deadline", "crashed"],
-    '"x".padEnd(2 ** 29 - 30).split("");',
-  ),
-  isolate("js-throw", "a throw", ["throw"], 'throw new Error("on purpose");'),
-  isolate(
-    "js-newline",
-    "CR LF in a header value",
-    ["violation"],
-    'ctx.request.headers.set("x-a", "a\\r\\nx-evil: 1");',
-  ),
-  isolate(
-    "js-status",
-    'the status "200"',
-    ["violation"],
-    'return { kind: "reply", status: "200", headers: [], body: new Uint8Array() } as never;',
-  ),
-  isolate("js-never", "a promise that never settles", ["violation"], "await new Promise(() => {});"),
-  wasm("wasm-loop", "an infinite loop", ["fuel"], "(loop $on (br $on)) (i32.const 0)"),
-  wasm("wasm-trap", "a trap", ["trap"], "(unreachable)"),
-  wasm(
-    "wasm-grow",
-    "memory.grow without end",
-    ["fuel", "memory", "trap"],
-    "(loop $on (drop (memory.grow (i32.const 16))) (br $on)) (i32.const 0)",
-  ),
-  answering("wasm-json", "an answer that is no JSON", '{"request":'),
-  answering(
-    "wasm-newline",
-    "CR LF in a header value",
-    '{"request":{"headers":[["set","x-a","a\\r\\nx-evil: 1"]]}}',
-  ),
-  answering("wasm-status", "the status 99", '{"reply":{"status":99,"headers":[],"body":""}}'),
-];
+/** Its failures are quick: they can come in a flood. */
+export const THROWER = isolate("js-throw", "a throw", ["throw"], 'throw new Error("on purpose");');
 
 /** Takes its process along every time. */
 export const KILLER = isolate(
@@ -151,5 +88,5 @@ export const OPEN_GUESTS: readonly HostileGuest[] = [
     "open",
   ),
   isolate("js-loop-open", "an infinite loop where failures are passed over", CPU, "for (;;);", "open"),
-  wasm("wasm-open", "a trap where failures are passed over", ["trap"], "(unreachable)", { fail: "open" }),
+  wasm("wasm-open", "a trap where failures are passed over", ["trap"], "(unreachable)", "open"),
 ];

@@ -5,6 +5,8 @@ import { Agent, type IncomingMessage, request } from "node:http";
 export interface Outcome {
   /** Counts requests of all clients in the order in which they were begun. */
   readonly begun: number;
+  /** Milliseconds from asking to the last byte. */
+  readonly ms: number;
   readonly status: number;
   readonly headers: IncomingMessage["headers"];
   readonly body: string;
@@ -57,7 +59,9 @@ export class Load implements AsyncDisposable {
     while (!this.#stopped) {
       const begun = this.begun++;
       try {
-        this.outcomes.push({ begun, ...(await this.#send(agent)) });
+        const started = performance.now();
+        const answer = await this.#send(agent);
+        this.outcomes.push({ begun, ms: performance.now() - started, ...answer });
       } catch (error) {
         this.errors.push(error as Error);
       }
@@ -67,7 +71,7 @@ export class Load implements AsyncDisposable {
     agent.destroy();
   }
 
-  async #send(agent: Agent): Promise<Omit<Outcome, "begun">> {
+  async #send(agent: Agent): Promise<Omit<Outcome, "begun" | "ms">> {
     const { url, headers = {} } = this.#options;
     const outgoing = request(url, { agent, headers });
     outgoing.end();

@@ -153,6 +153,21 @@ export const STORE = `
       (br $next)))
     (local.get $block))`;
 
+/** `$told_to` answers 1 if the guest's input has a `~` in it: JSON without a header that says so has none. */
+export const TOLD_TO = {
+  imports: `
+  (import "extism:host/env" "input_length" (func $input_length (result i64)))
+  (import "extism:host/env" "input_load_u8" (func $input_load_u8 (param i64) (result i32)))`,
+  code: `
+  (func $told_to (result i32) (local $i i64)
+    (block $no (loop $next
+      (br_if $no (i64.ge_u (local.get $i) (call $input_length)))
+      (if (i32.eq (call $input_load_u8 (local.get $i)) (i32.const 0x7e)) (then (return (i32.const 1))))
+      (local.set $i (i64.add (local.get $i) (i64.const 1)))
+      (br $next)))
+    (i32.const 0))`,
+};
+
 /** The failure of a turn that must have failed. */
 export function failureOf(turn: Turn): string {
   return turn.kind === "failure" ? turn.failure : `no failure but a ${turn.kind}`;

@@ -1,0 +1,154 @@
+/**
+ * The table of hostile guests: one file each, in isolate/ (JavaScript) or wasm/ (WebAssembly text), named by
+ * the attack. What every attack must leave behind is asserted in guests.test.ts; `npm run attacks` prints what
+ * it costs.
+ */
+import type { Failure } from "../../../src/sandbox/engine.ts";
+import { ANSWERS } from "./answers.ts";
+
+export interface Attack {
+  /** Its name within its runtime; for those with a file, the file's name without its ending. */
+  readonly name: string;
+  readonly runtime: "isolate" | "extism";
+  /** What it is after, as the table groups it. */
+  readonly aim: Aim;
+  /**
+   * Failures that may be reported for it. Empty: the guest must get an answer and find nothing, which it says
+   * by a reply with an empty list. `upload`: the package must not be accepted.
+   */
+  readonly kinds: readonly Failure[] | "upload";
+  /** What a WebAssembly guest answers, for those that have no file. */
+  readonly answer?: string;
+  readonly instance?: "per-request";
+  readonly grants?: Readonly<Record<string, unknown>>;
+}
+
+export type Aim =
+  | "CPU"
+  | "memory"
+  | "recursion"
+  | "escape"
+  | "throwing"
+  | "waiting"
+  | "host calls"
+  | "output";
+
+const CPU: readonly Failure[] = ["timeout", "deadline"];
+/** An allocation may meet any limit first, or an ordinary RangeError. */
+const MEMORY: readonly Failure[] = ["memory", "timeout", "deadline", "throw", "crashed", "violation"];
+const VIOLATION: readonly Failure[] = ["violation"];
+/** Writing a long answer may cost all the fuel before it is read. */
+const LONG_ANSWER: readonly Failure[] = ["violation", "fuel"];
+
+function isolate(aim: Aim, rows: Readonly<Record<string, Attack["kinds"]>>): Attack[] {
+  return Object.entries(rows).map(([name, kinds]) => ({ name, runtime: "isolate", aim, kinds }));
+}
+
+function wasm(aim: Aim, rows: Readonly<Record<string, Attack["kinds"]>>): Attack[] {
+  return Object.entries(rows).map(([name, kinds]) => ({ name, runtime: "extism", aim, kinds }));
+}
+
+export const ATTACKS: readonly Attack[] = [
+  ...isolate("CPU", {
+    "endless-loop": CPU,
+    "array-fill-billion": [...CPU, "memory", "throw"],
+    "sparse-sort": [...CPU, "memory", "throw"],
+    "sort-comparator-loop": CPU,
+    "json-nesting": [...CPU, "throw", "memory"],
+    "regex-backtracking": [],
+    "regex-named-groups": [...CPU, "throw", "memory"],
+  }),
+  ...isolate("memory", {
+    "array-push": MEMORY,
+    "string-doubling": MEMORY,
+    "split-near-maximum": MEMORY,
+    "many-buffers": MEMORY,
+    "resizable-buffer": [],
+    "wasm-memory": [],
+    "map-growth": MEMORY,
+    "generated-closures": MEMORY,
+    "generated-classes": MEMORY,
+    "bigint-growth": MEMORY,
+  }),
+  ...isolate("recursion", {
+    recursion: ["throw"],
+    "recursion-finally": [...CPU, "throw"],
+    "json-cycle": ["throw"],
+  }),
+  ...isolate("escape", {
+    "constructor-escape": [],
+    "intrinsics-pollution": [],
+    "host-objects": [],
+    "dynamic-import": [],
+    "structured-stack": [],
+    "callee-caller": [],
+    "global-secret": [],
+    "fine-clock": [],
+  }),
+  ...isolate("throwing", {
+    "throw-looping-message": CPU,
+    "throw-proxy": ["throw"],
+    "throw-huge-message": ["throw", "memory", "timeout", "deadline"],
+    "throw-null": ["throw"],
+    "throw-symbol": ["throw"],
+  }),
+  ...isolate("waiting", {
+    "microtask-flood": CPU,
+    "promise-never-settles": VIOLATION,
+    "late-promise": [],
+    "thenable-loop": CPU,
+    "return-proxy": ["violation", "throw"],
+    "return-looping-getter": CPU,
+  }),
+  ...isolate("host calls", {
+    "host-call-flood": ["violation", "timeout"],
+    "log-line-giant": [...MEMORY],
+    "uuid-exhaustion": VIOLATION,
+  }),
+  ...isolate("output", {
+    "output-huge-body": ["violation", "memory", "throw", "timeout"],
+    "output-many-headers": VIOLATION,
+    "output-huge-header": VIOLATION,
+    "output-header-newline": VIOLATION,
+    "output-framing-headers": VIOLATION,
+    "output-host": VIOLATION,
+    "output-status": VIOLATION,
+    "output-path": VIOLATION,
+  }),
+  ...isolate("CPU", {
+    "top-level-loop": "upload",
+    "top-level-throw-looping": "upload",
+  }),
+  ...wasm("CPU", {
+    "endless-loop": ["fuel"],
+    "call-tree": ["fuel"],
+    "bulk-fill": ["fuel", "deadline"],
+    "bulk-copy": ["fuel", "deadline"],
+  }),
+  ...wasm("memory", {
+    "grow-loop": ["fuel", "memory", "trap"],
+    "grow-and-keep": ["memory", "trap"],
+    "table-grow": ["fuel", "trap", "memory"],
+  }),
+  ...wasm("recursion", { "endless-call": ["fuel", "trap"], "mutual-recursion": ["fuel", "trap"] }),
+  ...wasm("escape", {
+    "read-outside": ["trap"],
+    "arena-outside": VIOLATION,
+    "length-overflow": VIOLATION,
+    "indirect-mismatch": ["trap"],
+  }),
+  ...wasm("throwing", { trap: ["trap"], "divide-by-zero": ["trap"], "returns-one": VIOLATION }),
+  ...wasm("host calls", {
+    "log-flood": ["fuel", "violation", "memory"],
+    "log-line-giant": ["fuel", "violation", "memory"],
+    "small-allocations": ["fuel", "memory", "violation"],
+    "variable-flood": ["fuel", "memory", "violation"],
+  }),
+  ...ANSWERS.map(({ name, answer }) => ({
+    name,
+    runtime: "extism" as const,
+    aim: "output" as const,
+    kinds: answer.length > 100_000 ? LONG_ANSWER : VIOLATION,
+    answer,
+  })),
+];

@@ -1,0 +1,2 @@
+;; Divides by zero.
+(func $attack (result i32) (i32.div_s (i32.const 1) (i32.const 0)))

@@ -1,0 +1,2 @@
+;; Executes unreachable.
+(func $attack (result i32) (unreachable))
