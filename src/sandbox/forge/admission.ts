@@ -22,9 +22,19 @@ import type { ImportShape, ModuleShape } from "./module-shape.ts";
 /** Enough for an author to work with; a module with 10,000 wrong imports need not be told of each. */
 const MAX_REASONS = 20;
 
-/** Everything that is wrong with an uploaded module; empty if it may be metered. */
-export function uploadedReasons(shape: ModuleShape, phases: readonly Phase[], limits: ForgeLimits): string[] {
+/**
+ * Everything that is wrong with an uploaded module; empty if it may be metered. `refused` are the proposals that
+ * its code uses and that are not allowed.
+ */
+export function uploadedReasons(
+  shape: ModuleShape,
+  refused: readonly string[],
+  phases: readonly Phase[],
+  limits: ForgeLimits,
+): string[] {
   const reasons = commonReasons(shape, phases, limits);
+  for (const proposal of new Set([...shape.refused, ...refused]))
+    reasons.push(`the module uses ${proposal}, which is not allowed`);
   for (const { name } of shape.exports)
     if (name.startsWith(RESERVED_PREFIX))
       reasons.push(

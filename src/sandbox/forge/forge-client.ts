@@ -4,7 +4,6 @@
  * the next upload gets a fresh one.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { realpathSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -47,7 +46,7 @@ const DEFAULTS: Required<ForgeOptions> = {
   queueLength: 4,
 };
 const WATCH_MS = 20;
-/** After this many artifacts the child is replaced, so that what binaryen leaks cannot add up. */
+/** After this many artifacts the child is replaced, so that what V8 keeps of hostile modules cannot add up. */
 const ARTIFACTS_PER_CHILD = 200;
 const PAGE_BYTES = 4096;
 
@@ -253,11 +252,9 @@ function readAnswer(head: unknown, body: Uint8Array): Forged {
   throw new Error("not an answer");
 }
 
-/** What the child may read: its own sources, the SDK's types beside them, and binaryen. */
+/** What the child may read: its own sources, the SDK's types beside them. */
 const READABLE = [
   join(ROOT, "package.json"),
   join(ROOT, "src", "package.json"),
   join(ROOT, "src", "sandbox"),
-  // Where it really is: the permission model goes by paths without links.
-  realpathSync(join(ROOT, "node_modules", "binaryen")),
 ];

@@ -2,16 +2,19 @@
  * The forge's work on one artifact: bytes in, a report and the emitted bytes out, or every reason for a
  * refusal. It executes nothing of the guest. Only the emitted bytes ever run, and their SHA-256 is their name.
  *
- * Runs in a child process of its own (forge-child.ts), because parsing hostile input in V8 and binaryen takes
+ * Runs in a child process of its own (forge-child.ts), because parsing hostile input, in V8 above all, takes
  * time and memory that nobody can promise; call it through forge-client.ts.
  */
 import { createHash } from "node:crypto";
 import type { Phase } from "@gatehouse/sdk";
 import { ABORT_MODULE, ABORT_NAME } from "../wasm/abi.ts";
 import { emittedReasons, uploadedReasons } from "./admission.ts";
+import { ShapeError } from "./binary.ts";
 import type { ForgeLimits } from "./limits.ts";
-import { clampModule, type LimitsShape, type ModuleShape, readShape, ShapeError } from "./module-shape.ts";
+import { type CodeOutline, meterModule, readCode } from "./meter.ts";
+import { type LimitsShape, type ModuleShape, readShape } from "./module-shape.ts";
 import { inspectModuleSource } from "./module-source.ts";
+import { unmeteredPlaces } from "./proof.ts";
 
 export type ForgeKind = "extism" | "isolate";
 
@@ -26,6 +29,8 @@ export interface ForgeReport {
   functions?: number;
   memoryPages?: LimitsShape | null;
   tables?: LimitsShape[];
+  /** Features beyond WebAssembly 1.0 that its code uses. */
+  features?: string[];
   /** Fuel that the start function may use. */
   startFuel?: number;
   /** Things that the author should know and that are no reason to refuse. */
@@ -61,33 +66,33 @@ async function forgeExtism(
   const uploaded = outline(artifact);
   if (typeof uploaded === "string") return refuse(uploaded);
   const invalid = validityReason(artifact);
-  if (invalid !== undefined) return refuse(invalid);
-  const reasons = uploadedReasons(uploaded, phases, limits);
+  const code = invalid === undefined ? codeOutline(artifact) : { features: [], refused: [] };
+  if (typeof code === "string") return refuse(code);
+  const reasons = uploadedReasons(uploaded, code.refused, phases, limits);
+  // What V8 says last is said least: it stops at the first thing that it does not like.
+  if (invalid !== undefined) reasons.push(invalid);
   if (reasons.length > 0) return refuse(...reasons);
 
-  // binaryen takes half a second and 80 MB to load, so whatever can be refused without it is.
-  const { meterModule, MeterError } = await import("./meter.ts");
-  let emitted: Uint8Array;
-  try {
-    emitted = meterModule(clampModule(artifact, limits.memoryPages, limits.tableEntries), limits.startFuel);
-  } catch (error) {
-    if (error instanceof MeterError) return refuse(error.message);
-    return refuse("metering the module failed: its structure is too deep or too large for binaryen");
-  }
+  const emitted = meterModule(artifact, limits);
   if (emitted.length > limits.emittedBytes)
     return refuse(
       `the metered module has ${emitted.length} bytes; at most ${limits.emittedBytes} are allowed`,
     );
-  if (!WebAssembly.validate(emitted)) return refuse("the metered module is not valid WebAssembly");
+  if (!WebAssembly.validate(emitted))
+    return refuse(
+      "the metered module is not valid WebAssembly: a function may be too long when it is metered",
+    );
   const shape = outline(emitted);
   if (typeof shape === "string") return refuse(`the metered module: ${shape}`);
   const left = [...emittedReasons(shape, phases, limits), ...disagreements(emitted, shape)];
+  const unmetered = unmeteredPlaces(emitted, shape);
+  if (unmetered > 0) left.push(`runs unmetered in ${unmetered} places`);
   if (left.length > 0) return refuse(...left.map((reason) => `the metered module ${reason}`));
   return {
     ok: true,
     digest: digestOf(emitted),
     emitted,
-    report: report(artifact, uploaded, emitted, shape, limits),
+    report: report(artifact, uploaded, code, emitted, shape, limits),
   };
 }
 
@@ -112,6 +117,15 @@ function refuse(...reasons: string[]): Forged {
 function outline(bytes: Uint8Array): ModuleShape | string {
   try {
     return readShape(bytes);
+  } catch (error) {
+    if (error instanceof ShapeError) return error.message;
+    throw error;
+  }
+}
+
+function codeOutline(bytes: Uint8Array): CodeOutline | string {
+  try {
+    return readCode(bytes);
   } catch (error) {
     if (error instanceof ShapeError) return error.message;
     throw error;
@@ -149,6 +163,7 @@ function disagreements(emitted: Uint8Array, shape: ModuleShape): string[] {
 function report(
   artifact: Uint8Array,
   uploaded: ModuleShape,
+  code: CodeOutline,
   emitted: Uint8Array,
   shape: ModuleShape,
   limits: ForgeLimits,
@@ -172,6 +187,7 @@ function report(
     functions: shape.functions,
     memoryPages: shape.memories[0] ?? null,
     tables: shape.tables,
+    features: code.features,
     startFuel: limits.startFuel,
     notes,
   };

@@ -1,23 +1,26 @@
 /**
- * Fuel metering: rewrites a module so that it counts down a fuel counter and traps when that is used up.
+ * Fuel metering: rewrites a module's bytes so that it counts down a fuel counter and traps when that is used up.
  *
  * Each function entry and each loop header subtracts the static cost of the code that follows it up to the
- * next loop, which bounds every path: there is no other way to run code twice. Instructions whose work grows
- * with an operand (memory.fill, memory.copy, memory.init, table.grow) pay by that operand before they run.
- * The same module and input use the same fuel on every machine.
+ * next loop, which bounds every path: there is no other way to run code twice. An instruction whose work grows
+ * with an operand (memory.fill, copy and init, table.fill, copy, init and grow) pays by that operand before it
+ * runs: the length is always the topmost one, so a call that takes it, charges for it and hands it back fits
+ * directly in front. The same module and input use the same fuel on every machine.
  *
- * The counter is a global that metering adds behind the guest's own, so no instruction of the guest can name
- * it; a trap cannot be caught by the guest, so running out cannot be ignored.
+ * The counter is a global that is added behind the guest's own, and the charging functions stand behind the
+ * guest's own: the module as uploaded was valid, so no instruction of the guest names either. A trap cannot be
+ * caught by the guest, so running out cannot be ignored. All else stays as the author's compiler wrote it.
  */
-import binaryen from "binaryen";
 import { FUEL_EXPORT, MEMORY_EXPORT } from "../wasm/abi.ts";
-import { INSTRUCTIONS, type Operands, REFUSED } from "./instructions.ts";
+import { Reader, ShapeError, signed, unsigned, Writer } from "./binary.ts";
+import { type Feature, Instructions, OP, RefusedInstruction } from "./instructions.ts";
+import { readLimits, SECTION, sections } from "./module-shape.ts";
 
 /** Units of fuel. One unit is about one instruction. */
 const COST = {
   /** Crossing into the host and back, which V8 does in 20 to 50 ns. */
   hostCall: 50,
-  /** A signature check and a jump. */
+  /** A signature check and a jump; the table may hold an imported function. */
   indirectCall: 10,
   memoryGrow: 1000,
   /** Before the entries are counted: V8 leaves compiled code for it. */
@@ -26,281 +29,345 @@ const COST = {
   bulk: 10,
   /** A local of a called function, which V8 sets to zero. */
   localsPerUnit: 4,
-  /** Bytes that a bulk memory instruction moves for one unit. */
-  bytesPerUnit: 8,
 } as const;
 
-/** A refusal, in words for the author. */
-export class MeterError extends Error {}
+/** Bytes that a bulk memory instruction moves for one unit, as a power of two. */
+const BYTES_SHIFT = 3;
 
-type Pointer = number;
+/** How an instruction's length operand is paid for. */
+export const LENGTH_PAID: ReadonlyMap<number, "bytes" | "entries"> = new Map([
+  [OP.memoryInit, "bytes"],
+  [OP.memoryCopy, "bytes"],
+  [OP.memoryFill, "bytes"],
+  [OP.tableInit, "entries"],
+  [OP.tableCopy, "entries"],
+  [OP.tableFill, "entries"],
+  [OP.tableGrow, "entries"],
+]);
 
-/** The part of binaryen's C API that metering uses; its type declarations leave it out. */
-type Low = Record<string, (...args: number[]) => number>;
-const low = binaryen as unknown as Low;
-const reader = binaryen as unknown as { readBinary(bytes: Uint8Array, features: number): binaryen.Module };
-
-const FEATURES = binaryen.Features as unknown as Record<string, number>;
-/** Proposals that guests may use: all are part of WebAssembly 2.0, or constant expressions of 3.0. */
-const ALLOWED_FEATURES = [
-  "MutableGlobals",
-  "NontrappingFPToInt",
-  "SIMD128",
-  "BulkMemory",
-  "BulkMemoryOpt",
-  "SignExt",
-  "ReferenceTypes",
-  "CallIndirectOverlong",
-  "Multivalue",
-  "ExtendedConst",
-];
-/** Proposals that authors may meet, by the name that their toolchain uses. */
-const NAMED_FEATURES: readonly (readonly [feature: string, words: string])[] = [
-  ["Atomics", "threads (atomics)"],
-  ["ExceptionHandling", "exceptions"],
-  ["TailCall", "tail calls"],
-  ["GC", "garbage collection"],
-  ["Memory64", "memory64"],
-  ["RelaxedSIMD", "relaxed SIMD, whose results differ between machines"],
-  ["MultiMemory", "several memories"],
-  ["Strings", "strings"],
-  ["StackSwitching", "stack switching"],
-  ["WideArithmetic", "wide arithmetic"],
-];
-
-const allowed = ALLOWED_FEATURES.reduce((bits, name) => bits | (FEATURES[name] ?? 0), 0);
-
-/** Getters by expression id, resolved once. */
-interface Walkable {
-  name: string;
-  single: readonly ((expression: number) => number)[];
-  count: ((expression: number) => number) | null;
-  at: ((expression: number, index: number) => number) | null;
+export interface MeterLimits {
+  memoryPages: number;
+  tableEntries: number;
+  startFuel: number;
 }
 
-const walkables = new Map<number, Walkable>();
-const namesById = new Map<number, string>();
-for (const key of Object.keys(low)) {
-  const name = /^_Binaryen([A-Za-z0-9]+)Id$/.exec(key)?.[1];
-  if (name !== undefined && name !== "ExpressionGet") namesById.set((low[key] as () => number)(), name);
-}
-for (const [id, name] of namesById) {
-  const operands = Object.hasOwn(INSTRUCTIONS, name) ? (INSTRUCTIONS[name] as Operands) : undefined;
-  if (operands !== undefined) walkables.set(id, resolve(name, operands));
+/** What stands in the code of a module. */
+export interface CodeOutline {
+  features: Feature[];
+  /** Names of proposals whose instructions are used and not allowed. */
+  refused: string[];
 }
 
-function resolve(name: string, { single = [], list }: Operands): Walkable {
-  const getter = (suffix: string) => {
-    const found = low[`_Binaryen${suffix}`];
-    if (found === undefined) throw new Error(`binaryen has no ${suffix}`);
-    return found;
-  };
-  return {
-    name,
-    single: single.map(getter),
-    count: list ? getter(list[0]) : null,
-    at: list ? getter(list[1]) : null,
-  };
+/** Looks through all code of a valid module. */
+export function readCode(bytes: Uint8Array): CodeOutline {
+  const features = new Set<Feature>();
+  const refused = new Set<string>();
+  for (const { id, start, end } of sections(bytes)) {
+    if (id !== SECTION.code) continue;
+    for (const body of bodies(bytes, start, end)) {
+      const instructions = new Instructions(new Reader(bytes, body.code, body.end), features);
+      try {
+        while (!instructions.reader.done) instructions.next();
+      } catch (error) {
+        // What follows a refused instruction cannot be read, the next function can.
+        if (!(error instanceof RefusedInstruction)) throw error;
+        refused.add(error.words);
+      }
+    }
+  }
+  return { features: [...features].sort(), refused: [...refused] };
+}
+
+export interface FunctionBody {
+  /** Where its declaration of locals starts. */
+  start: number;
+  /** Where its first instruction starts. */
+  code: number;
+  end: number;
+  locals: number;
+}
+
+/** The function bodies of a code section. */
+export function* bodies(bytes: Uint8Array, start: number, end: number): Generator<FunctionBody> {
+  const reader = new Reader(bytes, start, end);
+  for (let n = reader.count("function bodies"); n > 0; n--) {
+    const size = reader.unsigned();
+    const body: FunctionBody = { start: reader.at, code: 0, end: reader.at + size, locals: 0 };
+    for (let groups = reader.count("groups of locals"); groups > 0; groups--) {
+      body.locals += reader.unsigned();
+      reader.skip(1);
+    }
+    body.code = reader.at;
+    if (body.end < body.code) throw new ShapeError("a function body is shorter than its locals");
+    reader.skip(body.end - body.code);
+    yield body;
+  }
+}
+
+/** What metering has to know of a module before it rewrites its code. */
+interface Counts {
+  types: number;
+  importedFunctions: number;
+  functions: number;
+  globals: number;
+  hasMemory: boolean;
 }
 
 /**
- * Returns the metered module. `module` must be valid, clamped and free of custom sections (names given by the
- * author could otherwise collide with ours). Throws MeterError with the reason for a refusal.
+ * Returns the metered module, without custom sections and with every memory and table limited to at most the
+ * given maximum: V8 enforces a declared maximum, so that is a hard limit. The module must be valid and keep the
+ * rules of admission.
  */
-export function meterModule(bytes: Uint8Array, startFuel: number): Uint8Array {
-  let module: binaryen.Module;
-  try {
-    module = reader.readBinary(bytes, FEATURES.All as number);
-  } catch {
-    throw new MeterError("binaryen, which meters modules, cannot read the module");
+export function meterModule(bytes: Uint8Array, limits: MeterLimits): Uint8Array {
+  const counts = count(bytes);
+  const meter = new Meter(bytes, counts);
+  const code = meter.code();
+  const out = new Writer(bytes.length + bytes.length / 2);
+  out.bytes(bytes.subarray(0, 8));
+  let hasGlobals = false;
+  for (const { id, start, end, header } of sections(bytes)) {
+    // The one section that may be missing and is needed; these are all that stand behind it.
+    if (!hasGlobals && BEHIND_GLOBALS.has(id)) {
+      out.section(SECTION.global, concat(unsigned(1), fuelGlobal(limits.startFuel)));
+      hasGlobals = true;
+    }
+    switch (id) {
+      case SECTION.custom:
+        break;
+      case SECTION.type:
+        out.section(id, longer(bytes, start, end, meter.types()));
+        break;
+      case SECTION.function:
+        out.section(id, longer(bytes, start, end, meter.functions()));
+        break;
+      case SECTION.table:
+        out.section(id, clamped(bytes, start, end, "table", limits.tableEntries));
+        break;
+      case SECTION.memory:
+        out.section(id, clamped(bytes, start, end, "memory", limits.memoryPages));
+        break;
+      case SECTION.global:
+        out.section(id, longer(bytes, start, end, [fuelGlobal(limits.startFuel)]));
+        hasGlobals = true;
+        break;
+      case SECTION.export:
+        out.section(id, longer(bytes, start, end, exportsOf(counts)));
+        break;
+      case SECTION.code:
+        out.section(id, code);
+        break;
+      default:
+        out.bytes(bytes.subarray(header, end));
+    }
   }
-  try {
-    checkFeatures(module);
-    new Meter(module).run(startFuel);
-    if (module.validate() !== 1) throw new MeterError("the metered module is not valid");
-    return module.emitBinary();
-  } finally {
-    module.dispose();
-  }
+  return out.written.slice();
 }
 
-function checkFeatures(module: binaryen.Module): void {
-  module.setFeatures(allowed);
-  if (module.validate() === 1) return;
-  const words = NAMED_FEATURES.filter(([feature]) => {
-    module.setFeatures(allowed | (FEATURES[feature] ?? 0));
-    return module.validate() === 1;
-  }).map(([, name]) => name);
-  throw new MeterError(
-    words.length > 0
-      ? `the module uses a feature that is not allowed: ${words.join(", ")}`
-      : "the module uses WebAssembly features that are not allowed",
-  );
-}
+const BEHIND_GLOBALS = new Set<number>([
+  SECTION.export,
+  SECTION.start,
+  SECTION.element,
+  SECTION.dataCount,
+  SECTION.code,
+  SECTION.data,
+]);
 
-/** Where the static cost of some code is collected: a function's own, or a loop's. */
-interface Region {
-  cost: number;
-  /** The loop expression, or 0 for the function itself. */
-  loop: Pointer;
+function count(bytes: Uint8Array): Counts {
+  const counts: Counts = { types: 0, importedFunctions: 0, functions: 0, globals: 0, hasMemory: false };
+  for (const { id, start, end } of sections(bytes)) {
+    const reader = new Reader(bytes, start, end);
+    switch (id) {
+      case SECTION.type:
+        counts.types = reader.count("types");
+        break;
+      case SECTION.import:
+        // Admission lets nothing be imported but functions.
+        counts.importedFunctions = reader.count("imports");
+        break;
+      case SECTION.function:
+        counts.functions = reader.count("functions");
+        break;
+      case SECTION.memory:
+        counts.hasMemory = reader.count("memories") > 0;
+        break;
+      case SECTION.global:
+        counts.globals = reader.count("globals");
+        break;
+    }
+  }
+  return counts;
 }
 
 class Meter {
-  readonly #module: binaryen.Module;
-  readonly #fuel = FUEL_EXPORT;
-  readonly #byBytes = "gatehouse:charge-bytes";
-  readonly #byEntries = "gatehouse:charge-entries";
-  /** Which of the charging helpers the module needs. */
-  readonly #charges = new Set<BulkLength[1]>();
-  /** Interned names of imported functions: binaryen keeps one pointer for each name. */
-  readonly #imported = new Set<Pointer>();
+  readonly #bytes: Uint8Array;
+  readonly #counts: Counts;
+  /** `global.get fuel`, `global.set fuel`. */
+  readonly #get: number[];
+  readonly #set: number[];
+  /** Charging functions in the order of their indexes. */
+  readonly #charges: ("bytes" | "entries")[] = [];
 
-  constructor(module: binaryen.Module) {
-    this.#module = module;
+  constructor(bytes: Uint8Array, counts: Counts) {
+    this.#bytes = bytes;
+    this.#counts = counts;
+    this.#get = [OP.globalGet, ...unsigned(counts.globals)];
+    this.#set = [OP.globalSet, ...unsigned(counts.globals)];
   }
 
-  run(startFuel: number): void {
-    const module = this.#module;
-    const functions: Pointer[] = [];
-    for (let i = 0; i < module.getNumFunctions(); i++) {
-      const func = module.getFunctionByIndex(i) as unknown as Pointer;
-      if (call("FunctionGetBody", func) === 0) this.#imported.add(call("FunctionGetName", func));
-      else functions.push(func);
+  /** The content of the metered code section. */
+  code(): Uint8Array {
+    const out = new Writer(this.#bytes.length);
+    const one = new Writer(64 * 1024);
+    for (const { id, start, end } of sections(this.#bytes)) {
+      if (id !== SECTION.code) continue;
+      for (const body of bodies(this.#bytes, start, end)) {
+        one.clear();
+        this.#function(body, one);
+        out.unsigned(one.length);
+        out.bytes(one.written);
+      }
     }
-    const { i64 } = module;
-    module.addGlobal(this.#fuel, binaryen.i64, true, i64.const(BigInt(startFuel)));
-    for (const func of functions) this.#function(func);
-    if (this.#charges.has("bytes")) this.#addCharge(this.#byBytes, Math.log2(COST.bytesPerUnit));
-    if (this.#charges.has("entries")) this.#addCharge(this.#byEntries, 0);
-    module.addGlobalExport(this.#fuel, FUEL_EXPORT);
-    if (module.hasMemory()) {
-      const name = (module.getMemoryInfo() as unknown as { name?: string }).name ?? "0";
-      module.addMemoryExport(name, MEMORY_EXPORT);
+    for (const by of this.#charges) {
+      const helper = this.#charging(by);
+      out.unsigned(helper.length);
+      out.bytes(helper);
     }
+    return concat(unsigned(this.#counts.functions + this.#charges.length), out.written);
   }
 
-  #function(func: Pointer): void {
-    const body = call("FunctionGetBody", func);
-    const own: Region = {
-      cost: 1 + Math.ceil(call("FunctionGetNumVars", func) / COST.localsPerUnit),
-      loop: 0,
-    };
-    const regions = [own];
-    // The module may nest 200,000 blocks deep, so the walk keeps its own stack.
-    const pending: Pointer[] = [body];
-    const pendingRegions: Region[] = [own];
-    const bulk: [expression: Pointer, name: string][] = [];
-    while (pending.length > 0) {
-      const expression = pending.pop() as Pointer;
-      let region = pendingRegions.pop() as Region;
-      const id = call("ExpressionGetId", expression);
-      const walkable = walkables.get(id);
-      if (walkable === undefined) throw refused(id);
-      region.cost += this.#cost(expression, walkable.name);
-      if (walkable.name === "Loop") {
-        region = { cost: 1, loop: expression };
-        regions.push(region);
-      }
-      if (BULK_LENGTHS[walkable.name] !== undefined) bulk.push([expression, walkable.name]);
-      for (const get of walkable.single) {
-        const operand = get(expression);
-        if (operand === 0) continue;
-        pending.push(operand);
-        pendingRegions.push(region);
-      }
-      if (walkable.count === null || walkable.at === null) continue;
-      const count = walkable.count(expression);
-      for (let i = 0; i < count; i++) {
-        pending.push(walkable.at(expression, i));
-        pendingRegions.push(region);
-      }
-    }
-    for (const [expression, name] of bulk) this.#chargeLength(expression, name);
-    for (const { loop, cost } of regions) {
-      if (loop === 0) continue;
-      call("LoopSetBody", loop, this.#charged(cost, call("LoopGetBody", loop)));
-    }
-    call("FunctionSetBody", func, this.#charged(own.cost, call("FunctionGetBody", func)));
+  /** The type of the charging functions, if there are any. */
+  types(): number[][] {
+    return this.#charges.length > 0 ? [[0x60, 1, 0x7f, 1, 0x7f]] : [];
   }
 
-  #cost(expression: Pointer, name: string): number {
-    switch (name) {
-      case "Call":
-        return this.#imported.has(call("CallGetTarget", expression)) ? COST.hostCall : 1;
-      case "CallIndirect":
-        // A table may hold an imported function; telling which entry is meant is not possible here.
+  functions(): number[][] {
+    return this.#charges.map(() => unsigned(this.#counts.types));
+  }
+
+  #function(body: FunctionBody, out: Writer): void {
+    const bytes = this.#bytes;
+    const instructions = new Instructions(new Reader(bytes, body.code, body.end));
+    /** The function's own region and its loops', in the order of their starts. */
+    const costs = [1 + Math.ceil(body.locals / COST.localsPerUnit)];
+    const insertions: { at: number; region: number; charge: number }[] = [];
+    /** The regions around the current one, outermost first: a module may nest 200,000 blocks. */
+    const outer: number[] = [];
+    let region = 0;
+    while (!instructions.reader.done) {
+      const op = instructions.next();
+      costs[region] = (costs[region] as number) + this.#cost(op, instructions.index);
+      if (op === OP.block || op === OP.if) outer.push(region);
+      else if (op === OP.loop) {
+        outer.push(region);
+        region = costs.push(1) - 1;
+        insertions.push({ at: instructions.reader.at, region, charge: -1 });
+      } else if (op === OP.end) region = outer.pop() ?? 0;
+      else {
+        const by = LENGTH_PAID.get(op);
+        if (by !== undefined)
+          insertions.push({ at: instructions.start, region, charge: this.#chargeIndex(by) });
+      }
+    }
+    out.bytes(bytes.subarray(body.start, body.code));
+    out.bytes(this.#pay(costs[0] as number));
+    let from = body.code;
+    for (const { at, region, charge } of insertions) {
+      out.bytes(bytes.subarray(from, at));
+      out.bytes(charge < 0 ? this.#pay(costs[region] as number) : [OP.call, ...unsigned(charge)]);
+      from = at;
+    }
+    out.bytes(bytes.subarray(from, body.end));
+  }
+
+  #cost(op: number, index: number): number {
+    switch (op) {
+      case OP.end:
+      case OP.else:
+        return 0;
+      case OP.call:
+        return index < this.#counts.importedFunctions ? COST.hostCall : 1;
+      case OP.callIndirect:
         return COST.indirectCall;
-      case "MemoryGrow":
+      case OP.memoryGrow:
         return COST.memoryGrow;
-      case "TableGrow":
+      case OP.tableGrow:
         return COST.tableGrow;
       default:
-        return BULK_LENGTHS[name] === undefined ? 1 : COST.bulk;
+        return LENGTH_PAID.has(op) ? COST.bulk : 1;
     }
   }
 
-  /** `fuel -= cost; if (fuel < 0) unreachable; code` */
-  #charged(cost: number, code: Pointer): Pointer {
-    const { i64, global } = this.#module;
-    const type = call("ExpressionGetType", code);
-    return this.#module.block(
-      null,
-      [
-        global.set(this.#fuel, i64.sub(global.get(this.#fuel, binaryen.i64), i64.const(BigInt(cost)))),
-        this.#stopWhenEmpty(),
-        code as never,
-      ],
-      type,
-    ) as unknown as Pointer;
+  #chargeIndex(by: "bytes" | "entries"): number {
+    let at = this.#charges.indexOf(by);
+    if (at < 0) at = this.#charges.push(by) - 1;
+    return this.#counts.importedFunctions + this.#counts.functions + at;
   }
 
-  #stopWhenEmpty(): binaryen.ExpressionRef {
-    const { i64, global } = this.#module;
-    const empty = i64.lt_s(global.get(this.#fuel, binaryen.i64), i64.const(0n));
-    return this.#module.if(empty, this.#module.unreachable());
+  /** `fuel -= cost; if (fuel < 0) unreachable` */
+  #pay(cost: number): number[] {
+    return [...this.#get, I64_CONST, ...signed(cost), I64_SUB, ...this.#set, ...this.#stopWhenEmpty()];
   }
 
-  /** Wraps the length operand of a bulk instruction in a call that charges for it and hands it through. */
-  #chargeLength(expression: Pointer, name: string): void {
-    const [operand, by] = BULK_LENGTHS[name] as BulkLength;
-    const length = call(`${name}Get${operand}`, expression);
-    this.#charges.add(by);
-    const helper = by === "bytes" ? this.#byBytes : this.#byEntries;
-    const charged = this.#module.call(helper, [length as never], binaryen.i32);
-    call(`${name}Set${operand}`, expression, charged as unknown as Pointer);
+  #stopWhenEmpty(): number[] {
+    return [...this.#get, I64_CONST, 0, I64_LT_S, OP.if, EMPTY, UNREACHABLE, OP.end];
   }
 
-  #addCharge(name: string, shift: number): void {
-    const { i32, i64, global, local } = this.#module;
-    const units = i64.extend_u(i32.shr_u(local.get(0, binaryen.i32), i32.const(shift)));
-    const body = this.#module.block(
-      null,
-      [
-        global.set(this.#fuel, i64.sub(global.get(this.#fuel, binaryen.i64), units)),
-        this.#stopWhenEmpty(),
-        local.get(0, binaryen.i32),
-      ],
-      binaryen.i32,
-    );
-    this.#module.addFunction(name, binaryen.i32, binaryen.i32, [], body);
+  /** The body of a function that takes a length, charges for it and returns it. */
+  #charging(by: "bytes" | "entries"): number[] {
+    const units = by === "bytes" ? [I32_CONST, BYTES_SHIFT, I32_SHR_U] : [];
+    return [
+      0, // no locals
+      ...[...this.#get, LOCAL_GET, 0, ...units, I64_EXTEND_I32_U, I64_SUB, ...this.#set],
+      ...this.#stopWhenEmpty(),
+      ...[LOCAL_GET, 0, OP.end],
+    ];
   }
 }
 
-type BulkLength = readonly [operand: string, by: "bytes" | "entries"];
-const BULK_LENGTHS: Readonly<Record<string, BulkLength>> = {
-  MemoryInit: ["Size", "bytes"],
-  MemoryCopy: ["Size", "bytes"],
-  MemoryFill: ["Size", "bytes"],
-  TableGrow: ["Delta", "entries"],
-};
+const UNREACHABLE = 0x00;
+const LOCAL_GET = 0x20;
+const EMPTY = 0x40;
+const I32_CONST = 0x41;
+const I64_CONST = 0x42;
+const I64_LT_S = 0x53;
+const I32_SHR_U = 0x76;
+const I64_SUB = 0x7d;
+const I64_EXTEND_I32_U = 0xad;
 
-function call(name: string, ...args: number[]): number {
-  return (low[`_Binaryen${name}`] as (...args: number[]) => number)(...args);
+function fuelGlobal(startFuel: number): number[] {
+  return [0x7e, 1, I64_CONST, ...signed(startFuel), OP.end];
 }
 
-function refused(id: number): MeterError {
-  const name = namesById.get(id) ?? "";
-  const words =
-    REFUSED.find(([pattern]) => pattern.test(name))?.[1] ?? "instructions that are not known here";
-  return new MeterError(`the module uses ${words}, which are not allowed`);
+function exportsOf({ globals, hasMemory }: Counts): number[][] {
+  const name = (text: string): number[] => [text.length, ...new TextEncoder().encode(text)];
+  const fuel = [...name(FUEL_EXPORT), 3, ...unsigned(globals)];
+  return hasMemory ? [fuel, [...name(MEMORY_EXPORT), 2, 0]] : [fuel];
+}
+
+/** A section that is a list, with more entries at its end. */
+function longer(bytes: Uint8Array, start: number, end: number, more: number[][]): Uint8Array {
+  const reader = new Reader(bytes, start, end);
+  const entries = reader.count("entries");
+  return concat(unsigned(entries + more.length), bytes.subarray(reader.at, end), ...more);
+}
+
+function clamped(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  what: "memory" | "table",
+  ceiling: number,
+): Uint8Array {
+  const all = readLimits(bytes, start, end, what);
+  const entries = all.map(({ type, limits: { min, max } }) => [
+    ...(type === null ? [] : [type]),
+    ...[1, ...unsigned(min), ...unsigned(Math.min(max ?? ceiling, ceiling))],
+  ]);
+  return concat(unsigned(all.length), ...entries);
+}
+
+function concat(...parts: ArrayLike<number>[]): Uint8Array {
+  const out = new Writer(parts.reduce((sum, { length }) => sum + length, 0));
+  for (const part of parts) out.bytes(part);
+  return out.written;
 }

@@ -1,13 +1,11 @@
 /**
  * Reads the outline of a WebAssembly binary: what it imports, exports, declares and how big its parts are.
  *
- * Independent of binaryen and of V8 on purpose: the forge's rules hold for the bytes as this reader sees them,
- * before and after metering, and a parser that disagrees with it cannot open a gap. It reads the core format
- * (WebAssembly 2.0, chapter 5) and refuses the encodings of every later proposal by name.
+ * Independent of V8 on purpose: the forge's rules hold for the bytes as this reader sees them, before and after
+ * metering, and V8 has to agree with it about imports and exports. It reads the core format (WebAssembly 2.0,
+ * chapter 5) and refuses the encodings of every later proposal by name.
  */
-
-/** Says what the reader met, in words for the author of the module. */
-export class ShapeError extends Error {}
+import { Reader, ShapeError } from "./binary.ts";
 
 export interface ImportShape {
   module: string;
@@ -46,9 +44,11 @@ export interface ModuleShape {
   locals: number;
   customSections: string[];
   customBytes: number;
+  /** Proposals that are not allowed and that the outline uses, by the name that toolchains give them. */
+  refused: string[];
 }
 
-const SECTION = {
+export const SECTION = {
   custom: 0,
   type: 1,
   import: 2,
@@ -75,61 +75,14 @@ const VALUE_TYPES: Record<number, string> = {
   112: "r",
   111: "e",
 };
-/** No list in a module within the size limit can be longer than this; it stops a forged count early. */
-const MAX_COUNT = 1_000_000;
 
-class Reader {
-  #bytes: Uint8Array;
-  #end: number;
-  at: number;
+class ShapeReader extends Reader {
+  /** Proposals that the outline uses and that are not allowed; what they declare is passed over. */
+  readonly refused: Set<string>;
 
-  constructor(bytes: Uint8Array, at = 0, end = bytes.length) {
-    this.#bytes = bytes;
-    this.at = at;
-    this.#end = end;
-  }
-
-  get done(): boolean {
-    return this.at >= this.#end;
-  }
-
-  byte(): number {
-    if (this.at >= this.#end) throw new ShapeError("the module ends in the middle of a section");
-    return this.#bytes[this.at++] as number;
-  }
-
-  /** An unsigned LEB128 number of at most `bits` bits. */
-  unsigned(bits = 32): number {
-    let value = 0;
-    let scale = 1;
-    for (let i = 0; i < Math.ceil(bits / 7); i++) {
-      const byte = this.byte();
-      value += (byte & 127) * scale;
-      if (byte < 128) {
-        if (bits === 32 && value > 0xffff_ffff) break;
-        return value;
-      }
-      scale *= 128;
-    }
-    throw new ShapeError("a number in the module is too long");
-  }
-
-  count(what: string): number {
-    const count = this.unsigned();
-    if (count > MAX_COUNT) throw new ShapeError(`the module declares ${count} ${what}`);
-    return count;
-  }
-
-  skip(length: number): void {
-    if (length > this.#end - this.at) throw new ShapeError("the module ends in the middle of a section");
-    this.at += length;
-  }
-
-  name(): string {
-    const length = this.unsigned();
-    const start = this.at;
-    this.skip(length);
-    return new TextDecoder().decode(this.#bytes.subarray(start, this.at));
+  constructor(bytes: Uint8Array, at: number, end: number, refused = new Set<string>()) {
+    super(bytes, at, end);
+    this.refused = refused;
   }
 
   valueType(): string {
@@ -150,10 +103,11 @@ class Reader {
 
   limits(what: "memory" | "table"): LimitsShape {
     const flags = this.byte();
-    if (flags & 2) throw new ShapeError(`the module uses shared ${what} (threads), which is not allowed`);
-    if (flags & 4) throw new ShapeError(`the module uses a 64-bit ${what} (memory64), which is not allowed`);
-    if (flags > 1) throw new ShapeError(`the ${what} uses a proposal that is not allowed (flags ${flags})`);
-    return { min: this.unsigned(), max: flags & 1 ? this.unsigned() : null };
+    if (flags > 7) throw new ShapeError(`the ${what} uses a proposal that is not allowed (flags ${flags})`);
+    if (flags & 2) this.refused.add(`shared ${what} (threads)`);
+    if (flags & 4) this.refused.add(`a 64-bit ${what} (memory64)`);
+    const bits = flags & 4 ? 64 : 32;
+    return { min: this.unsigned(bits), max: flags & 1 ? this.unsigned(bits) : null };
   }
 }
 
@@ -174,12 +128,14 @@ export function readShape(bytes: Uint8Array): ModuleShape {
     locals: 0,
     customSections: [],
     customBytes: 0,
+    refused: [],
   };
+  const refused = new Set<string>();
   const signatures: string[] = [];
   /** Type of every function, imported ones first. */
   const functionTypes: number[] = [];
   for (const { id, start, end } of sections(bytes)) {
-    const reader = new Reader(bytes, start, end);
+    const reader = new ShapeReader(bytes, start, end, refused);
     switch (id) {
       case SECTION.custom:
         shape.customSections.push(reader.name().slice(0, 64));
@@ -229,41 +185,34 @@ export function readShape(bytes: Uint8Array): ModuleShape {
       case SECTION.dataCount:
         break;
       case SECTION.tag:
-        throw new ShapeError("the module uses exceptions (a tag section), which are not allowed");
+        refused.add("exceptions");
+        break;
       default:
         throw new ShapeError(`the module has a section of an unknown kind (${id})`);
     }
   }
+  shape.refused = [...refused];
   return shape;
 }
 
-/**
- * The same module without its custom sections and with every memory and table limited to at most the given
- * maximum. V8 enforces a declared maximum, so that is a hard limit.
- */
-export function clampModule(bytes: Uint8Array, memoryPages: number, tableEntries: number): Uint8Array {
-  const parts: Uint8Array[] = [bytes.subarray(0, 8)];
-  for (const { id, start, end, header } of sections(bytes)) {
-    if (id === SECTION.custom) continue;
-    if (id !== SECTION.memory && id !== SECTION.table) {
-      parts.push(bytes.subarray(header, end));
-      continue;
-    }
-    const reader = new Reader(bytes, start, end);
-    const count = reader.count("limits");
-    const body = [...leb(count)];
-    const ceiling = id === SECTION.memory ? memoryPages : tableEntries;
-    for (let i = 0; i < count; i++) {
-      if (id === SECTION.table) body.push(reader.byte());
-      const { min, max } = reader.limits(id === SECTION.memory ? "memory" : "table");
-      body.push(1, ...leb(min), ...leb(Math.min(max ?? ceiling, ceiling)));
-    }
-    parts.push(Uint8Array.from([id, ...leb(body.length), ...body]));
-  }
-  return Buffer.concat(parts);
+/** The limits of the memories or tables of a section, as `shape` has them, with what stands before each. */
+export function readLimits(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  what: "memory" | "table",
+): { type: number | null; limits: LimitsShape }[] {
+  const reader = new ShapeReader(bytes, start, end);
+  return Array.from({ length: reader.count(what) }, () => ({
+    type: what === "table" ? reader.byte() : null,
+    limits: reader.limits(what),
+  }));
 }
 
-function* sections(bytes: Uint8Array): Generator<{ id: number; start: number; end: number; header: number }> {
+/** The sections of a module in their order. `header` is where the section's own head starts. */
+export function* sections(
+  bytes: Uint8Array,
+): Generator<{ id: number; start: number; end: number; header: number }> {
   if (
     bytes.length < 8 ||
     Buffer.from(bytes.buffer, bytes.byteOffset, 8).toString("hex") !== "0061736d01000000"
@@ -280,7 +229,7 @@ function* sections(bytes: Uint8Array): Generator<{ id: number; start: number; en
   }
 }
 
-function readSignature(reader: Reader): string {
+function readSignature(reader: ShapeReader): string {
   if (reader.byte() !== 0x60)
     throw new ShapeError(
       "the module declares types of the garbage collection proposal, which are not allowed",
@@ -292,7 +241,7 @@ function readSignature(reader: Reader): string {
   return text;
 }
 
-function readImport(reader: Reader, signatures: string[], functionTypes: number[]): ImportShape {
+function readImport(reader: ShapeReader, signatures: string[], functionTypes: number[]): ImportShape {
   const module = reader.name();
   const name = reader.name();
   const code = reader.byte();
@@ -317,14 +266,17 @@ function readImport(reader: Reader, signatures: string[], functionTypes: number[
       reader.byte();
       break;
     case "tag":
-      throw new ShapeError("the module imports an exception tag; exceptions are not allowed");
+      reader.refused.add("exceptions");
+      reader.skip(1);
+      reader.unsigned();
+      break;
     default:
       throw new ShapeError(`the module imports something of an unknown kind (${code})`);
   }
   return { module, name, kind, signature };
 }
 
-function readExport(reader: Reader, signatures: string[], functionTypes: number[]): ExportShape {
+function readExport(reader: ShapeReader, signatures: string[], functionTypes: number[]): ExportShape {
   const name = reader.name();
   const code = reader.byte();
   const kind = KINDS[code];
@@ -334,7 +286,7 @@ function readExport(reader: Reader, signatures: string[], functionTypes: number[
   return { name, kind, index, signature };
 }
 
-function mostLocals(reader: Reader): number {
+function mostLocals(reader: ShapeReader): number {
   let most = 0;
   for (let n = reader.count("function bodies"); n > 0; n--) {
     const end = reader.unsigned() + reader.at;
@@ -348,15 +300,4 @@ function mostLocals(reader: Reader): number {
     reader.skip(end - reader.at);
   }
   return most;
-}
-
-function leb(value: number): number[] {
-  const out: number[] = [];
-  let rest = value;
-  do {
-    const byte = rest % 128;
-    rest = Math.floor(rest / 128);
-    out.push(rest > 0 ? byte + 128 : byte);
-  } while (rest > 0);
-  return out;
 }

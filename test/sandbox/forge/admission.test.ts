@@ -124,11 +124,6 @@ describe("a module is refused with a reason", () => {
       /12000 table entries/,
     ],
     [
-      "bulk table instructions",
-      `(module (table 9 funcref) (func (table.fill (i32.const 0) (ref.null func) (i32.const 9))) ${OK})`,
-      /bulk table instructions/,
-    ],
-    [
       "atomic instructions",
       `(module (memory 1) (func (drop (i32.atomic.load (i32.const 0)))) ${OK})`,
       /threads|atomic/,

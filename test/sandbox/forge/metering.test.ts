@@ -146,6 +146,26 @@ describe("fuel", () => {
       "(loop (drop (table.grow (ref.null func) (i32.const 0))) (br 0)) (i32.const 0)",
       "(table 1 funcref)",
     ],
+    [
+      "table.fill in a loop",
+      "(loop (table.fill $t (i32.const 0) (ref.null func) (i32.const 9000)) (br 0)) (i32.const 0)",
+      "(table $t 9000 funcref)",
+    ],
+    [
+      "table.copy in a loop",
+      "(loop (table.copy $t $t (i32.const 0) (i32.const 1) (i32.const 8999)) (br 0)) (i32.const 0)",
+      "(table $t 9000 funcref)",
+    ],
+    [
+      "table.init in a loop",
+      "(loop (table.init $t $e (i32.const 0) (i32.const 0) (i32.const 2)) (br 0)) (i32.const 0)",
+      "(table $t 9 funcref) (func $f) (elem $e func $f $f)",
+    ],
+    [
+      "memory.init in a loop",
+      "(loop (memory.init $d (i32.const 0) (i32.const 0) (i32.const 5)) (br 0)) (i32.const 0)",
+      '(memory 1) (data $d "bytes")',
+    ],
   ];
   for (const [what, body, declarations = ""] of endless) {
     it(`ends ${what}`, async () => {
@@ -155,14 +175,32 @@ describe("fuel", () => {
     });
   }
 
-  it("is charged by the length of a bulk operation", async () => {
-    const used = async (length: number): Promise<number> => {
-      const guest = await metered(`(module (memory 16) (func (export "access") (result i32)
-        (memory.fill (i32.const 0) (i32.const 0) (i32.const ${length})) (i32.const 0)))`);
-      assert.equal(guest.run(1_000_000), "ended");
-      return 1_000_000 - guest.left();
-    };
-    assert.equal((await used(800_000)) - (await used(0)), 100_000);
+  const lengths: [what: string, operation: (length: number) => string, units: number][] = [
+    ["memory.fill", (n) => `(memory.fill (i32.const 0) (i32.const 0) (i32.const ${n}))`, 1000],
+    ["memory.copy", (n) => `(memory.copy (i32.const 0) (i32.const 1) (i32.const ${n}))`, 1000],
+    ["memory.init", (n) => `(memory.init $d (i32.const 0) (i32.const 0) (i32.const ${n}))`, 1000],
+    ["table.fill", (n) => `(table.fill $t (i32.const 0) (ref.null func) (i32.const ${n}))`, 8000],
+    ["table.copy", (n) => `(table.copy $t $t (i32.const 0) (i32.const 1) (i32.const ${n}))`, 8000],
+    ["table.init", (n) => `(table.init $t $e (i32.const 0) (i32.const 0) (i32.const ${n}))`, 8000],
+    ["table.grow", (n) => `(drop (table.grow $t (ref.null func) (i32.const ${n})))`, 8000],
+  ];
+  for (const [what, operation, units] of lengths) {
+    it(`is charged by the length of ${what}`, async () => {
+      const used = async (length: number): Promise<number> => {
+        const guest = await metered(`(module (memory 1) (table $t 9000 funcref) (func $f)
+          (data $d "${"x".repeat(8000)}") (elem $e func ${"$f ".repeat(8000)})
+          (func (export "access") (result i32) ${operation(length)} (i32.const 0)))`);
+        assert.equal(guest.run(1_000_000), "ended");
+        return 1_000_000 - guest.left();
+      };
+      assert.equal((await used(8000)) - (await used(0)), units);
+    });
+  }
+
+  it("is charged by a length that counts as negative, before anything is done", async () => {
+    const guest = await metered(`(module (memory 1) (func (export "access") (result i32)
+      (memory.fill (i32.const 0) (i32.const 1) (i32.const -1)) (i32.const 0)))`);
+    assert.equal(guest.run(1_000_000), "out of fuel");
   });
 
   it("is charged for the locals that a call has to zero", async () => {
