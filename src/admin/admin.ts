@@ -16,6 +16,7 @@ import type { AdminPort } from "./port.ts";
 import { addRoutes, type Route } from "./routes.ts";
 import { schemaRoutes } from "./schemas-api.ts";
 import { type ApiLog, type ApiServer, createApp, serve } from "./server.ts";
+import { usageRoutes } from "./usage-api.ts";
 
 export type { AdminPort } from "./port.ts";
 export type { ApiLog, ApiServer } from "./server.ts";
@@ -56,6 +57,7 @@ export function createAdmin(options: AdminOptions): ApiServer {
     ...explainRoutes(port),
     ...schemaRoutes(port),
     ...packageRoutes(port, turns, options),
+    ...usageRoutes(port),
     ...entityRoutes(port),
   ]);
   return serve(app);

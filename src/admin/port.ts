@@ -4,6 +4,7 @@
  */
 import type { ConfigError } from "../declarative/errors.ts";
 import type { CataloguePlugin, GatewayConfig, RouterFlavor } from "../entities/entities.ts";
+import type { LedgerRow } from "../sandbox/ledger.ts";
 
 export interface AdminPort {
   /** The configuration in force. */
@@ -34,6 +35,8 @@ export interface AdminPort {
   explain(request: unknown): { readonly explained: object } | { readonly refused: string };
   /** Setting `router_flavor`. */
   routerFlavor(): RouterFlavor;
+  /** What uploaded plugins have cost since the gateway started: a row for each workspace, plugin and version. */
+  pluginUsage(): Promise<readonly LedgerRow[]>;
   /** Counters and conditions of this node, in the shape of Kong's `GET /status`. */
   status(): Promise<object>;
   /** What `GET /` tells about this node beside what the Admin API knows itself. */

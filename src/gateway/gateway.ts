@@ -17,6 +17,7 @@ import { type AccessLog, createAccessLog, createLogger } from "../observe/logger
 import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
+import { sumRows } from "../sandbox/ledger.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
@@ -278,6 +279,7 @@ export class Gateway {
       },
       routerFlavor: () => this.#settings.routerFlavor,
       fenceInForce: () => this.#sandbox.fence.inForce,
+      pluginUsage: async () => sumRows((await this.#threads.collect()).ledger),
       status: () => this.#statusReport(),
       info: () => ({
         pids: { master: process.pid },

@@ -60,6 +60,7 @@ export class Guests {
         limits: { ...WORKSPACE_LIMITS, ...manifest.limits },
         workspace,
         name: manifest.name,
+        version: manifest.version,
         fail: manifest.fail,
         grants: manifest.grants,
       },

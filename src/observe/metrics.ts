@@ -3,7 +3,7 @@ import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
 import type { Refusal } from "../gateway/connection-caps.ts";
 import type { Losses } from "../gateway/past-threads.ts";
 import type { Collected } from "../gateway/threads.ts";
-import type { LedgerRow } from "../sandbox/ledger.ts";
+import { type LedgerRow, OTHER, sumRows } from "../sandbox/ledger.ts";
 
 export interface NodeFacts {
   readonly nodeId: string;
@@ -74,21 +74,50 @@ function lossMetrics(registry: Registry, { threads, connections, requests }: Los
   ).inc(requests);
 }
 
-/** What guests have cost. Series are bounded by the number of installed plugins. */
+/** Plugins and versions that have series of their own; what is beyond is one row. */
+const MAX_LEDGER_ROWS = 1000;
+
+/** What guests have cost. The workspace's rows are bounded in the ledger, those of all workspaces here. */
 function ledgerMetrics(registry: Registry, rows: readonly LedgerRow[]): void {
   const counter = (name: string, help: string, more: string[] = []) =>
-    new Counter({ name, help, labelNames: ["workspace", "plugin", ...more], registers: [registry] });
-  const calls = counter("gatehouse_plugin_calls_total", "Calls of guests.");
-  const cpu = counter("gatehouse_plugin_cpu_seconds_total", "CPU time of guests.");
-  const fuel = counter("gatehouse_plugin_fuel_total", "Units of fuel that WASM guests burnt.");
-  const hostCalls = counter("gatehouse_plugin_host_calls_total", "Calls of guests to the gateway.");
-  const failures = counter("gatehouse_plugin_failures_total", "Calls that failed, by kind.", ["kind"]);
-  for (const row of rows) {
-    const labels = { workspace: row.workspace, plugin: row.plugin };
+    new Counter({
+      name: `gatehouse_plugin_${name}`,
+      help,
+      labelNames: ["workspace", "plugin", "version", ...more],
+      registers: [registry],
+    });
+  const calls = counter("calls_total", "Calls of guests.");
+  const cpu = counter("cpu_seconds_total", "CPU time of guests, as their engines measured it.");
+  const wall = counter("wall_seconds_total", "Time that calls of guests took, waiting included.");
+  const fuel = counter("fuel_total", "Units of fuel that WASM guests burnt.");
+  const hostCalls = counter("host_calls_total", "Calls of guests to the gateway.");
+  const bytes = counter("bytes_total", "Bytes that crossed to guests (in) and from them (out).", [
+    "direction",
+  ]);
+  const failures = counter("failures_total", "Calls that failed, by kind.", ["kind"]);
+  const memory = new Gauge({
+    name: "gatehouse_plugin_memory_peak_bytes",
+    help: "Most memory that a guest held.",
+    labelNames: ["workspace", "plugin", "version"],
+    registers: [registry],
+  });
+  for (const row of bounded(sumRows(rows), MAX_LEDGER_ROWS)) {
+    const labels = { workspace: row.workspace, plugin: row.plugin, version: row.version };
     calls.inc(labels, row.calls);
     cpu.inc(labels, row.cpuMicros / 1e6);
+    wall.inc(labels, row.wallMs / 1e3);
     fuel.inc(labels, row.fuel);
     hostCalls.inc(labels, row.hostCalls);
+    bytes.inc({ ...labels, direction: "in" }, row.bytesIn);
+    bytes.inc({ ...labels, direction: "out" }, row.bytesOut);
+    memory.set(labels, row.memoryBytes);
     for (const [kind, count] of Object.entries(row.failures)) failures.inc({ ...labels, kind }, count);
   }
+}
+
+/** At most `max` rows and one more, in which the others are summed. */
+function bounded(rows: readonly LedgerRow[], max: number): LedgerRow[] {
+  if (rows.length <= max) return [...rows];
+  const others = rows.slice(max).map((row) => ({ ...row, workspace: OTHER, plugin: OTHER, version: OTHER }));
+  return [...rows.slice(0, max), ...sumRows(others)];
 }

@@ -2,7 +2,7 @@
  * Metrics of data threads that are gone, as they were last scraped: added to those of the living, so that no
  * counter that somebody has seen ever goes backwards. What a thread counted after its last scrape is lost.
  */
-import type { LedgerRow } from "../sandbox/ledger.ts";
+import { Ledger, type LedgerRow } from "../sandbox/ledger.ts";
 import type { MetricsJson } from "./thread-metrics.ts";
 
 type Metric = MetricsJson[number];
@@ -18,7 +18,7 @@ interface Kept {
 
 export class PastMetrics {
   readonly #kept = new Map<string, Kept>();
-  readonly #ledger = new Map<string, LedgerRow>();
+  readonly #ledger = new Ledger();
   readonly #maxSamples: number;
   #samples = 0;
 
@@ -29,7 +29,7 @@ export class PastMetrics {
   /** Adds what a thread had counted when it was last asked. */
   add(metrics: MetricsJson, ledger: readonly LedgerRow[]): void {
     for (const metric of metrics) this.#addMetric(metric);
-    for (const row of ledger) this.#addRow(row);
+    for (const row of ledger) this.#ledger.add(row);
   }
 
   get metrics(): MetricsJson {
@@ -40,7 +40,7 @@ export class PastMetrics {
   }
 
   get ledger(): readonly LedgerRow[] {
-    return [...this.#ledger.values()];
+    return this.#ledger.rows();
   }
 
   #addMetric({ values, ...metric }: Metric): void {
@@ -61,22 +61,5 @@ export class PastMetrics {
         kept.samples.set(key, { ...value });
       }
     }
-  }
-
-  #addRow(row: LedgerRow): void {
-    const key = `${row.workspace}\n${row.plugin}`;
-    const sum = this.#ledger.get(key);
-    if (sum === undefined) {
-      this.#ledger.set(key, { ...row, failures: { ...row.failures } });
-      return;
-    }
-    sum.calls += row.calls;
-    sum.cpuMicros += row.cpuMicros;
-    sum.fuel += row.fuel;
-    sum.hostCalls += row.hostCalls;
-    sum.wallMs += row.wallMs;
-    sum.memoryBytes = Math.max(sum.memoryBytes, row.memoryBytes);
-    for (const [kind, count] of Object.entries(row.failures) as [keyof LedgerRow["failures"], number][])
-      sum.failures[kind] = (sum.failures[kind] ?? 0) + count;
   }
 }

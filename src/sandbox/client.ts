@@ -48,7 +48,7 @@ export class SandboxClient {
     this.#ends = new CallEnds({
       onFailure: (failure) => onFailure?.(failure),
       onFirst: () => this.#deadlines.start(),
-      onUnused: (guest) => this.#lanes.forget(guest),
+      onUnused: (guest) => this.#forget(guest),
     });
     const turns = new Turns(this.#ends);
     this.#lanes = new Lanes({
@@ -83,7 +83,8 @@ export class SandboxClient {
       requestHeaders: requestHeaderGrant(grants),
       responseHeaders: responseHeaderGrant(grants),
     };
-    const guest = new Guest(settings, sight, host, this.#ledger.row(settings.workspace, settings.name));
+    const row = this.#ledger.enter(settings.workspace, settings.name, settings.version);
+    const guest = new Guest(settings, sight, host, row);
     const hooks: Hooks = {};
     const plain = (phase: Phase) => (ctx: Context) => this.#call(guest, ctx, phase, null, null);
     for (const phase of settings.phases) {
@@ -115,7 +116,12 @@ export class SandboxClient {
     const guest = this.#guests.get(hooks);
     if (guest === undefined) return;
     guest.released = true;
-    if (guest.openCalls === 0) this.#lanes.forget(guest);
+    if (guest.openCalls === 0) this.#forget(guest);
+  }
+
+  #forget(guest: Guest): void {
+    this.#ledger.leave(guest.row);
+    this.#lanes.forget(guest);
   }
 
   #accessHook(guest: Guest): NonNullable<Hooks["access"]> {

@@ -7,8 +7,10 @@ import type { LedgerRow } from "./ledger.ts";
 /** What the gateway knows of a plugin entity that a guest serves. */
 export interface GuestSettings extends GuestConfig {
   readonly workspace: string;
-  /** The plugin's name without its version: suspensions and the ledger go by it. */
+  /** The plugin's name without its version: suspensions go by it. */
   readonly name: string;
+  /** Exact version; with the name, what the ledger goes by. */
+  readonly version: string;
   readonly fail: "closed" | "open";
   readonly grants: GuestGrants;
 }

@@ -118,6 +118,7 @@ export class CordonLink {
       instance.id,
       guestCall(guest, call.ctx, call.phase, epochNow, call.body, call.chunk),
     );
+    guest.row.bytesIn += frame.length;
     call.id = id;
     call.attempts++;
     call.sentAt = now;
@@ -129,7 +130,9 @@ export class CordonLink {
 
   reply(call: Call, seq: number, result: HostResult, now: number): void {
     this.#expect(call, now);
-    this.#write(hostReplyFrame(call.id, seq, result));
+    const frame = hostReplyFrame(call.id, seq, result);
+    call.guest.row.bytesIn += frame.length;
+    this.#write(frame);
   }
 
   /** Forgets a call that waits for the gateway, not for the cordon. */
@@ -195,6 +198,7 @@ export class CordonLink {
   #onTurn(id: number, payload: Reader): void {
     const [call] = this.order;
     if (call === undefined || call.id !== id) throw new FrameError("a turn of a call that is not running");
+    call.guest.row.bytesOut += payload.left;
     const turn = readTurn(payload);
     this.order.shift();
     this.turns++;

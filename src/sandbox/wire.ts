@@ -68,6 +68,11 @@ export class Reader {
     this.#end = end;
   }
 
+  /** Bytes that have not been read. */
+  get left(): number {
+    return this.#end - this.#at;
+  }
+
   #take(length: number): number {
     const from = this.#at;
     if (length > this.#end - from) throw new FrameError("a length points past the end of its frame");

@@ -6,6 +6,7 @@ import { type AdminOptions, type AdminPort, createAdmin } from "../../src/admin/
 import { emptyConfig, loadDeclarative } from "../../src/declarative/declarative.ts";
 import type { CataloguePlugin, GatewayConfig } from "../../src/entities/entities.ts";
 import { cataloguePlugin, type Forge, type Registry } from "../../src/registry/registry.ts";
+import type { LedgerRow } from "../../src/sandbox/ledger.ts";
 import { openRegistry, scratch } from "../registry/packages.ts";
 
 export const KEY_AUTH: CataloguePlugin = {
@@ -22,6 +23,7 @@ export const KEY_AUTH: CataloguePlugin = {
 export interface Given extends Partial<Omit<AdminOptions, "port">> {
   forge?: Forge;
   fence?: boolean;
+  usage?: readonly LedgerRow[];
   /** Waits before a configuration is in force. */
   beforeApply?: () => Promise<void>;
 }
@@ -79,6 +81,7 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     explain: () => ({ refused: "this gateway has no routes" }),
     routerFlavor: () => "traditional_compatible",
     fenceInForce: () => given.fence ?? true,
+    pluginUsage: async () => given.usage ?? [],
     status: async () => ({ server: { total_requests: 0 }, fence: { in_force: given.fence ?? true } }),
     info: () => ({ configuration: { database: "off" } }),
   };

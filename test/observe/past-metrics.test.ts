@@ -60,7 +60,7 @@ test("what guests have cost on threads that are gone is summed, their memory at 
     [3, 50],
   ] as const) {
     const ledger = new Ledger();
-    const row = ledger.row("acme", "hello");
+    const row = ledger.enter("acme", "hello", "1.0.0");
     Object.assign(row, { calls, memoryBytes });
     row.failures.timeout = calls;
     past.add([], ledger.rows());

@@ -149,6 +149,7 @@ export default definePlugin({ name: "under-test", version: "1.0.0", priority: 1,
 export interface GuestParts {
   workspace?: string;
   name?: string;
+  version?: string;
   config?: unknown;
   fail?: "open" | "closed";
   phases?: GuestSettings["phases"];
@@ -168,6 +169,7 @@ export function settings(artifact: Uint8Array, parts: GuestParts = {}): GuestSet
     limits: { ...LIMITS, ...parts.limits },
     workspace: parts.workspace ?? "default",
     name: parts.name ?? "under-test",
+    version: parts.version ?? "1.0.0",
     fail: parts.fail ?? "closed",
     grants: { ...NO_GRANTS, ...parts.grants },
   };
