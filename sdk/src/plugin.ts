@@ -133,6 +133,41 @@ export interface Window {
   readonly endsAt: number;
 }
 
+/** A request that a plugin makes. */
+export interface FetchRequest {
+  /** Absolute, `http:` or `https:`, without user and password. */
+  readonly url: string;
+  /** GET (the default), HEAD, POST, PUT, PATCH, DELETE or OPTIONS. */
+  readonly method?: string;
+  /** Host, framing and hop-by-hop fields are the gateway's to write. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** Text goes as UTF-8. */
+  readonly body?: Uint8Array | string | null;
+}
+
+/** What a fetch was answered. A body is as the server sent it: whoever asks for an encoding decodes it. */
+export interface FetchAnswer {
+  readonly status: number;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly body: Uint8Array;
+}
+
+/** Values that a plugin keeps from one request to another, by its workspace and name. The last write wins. */
+export interface KeyValues {
+  /** Null if there is no such key, or its time is over. */
+  get(key: string): MaybePromise<Uint8Array | null>;
+  /**
+   * Keeps a value of at most 64 KiB under a key of 1 to 256 bytes. Text goes as UTF-8. `ttlMs` is how long, a
+   * whole number from 1 on; for ever without it. Rejects if it does not fit into the plugin's quota.
+   */
+  set(
+    key: string,
+    value: Uint8Array | string,
+    options?: { readonly ttlMs?: number | undefined },
+  ): MaybePromise<void>;
+  delete(key: string): MaybePromise<void>;
+}
+
 /** What a plugin may ask of the gateway. In a guest each is a host call that a grant must allow. */
 export interface Host {
   /** Id of the plugin entity that this instance serves. */
@@ -142,6 +177,8 @@ export interface Host {
   now(): number;
   /** A random UUID. */
   uuid(): string;
+  /** Random bytes that nobody can guess; a guest gets at most 4096 in one hook call. */
+  random(length: number): Uint8Array;
   /** Finds the holder of a secret by the credential's type (`key-auth`) and key, in this workspace. */
   findCredential(type: string, key: string): MaybePromise<Credential | null>;
   /** Finds a consumer by id or username, in this workspace. */
@@ -161,6 +198,15 @@ export interface Host {
     labels: Readonly<Record<string, string>>,
     value: number,
   ): void;
+  /**
+   * Sends a request, to a host that `http_hosts` grants, and reads its whole answer. Up to three redirects are
+   * followed, each only where the grant allows it. Rejects if there is no answer in time or it is too long.
+   */
+  fetch(request: FetchRequest): MaybePromise<FetchAnswer>;
+  /** What the plugin keeps; the grant is `kv_bytes`. */
+  readonly kv: KeyValues;
+  /** A secret that the operator has put there for this workspace, by a name that `secrets` grants; null if none. */
+  secret(name: string): MaybePromise<string | null>;
 }
 
 export type HookResult = MaybePromise<Reply | undefined | void>;

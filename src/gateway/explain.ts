@@ -25,6 +25,7 @@ import { escapePath, upstreamPath } from "../router/path.ts";
 import { pathText } from "../router/pattern.ts";
 import { RouteTable } from "../router/route-table.ts";
 import type { ExplainedInput } from "./explain-input.ts";
+import { NO_SERVICES } from "./plugin-services.ts";
 
 export interface RouteName {
   readonly id: string;
@@ -274,6 +275,8 @@ const NOWHERE: Host = {
   takeFromWindows: (windows) => windows.map(({ limit }) => limit),
   count() {},
   observe() {},
+  random: (length) => new Uint8Array(length),
+  ...NO_SERVICES,
 };
 
 /** A byte string for people: as text if it is one, else as it goes on the wire. */

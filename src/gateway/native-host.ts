@@ -1,10 +1,20 @@
 /** What plugins may ask of the gateway, answered in the data thread (the SDK's `Host`). */
-import { randomUUID } from "node:crypto";
-import type { Consumer, Credential, Host, Window } from "@gatehouse/sdk";
+import { randomBytes, randomUUID } from "node:crypto";
+import type {
+  Consumer,
+  Credential,
+  FetchAnswer,
+  FetchRequest,
+  Host,
+  KeyValues,
+  MaybePromise,
+  Window,
+} from "@gatehouse/sdk";
 import type { MetricSink } from "../observe/thread-metrics.ts";
 import type { Snapshot } from "../pipeline/snapshot.ts";
 import { windowFault } from "../sandbox/host-calls.ts";
 import { type CounterTable, EXHAUSTED } from "./counter-table.ts";
+import type { PluginServices } from "./plugin-services.ts";
 
 export const LEVELS = ["debug", "info", "warn", "error"];
 
@@ -19,6 +29,7 @@ export interface HostParts {
   readonly metrics: MetricSink;
   /** Index in LEVELS from which on messages are logged. */
   readonly logFrom: number;
+  readonly services: PluginServices;
   snapshot(): Snapshot;
   log(level: string, message: string, fields: Record<string, unknown>): void;
 }
@@ -52,6 +63,22 @@ export class NativeHost implements Host {
 
   uuid(): string {
     return randomUUID();
+  }
+
+  random(length: number): Uint8Array {
+    return randomBytes(length);
+  }
+
+  get kv(): KeyValues {
+    return this.#parts.services.kv;
+  }
+
+  fetch(request: FetchRequest): MaybePromise<FetchAnswer> {
+    return this.#parts.services.fetch(request);
+  }
+
+  secret(name: string): MaybePromise<string | null> {
+    return this.#parts.services.secret(name);
   }
 
   findCredential(type: string, key: string): Credential | null {

@@ -8,6 +8,7 @@ import type { Guests } from "./guests.ts";
 import type { LogLevel } from "./messages.ts";
 import { NativeHost } from "./native-host.ts";
 import type { InstalledPackage } from "./packages.ts";
+import { NO_SERVICES } from "./plugin-services.ts";
 import type { ThreadLog } from "./thread-log.ts";
 
 interface InstanceParts {
@@ -33,6 +34,7 @@ export class PluginInstances {
       metrics: installed === undefined ? metrics : metrics.guest(workspace, installed.manifest.name),
       logFrom: log.from,
       snapshot,
+      services: NO_SERVICES,
       log: (level, message, fields) => log.plugin(workspace, level as LogLevel, message, fields),
     });
     if (installed !== undefined) return guests.instantiate(plugin, workspace, installed, host);

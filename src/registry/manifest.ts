@@ -51,6 +51,9 @@ function hostAndPort(value: string): string | undefined {
   const port = parts?.[2] === undefined ? 443 : Number(parts[2]);
   if (!parts || port < 1 || port > 65535)
     return "expected host or host:port, without scheme, path or wildcard";
+  // An address that is written in another way than URLs are compared in would never be granted.
+  const named = URL.parse(`https://${parts[1]}`)?.hostname;
+  if (named !== parts[1]) return `expected a host as URLs show it${named ? `: '${named}'` : ""}`;
   return undefined;
 }
 
@@ -96,9 +99,9 @@ const grantsSchema = record(
       required: true,
       default: 0,
       between: [0, 64 * MIB],
-      description: "Above 0 it may count windows (rate limits); a store to keep values in is not served yet.",
+      description: "Most that its keys and values take in the store; above 0 it may count windows too.",
     }),
-    http_hosts: names(hostAndPort, "Hosts that it may call, `host[:port]`.", 32),
+    http_hosts: names(hostAndPort, "Hosts that it may call: `host` for https, or `host:port`.", 32),
     secrets: names(
       (value) => (/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(value) ? undefined : "expected a secret's name"),
       "Secrets that it may read.",
@@ -215,9 +218,6 @@ function manifestSchema(ceilings: Readonly<GuestLimits>) {
             if (hooks.includes("body_filter") && asked.response_body_bytes === 0)
               wrong["grants.response_body_bytes"] =
                 "body_filter sees nothing without it: give the most of a chunk";
-            for (const name of ["http_hosts", "secrets"])
-              if ((asked[name] as unknown[]).length > 0)
-                wrong[`grants.${name}`] = "not served by this version yet; leave it out";
             return wrong;
           },
         },
@@ -227,12 +227,6 @@ function manifestSchema(ceilings: Readonly<GuestLimits>) {
 }
 
 type Checked = ConfigOf<ReturnType<typeof manifestSchema>>;
-
-/** What a package asks for. Names are lower-case; a list that holds "*" stands for all it may stand for. */
-export interface Grants extends GuestGrants {
-  readonly httpHosts: readonly string[];
-  readonly secrets: readonly string[];
-}
 
 /** The limits that a manifest lowers; the others are the workspace's. */
 export type Limits = Readonly<Partial<GuestLimits>>;
@@ -249,7 +243,7 @@ export interface Manifest {
   readonly fail: "closed" | "open";
   /** Schema of the plugin's config as JSON; `schemaFromJson` accepts it. */
   readonly schema: { readonly fields: readonly unknown[] };
-  readonly grants: Grants;
+  readonly grants: GuestGrants;
   readonly limits: Limits;
 }
 
@@ -343,7 +337,7 @@ export function manifestToJson(manifest: Manifest): Record<string, unknown> {
   return { manifest: 1, ...rest, grants: grantsToJson(grants), limits: Object.fromEntries(lowered) };
 }
 
-export function grantsToJson(grants: Grants): Record<string, unknown> {
+export function grantsToJson(grants: GuestGrants): Record<string, unknown> {
   return {
     request_headers: grants.requestHeaders,
     response_headers: grants.responseHeaders,

@@ -165,6 +165,7 @@ export class SandboxClient {
         sentAt: 0,
         began: false,
         hostCalls: 0,
+        tally: null,
         pending: new Map(),
         found: null,
         ended: false,

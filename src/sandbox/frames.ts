@@ -22,6 +22,7 @@ import {
   type Usage,
   type Verdict,
 } from "./engine.ts";
+import { MAX_ARGUMENTS_BYTES } from "./host-call-limits.ts";
 import {
   bytes,
   FrameError,
@@ -65,7 +66,6 @@ const MAX_BODY = MAX_FRAME_FROM_CORDON;
 const MAX_HEADER_COUNT = 1000;
 const MAX_HEADER_BYTES = 256 * 1024;
 const MAX_HOST_CALLS = 1000;
-const MAX_ARGUMENTS = 64 * 1024;
 const MAX_VARS = 64 * 1024;
 const MAX_TEXT = 64 * 1024;
 const MAX_MESSAGE = 4096;
@@ -381,7 +381,7 @@ export function readTurn(payload: Reader): Turn {
     const seq = payload.u32();
     const waits = flag(payload.u8(), 1) === 1;
     const method = payload.latin1(64);
-    const args = payload.json(MAX_ARGUMENTS);
+    const args = payload.json(MAX_ARGUMENTS_BYTES);
     if (!Array.isArray(args)) throw new FrameError("arguments of a host call are no list");
     hostCalls.push({ seq, method, args, waits });
   }

@@ -16,7 +16,12 @@ export interface GuestGrants {
   readonly consumer: boolean;
   readonly log: boolean;
   readonly metrics: boolean;
+  /** Most that its keys and values take; above 0 it may count windows too. */
   readonly kvBytes: number;
+  /** Hosts that it may call, `host` (https on port 443) or `host:port`, lower-case. */
+  readonly httpHosts: readonly string[];
+  /** Names of the secrets that it may read. */
+  readonly secrets: readonly string[];
 }
 
 export const NO_GRANTS: GuestGrants = {
@@ -28,6 +33,8 @@ export const NO_GRANTS: GuestGrants = {
   log: false,
   metrics: false,
   kvBytes: 0,
+  httpHosts: [],
+  secrets: [],
 };
 
 /** Names that `*` does not cover. */

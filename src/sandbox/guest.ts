@@ -2,6 +2,7 @@
 import type { Consumer, Context, Host, Phase } from "@gatehouse/sdk";
 import type { EngineKind, Failure, GuestConfig } from "./engine.ts";
 import type { GuestGrants, Sight } from "./grants.ts";
+import type { HostCallTally } from "./host-calls.ts";
 import type { LedgerRow } from "./ledger.ts";
 
 /** What the gateway knows of a plugin entity that a guest serves. */
@@ -83,6 +84,8 @@ export interface Call {
   /** Whether a turn of it has ended: then it cannot be sent again. */
   began: boolean;
   hostCalls: number;
+  /** Made with its first host call. */
+  tally: HostCallTally | null;
   /** Host calls that the guest waits for. */
   readonly pending: Map<number, string>;
   /** Consumers that host calls of this call have returned. */

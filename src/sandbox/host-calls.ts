@@ -2,9 +2,20 @@
  * Executes a guest's host calls on the data thread, against its grants. Arguments come from a process that
  * a guest may have taken over: every one is checked, and a call that no grant allows is a violation.
  */
-import type { Consumer, Credential, Host, MaybePromise, Window } from "@gatehouse/sdk";
+import {
+  type Consumer,
+  type Credential,
+  type FetchAnswer,
+  type FetchRequest,
+  type Host,
+  type MaybePromise,
+  type Window,
+  whenReady,
+} from "@gatehouse/sdk";
 import type { HostCall } from "./engine.ts";
 import type { GuestGrants } from "./grants.ts";
+import { HostCallError } from "./host-call-error.ts";
+import { HOST_CALL_LIMITS } from "./host-call-limits.ts";
 import { Violation } from "./verdict.ts";
 
 const LEVELS = ["debug", "info", "warn", "error"] as const;
@@ -17,15 +28,31 @@ const MAX_WINDOW_MS = 367 * 86_400_000;
 /** A guest's clock stands still during a call, so a window may end before it is counted. */
 const MAX_ENDED_MS = 60_000;
 
-/** Returns what the guest waits for. Throws a Violation for a call that is not granted or malformed. */
-export function executeHostCall(call: HostCall, grants: GuestGrants, host: Host): MaybePromise<unknown> {
+/** What one hook call has asked for. */
+export class HostCallTally {
+  logLines = 0;
+  /** Fetches under way. */
+  fetching = 0;
+}
+
+/**
+ * Returns what the guest waits for. Throws a Violation for a call that is not granted or malformed; what could not
+ * be done for another reason rejects, with a HostCallError if the guest may know the reason.
+ */
+export function executeHostCall(
+  call: HostCall,
+  grants: GuestGrants,
+  host: Host,
+  tally: HostCallTally,
+): MaybePromise<unknown> {
   const { args } = call;
   switch (call.method) {
     case "log": {
       const level = LEVELS.find((one) => one === args[0]);
       if (level === undefined) throw new Violation("log() with an unknown level");
+      const line = text(args[1], HOST_CALL_LIMITS.logCharacters, "log");
       // A plugin that logs without the grant is not broken: its lines go nowhere.
-      if (grants.log) host.log(level, text(args[1], 1024, "log"));
+      if (grants.log && tally.logLines++ <= HOST_CALL_LIMITS.logLines) host.log(level, line);
       return;
     }
     case "count":
@@ -54,9 +81,50 @@ export function executeHostCall(call: HostCall, grants: GuestGrants, host: Host)
     case "takeFromWindows":
       need(grants.kvBytes > 0, "takeFromWindows", "kv_bytes");
       return host.takeFromWindows(list(args[0], MAX_WINDOWS, "takeFromWindows").map(window));
+    case "fetch":
+      need(grants.httpHosts.length > 0, "fetch", "http_hosts");
+      return fetchFor(fetchRequest(args[0]), host, tally);
+    case "kvGet":
+      need(grants.kvBytes > 0, "kvGet", "kv_bytes");
+      return whenReady(host.kv.get(kvKey(args[0])), (value) => (value === null ? null : base64(value)));
+    case "kvSet": {
+      need(grants.kvBytes > 0, "kvSet", "kv_bytes");
+      const ttlMs = args[2] === null ? undefined : ttl(args[2]);
+      return host.kv.set(kvKey(args[0]), fromBase64(args[1], HOST_CALL_LIMITS.kvValueBytes, "kvSet"), {
+        ttlMs,
+      });
+    }
+    case "kvDelete":
+      need(grants.kvBytes > 0, "kvDelete", "kv_bytes");
+      return host.kv.delete(kvKey(args[0]));
+    case "secret": {
+      const name = text(args[0], HOST_CALL_LIMITS.secretNameCharacters, "secret");
+      need(grants.secrets.includes(name), "secret", `secrets: [${/^[\w.-]+$/.test(name) ? name : "..."}]`);
+      return host.secret(name);
+    }
     default:
       throw new Violation("a host call that does not exist");
   }
+}
+
+function fetchFor(request: FetchRequest, host: Host, tally: HostCallTally): MaybePromise<unknown> {
+  if (tally.fetching >= HOST_CALL_LIMITS.fetches)
+    return Promise.reject(
+      new HostCallError(`more than ${HOST_CALL_LIMITS.fetches} fetches at the same time`),
+    );
+  const answer = host.fetch(request);
+  if (!(answer instanceof Promise)) return crossing(answer);
+  tally.fetching++;
+  return answer.then(crossing).finally(() => tally.fetching--);
+}
+
+function crossing({ status, headers, body }: FetchAnswer): object {
+  return { status, headers, body: base64(body) };
+}
+
+/** Why a host call failed, as the guest is told. */
+export function reasonFor(method: string, error: unknown): string {
+  return error instanceof HostCallError ? error.message : `${method} failed`;
 }
 
 /** The consumers in a host call's answer: those that the guest may then make known. */
@@ -86,6 +154,54 @@ function list(value: unknown, max: number, method: string): unknown[] {
   if (!Array.isArray(value) || value.length > max)
     throw new Violation(`${method}() with something that is no list of at most ${max}`);
   return value;
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+}
+
+function fromBase64(value: unknown, maxBytes: number, method: string): Uint8Array {
+  if (typeof value !== "string" || value.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(value))
+    throw new Violation(`${method}() with something that is no base64`);
+  const bytes = Buffer.from(value, "base64");
+  if (bytes.length > maxBytes)
+    throw new Violation(`${method}() with ${bytes.length} bytes, at most ${maxBytes}`);
+  return bytes;
+}
+
+function kvKey(value: unknown): string {
+  const { kvKeyBytes } = HOST_CALL_LIMITS;
+  if (typeof value !== "string" || value === "" || Buffer.byteLength(value) > kvKeyBytes)
+    throw new Violation(`a key that is no string of 1 to ${kvKeyBytes} bytes`);
+  return value;
+}
+
+function ttl(value: unknown): number {
+  const { kvTtlMs } = HOST_CALL_LIMITS;
+  if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > kvTtlMs)
+    throw new Violation(`kvSet() with a time that is no whole number from 1 to ${kvTtlMs}`);
+  return value as number;
+}
+
+/** Types and sizes; what the request says is for whoever sends it to check. */
+function fetchRequest(value: unknown): FetchRequest {
+  const { url, method, headers, body } = (value ?? {}) as Record<string, unknown>;
+  const { fetchUrlCharacters, fetchHeaders, fetchHeaderBytes, fetchBodyBytes } = HOST_CALL_LIMITS;
+  let left: number = fetchHeaderBytes;
+  const field = (part: unknown): string => {
+    const read = text(part, left, "a header of fetch");
+    left -= read.length;
+    return read;
+  };
+  return {
+    url: text(url, fetchUrlCharacters, "fetch"),
+    method: text(method, 32, "fetch"),
+    headers: list(headers, fetchHeaders, "fetch").map((pair) => {
+      const [name, content] = list(pair, 2, "a header of fetch");
+      return [field(name), field(content)] as const;
+    }),
+    body: body === null || body === undefined ? null : fromBase64(body, fetchBodyBytes, "fetch"),
+  };
 }
 
 function metric(value: unknown): string {

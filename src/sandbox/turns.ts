@@ -6,7 +6,7 @@ import { type Consumer, whenReady } from "@gatehouse/sdk";
 import type { CallEnds } from "./call-ends.ts";
 import type { Turn, Verdict } from "./engine.ts";
 import type { Call } from "./guest.ts";
-import { consumerIn, executeHostCall } from "./host-calls.ts";
+import { consumerIn, executeHostCall, HostCallTally, reasonFor } from "./host-calls.ts";
 import { charge } from "./ledger.ts";
 import type { CordonLink } from "./link.ts";
 import { applyVerdict, checkVerdict, reserveVars, Violation } from "./verdict.ts";
@@ -25,8 +25,12 @@ export class Turns {
       this.#hostCalls(link, call, turn);
       if (turn.kind === "verdict") this.#verdict(call, turn.verdict);
       else if (turn.kind === "failure") this.#ends.fail(call, turn.failure, turn.message);
-      // A host that answers at once leaves nothing pending.
-      else if (call.pending.size === 0 && !turn.hostCalls.some(({ waits }) => waits))
+      // A host that answers at once leaves nothing pending, and other answers may be on their way to the guest.
+      else if (
+        call.pending.size === 0 &&
+        !turn.hostCalls.some(({ waits }) => waits) &&
+        !link.order.includes(call)
+      )
         throw new Violation("it waits for nothing");
     } catch (error) {
       const known = error instanceof Violation;
@@ -42,7 +46,8 @@ export class Turns {
     if (call.hostCalls > guest.config.limits.hostCalls)
       throw new Violation(`more than ${guest.config.limits.hostCalls} host calls`);
     for (const host of turn.hostCalls) {
-      const answer = executeHostCall(host, guest.grants, guest.host);
+      call.tally ??= new HostCallTally();
+      const answer = executeHostCall(host, guest.grants, guest.host, call.tally);
       if (!host.waits || turn.kind !== "waiting") {
         if (answer instanceof Promise) answer.catch(() => {});
         continue;
@@ -52,7 +57,7 @@ export class Turns {
       if (answer instanceof Promise)
         answer.then(
           (value) => this.#answer(link, call, host.seq, { value: value ?? null }),
-          () => this.#answer(link, call, host.seq, { error: `${host.method} failed` }),
+          (error) => this.#answer(link, call, host.seq, { error: reasonFor(host.method, error) }),
         );
       else this.#answer(link, call, host.seq, { value: answer ?? null });
     }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CounterTable, counterTableSpec, EXHAUSTED } from "../../src/gateway/counter-table.ts";
 import { NativeHost } from "../../src/gateway/native-host.ts";
+import { NO_SERVICES } from "../../src/gateway/plugin-services.ts";
 import { ThreadMetrics } from "../../src/observe/thread-metrics.ts";
 import { Snapshot } from "../../src/pipeline/snapshot.ts";
 
@@ -76,6 +77,7 @@ function hostOf(table: CounterTable, workspace: string): NativeHost {
       counters: table,
       metrics: new ThreadMetrics(),
       logFrom: 0,
+      services: NO_SERVICES,
       snapshot: () => Snapshot.empty,
       log: () => {},
     },

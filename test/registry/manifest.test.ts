@@ -67,11 +67,15 @@ test("a full manifest is read, and written back as the same", () => {
       log: true,
       metrics: true,
       kv_bytes: 4096,
+      http_hosts: ["API.example.com", "127.0.0.1:9000", "[::1]:80"],
+      secrets: ["TOKEN"],
     },
     limits: { fuel: 1000, wall_ms: 5 },
   });
   assert.deepEqual(manifest.phases, ["access", "log"]);
   assert.deepEqual(manifest.grants.requestHeaders, ["x-stamp", "*", "authorization"]);
+  assert.deepEqual(manifest.grants.httpHosts, ["api.example.com", "127.0.0.1:9000", "[::1]:80"]);
+  assert.deepEqual(manifest.grants.secrets, ["TOKEN"]);
   assert.deepEqual(manifest.limits, { fuel: 1000, wallMs: 5 });
   const again = checkManifest(JSON.parse(JSON.stringify(manifestToJson(manifest))));
   assert.deepEqual(again.manifest, manifest);
@@ -104,8 +108,6 @@ const REFUSED: [title: string, change: object, field: string, message: RegExp][]
     "grants",
     /body_filter sees nothing without it/,
   ],
-  ["outbound hosts", { grants: { http_hosts: ["api.example.com"] } }, "grants", /not served by this version/],
-  ["secrets", { grants: { secrets: ["TOKEN"] } }, "grants", /not served by this version/],
   ["another format version", { manifest: 2 }, "manifest", /expected one of: 1/],
   ["an upper-case name", { name: "Stamp" }, "name", /lower-case letters/],
   ["a name that is a path", { name: "a/b" }, "name", /lower-case letters/],
@@ -141,6 +143,10 @@ const REFUSED: [title: string, change: object, field: string, message: RegExp][]
   ["a body grant above the cap", { grants: { request_body_bytes: 1 << 30 } }, "grants", /between 0 and/],
   ["a wildcard host", { grants: { http_hosts: ["*.example.com"] } }, "grants", /expected host or host:port/],
   ["a host with a scheme", { grants: { http_hosts: ["http://a"] } }, "grants", /expected host or host:port/],
+  ["a decimal address", { grants: { http_hosts: ["2130706433"] } }, "grants", /URLs show it: '127.0.0.1'/],
+  ["an address with hexadecimal parts", { grants: { http_hosts: ["0x7f.1:80"] } }, "grants", /: '127.0.0.1'/],
+  ["a long IPv6 address", { grants: { http_hosts: ["[0:0:0:0:0:0:0:1]"] } }, "grants", /: '\[::1\]'/],
+  ["a secret that climbs", { grants: { secrets: ["../other/TOKEN"] } }, "grants", /expected a secret's name/],
   ["a host with port 0", { grants: { http_hosts: ["a:0"] } }, "grants", /expected host or host:port/],
   ["no grants where the key stands", { grants: null }, "grants", /required field missing/],
   ["an unknown limit", { limits: { disk: 1 } }, "limits", /unknown field/],

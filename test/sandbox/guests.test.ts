@@ -130,12 +130,83 @@ test("host calls that wait are answered, and a consumer found by one can be made
   assert.deepEqual(host.calls.at(-1), ["count", "seen_total", { a: "b" }, 2]);
 });
 
+test("a guest keeps values, fetches and reads secrets, as its grants allow", async () => {
+  const host = new RecordingHost();
+  const hooks = await guest(
+    `const before = await host.kv.get("ü");
+     await host.kv.set("ü", new Uint8Array([0, 255, 10]));
+     await host.kv.set("text", "wörd", { ttlMs: 5000 });
+     const [bytes, text] = await Promise.all([host.kv.get("ü"), host.kv.get("text")]);
+     await host.kv.delete("text");
+     const gone = await host.kv.get("text");
+     const answer = await host.fetch({ url: "https://api.test/x", method: "POST", headers: [["X-A", "1"]], body: "pöst" });
+     const plain = await host.fetch({ url: "https://api.test/y" });
+     const secrets = await Promise.all([host.secret("TOKEN"), host.secret("NONE")]);
+     return reply(200, { before, bytes: [...bytes], text: new TextDecoder().decode(text), gone,
+       status: answer.status, headers: answer.headers, body: new TextDecoder().decode(answer.body),
+       empty: plain.body.length, secrets });`,
+    { grants: { kvBytes: 1000, httpHosts: ["api.test"], secrets: ["TOKEN", "NONE"] } },
+    host,
+  );
+  const reply = (await hooks.access?.(new MemoryContext())) as Reply;
+  assert.deepEqual(JSON.parse(Buffer.from(reply.body as Uint8Array).toString()), {
+    before: null,
+    bytes: [0, 255, 10],
+    text: "wörd",
+    gone: null,
+    status: 201,
+    headers: [["X-Url", "https://api.test/x"]],
+    body: "pöst",
+    empty: 0,
+    secrets: ["s3cret", null],
+  });
+  assert.deepEqual(host.calls.slice(1, 3), [
+    ["kv.set", "ü", 3, undefined],
+    ["kv.set", "text", 5, 5000],
+  ]);
+});
+
+test("random bytes differ from call to call, and a guest gets 4096 in one", async () => {
+  const hooks = await guest(`return reply(200, [...host.random(4096)]);`);
+  const seen = new Set<string>();
+  for (let i = 0; i < 3; i++) {
+    const reply = (await hooks.access?.(new MemoryContext())) as Reply;
+    const bytes = JSON.parse(Buffer.from(reply.body as Uint8Array).toString());
+    assert.equal(bytes.length, 4096);
+    seen
+      .add(Buffer.from(bytes.slice(0, 16)).toString("hex"))
+      .add(Buffer.from(bytes.slice(-16)).toString("hex"));
+  }
+  assert.equal(seen.size, 6);
+  const greedy = await guest(`host.uuid(); return reply(200, [...host.random(4081)]);`);
+  await assert.rejects(async () => greedy.access?.(new MemoryContext()), { failure: "violation" });
+});
+
+test("a guest that writes more log lines than it may in one call loses the rest, and nothing else", async () => {
+  const host = new RecordingHost();
+  const hooks = await guest(
+    `for (let i = 0; i < 40; i++) host.log("info", "line " + i); return reply(200);`,
+    { grants: { log: true } },
+    host,
+  );
+  await hooks.access?.(new MemoryContext());
+  assert.deepEqual(
+    host.calls.map(([, , line]) => line),
+    [...Array.from({ length: 20 }, (_, i) => `line ${i}`), "20 more log lines were dropped"],
+  );
+});
+
 test("host calls without their grant are violations, log lines without it go nowhere", async () => {
   const host = new RecordingHost();
   for (const call of [
     `await host.findConsumer("c-1")`,
     `await host.findCredential("key-auth", "right")`,
     `await host.takeFromWindows([])`,
+    `await host.kv.get("k")`,
+    `await host.kv.set("k", "v")`,
+    `await host.kv.delete("k")`,
+    `await host.fetch({ url: "https://api.test/" })`,
+    `await host.secret("TOKEN")`,
     `ctx.authenticate({ id: "c-1" }, null)`,
   ]) {
     const hooks = await guest(`${call};`, {}, host);

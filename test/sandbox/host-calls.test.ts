@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NO_GRANTS } from "../../src/sandbox/grants.ts";
-import { executeHostCall } from "../../src/sandbox/host-calls.ts";
+import { executeHostCall, HostCallTally } from "../../src/sandbox/host-calls.ts";
 import { Violation } from "../../src/sandbox/verdict.ts";
 import { RecordingHost } from "./sandbox.ts";
 
@@ -12,7 +12,7 @@ const DAY_MS = 86_400_000;
 function take(window: object): RecordingHost {
   const host = new RecordingHost();
   const call = { seq: 0, method: "takeFromWindows", args: [[window]], waits: true };
-  executeHostCall(call, { ...NO_GRANTS, kvBytes: 1 }, host);
+  executeHostCall(call, { ...NO_GRANTS, kvBytes: 1 }, host, new HostCallTally());
   return host;
 }
 

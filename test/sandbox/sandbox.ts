@@ -9,7 +9,16 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
-import { type Consumer, type Credential, type Host, PHASES, type Window } from "@gatehouse/sdk";
+import {
+  type Consumer,
+  type Credential,
+  type FetchAnswer,
+  type FetchRequest,
+  type Host,
+  type KeyValues,
+  PHASES,
+  type Window,
+} from "@gatehouse/sdk";
 import { build } from "esbuild";
 import { SandboxClient } from "../../src/sandbox/client.ts";
 import type { GuestLimits } from "../../src/sandbox/engine.ts";
@@ -175,7 +184,7 @@ export function settings(artifact: Uint8Array, parts: GuestParts = {}): GuestSet
   };
 }
 
-/** A Host that remembers what it was asked, and knows one consumer. */
+/** A Host that remembers what it was asked, knows one consumer and one secret, and keeps values in memory. */
 export class RecordingHost implements Host {
   readonly pluginId = "6f2f6c2e-0000-4000-8000-00000000000a";
   readonly calls: unknown[][] = [];
@@ -189,6 +198,34 @@ export class RecordingHost implements Host {
   }
   uuid(): string {
     return "00000000-0000-4000-8000-000000000000";
+  }
+  random(length: number): Uint8Array {
+    return new Uint8Array(length);
+  }
+  readonly values = new Map<string, Uint8Array>();
+  readonly kv: KeyValues = {
+    get: async (key) => {
+      this.calls.push(["kv.get", key]);
+      return this.values.get(key) ?? null;
+    },
+    set: async (key, value, options) => {
+      this.calls.push(["kv.set", key, value.length, options?.ttlMs]);
+      this.values.set(key, typeof value === "string" ? Buffer.from(value) : value);
+    },
+    delete: async (key) => {
+      this.calls.push(["kv.delete", key]);
+      this.values.delete(key);
+    },
+  };
+  /** Answers with what it was sent. */
+  async fetch({ url, method = "GET", headers = [], body = null }: FetchRequest): Promise<FetchAnswer> {
+    this.calls.push(["fetch", method, url, headers]);
+    const sent = typeof body === "string" ? Buffer.from(body) : (body ?? new Uint8Array());
+    return { status: 201, headers: [["X-Url", url]], body: sent };
+  }
+  async secret(name: string): Promise<string | null> {
+    this.calls.push(["secret", name]);
+    return name === "TOKEN" ? "s3cret" : null;
   }
   findCredential(type: string, key: string): Credential | null {
     this.calls.push(["findCredential", type, key]);

@@ -58,13 +58,13 @@ function invoke(
   text: string,
   body: string | null,
   extra: string | null,
-  uuids: string | undefined,
+  random: string | undefined,
 ): string {
   const record = new CallRecord(id, limits, host);
   open.set(id, record);
   try {
     const call = JSON.parse(text);
-    enter(record, call.now, uuids);
+    enter(record, call.now, random);
     const hook = hooks[HOOK_NAMES[call.phase as keyof typeof HOOK_NAMES]];
     if (typeof hook !== "function") return finish(record, undefined);
     const ctx = new GuestContext(record, call, body, extra);
@@ -91,10 +91,10 @@ function invoke(
 }
 
 /** Gives a host call its answer: `{"value": ...}` or `{"error": "..."}`. `collect` tells what came of it. */
-function resume(id: number, seq: number, answer: string, now: number, uuids: string | undefined): void {
+function resume(id: number, seq: number, answer: string, now: number, random: string | undefined): void {
   const record = open.get(id);
   if (record === undefined) return;
-  enter(record, now, uuids);
+  enter(record, now, random);
   record.answer(seq, JSON.parse(answer));
 }
 
@@ -117,9 +117,9 @@ function abandon(id: number): void {
   open.delete(id);
 }
 
-function enter(record: CallRecord, now: number, uuids: string | undefined): void {
+function enter(record: CallRecord, now: number, random: string | undefined): void {
   setClock(now);
-  host?.enter(record, uuids);
+  host?.enter(record, random);
 }
 
 function finish(record: CallRecord, result: unknown): string {

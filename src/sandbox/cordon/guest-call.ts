@@ -2,6 +2,7 @@
  * One open hook call inside an isolate: its host calls, how it ended, and the text that tells the cordon.
  * Part of the in-isolate runtime: see bootstrap.ts.
  */
+import { HOST_CALL_LIMITS, MAX_ARGUMENTS_BYTES } from "../host-call-limits.ts";
 import type { GuestContext } from "./guest-context.ts";
 
 export interface Limits {
@@ -26,7 +27,7 @@ interface Settlement {
 export class CallRecord {
   readonly id: number;
   readonly limits: Limits;
-  readonly host: { wantsUuids(): boolean } | null;
+  readonly host: { wantsRandom(): number } | null;
   context: GuestContext | null = null;
   settled: { value: unknown } | null = null;
   failure: { error: unknown } | null = null;
@@ -36,6 +37,7 @@ export class CallRecord {
   untold: PendingHostCall[] = [];
   readonly #waiting = new Map<number, Settlement>();
   #made = 0;
+  #lines = 0;
 
   constructor(id: number, limits: Limits, host: CallRecord["host"]) {
     this.id = id;
@@ -63,6 +65,17 @@ export class CallRecord {
 
   tell(method: string, args: unknown[]): void {
     this.untold.push({ seq: this.#next(), method, args, waits: false });
+  }
+
+  log(level: string, line: string): void {
+    if (this.#lines++ < HOST_CALL_LIMITS.logLines) this.tell("log", [level, line]);
+  }
+
+  /** Tells how many lines were dropped. Once, at the call's end. */
+  closeLog(): void {
+    const dropped = this.#lines - HOST_CALL_LIMITS.logLines;
+    if (dropped <= 0 || this.#made >= this.limits.hostCalls) return;
+    this.tell("log", ["warn", `${dropped} more log lines were dropped`]);
   }
 
   ask(method: string, args: unknown[]): Promise<unknown> {
@@ -98,13 +111,14 @@ export interface EncodedVerdict {
   bodies: string;
 }
 
-/** `<length of the JSON>:<JSON><bodies>`; the JSON is `{k, h?, u?, v?}` or `{k, h?, u?, f, m}`, where `u` asks for UUIDs. */
+/** `<length of the JSON>:<JSON><bodies>`; the JSON is `{k, h?, u?, v?}` or `{k, h?, u?, f, m}`, where `u` asks for that many random bytes. */
 function encode(record: CallRecord, fields: Record<string, unknown>, bodies: string): string {
   if (record.untold.length > 0) {
     fields.h = record.untold;
     record.untold = [];
   }
-  if (record.host?.wantsUuids() === true) fields.u = 1;
+  const wanted = record.host?.wantsRandom() ?? 0;
+  if (wanted > 0) fields.u = wanted;
   let text = JSON.stringify(fields);
   if (text.length + bodies.length > record.limits.outputBytes + OVERHEAD) {
     const message = `its answer has more than ${record.limits.outputBytes} bytes`;
@@ -115,9 +129,10 @@ function encode(record: CallRecord, fields: Record<string, unknown>, bodies: str
 }
 
 /** Room for what the host calls and the JSON's own punctuation take beside the guest's bytes. */
-const OVERHEAD = 64 * 1024;
+const OVERHEAD = 64 * 1024 + 2 * MAX_ARGUMENTS_BYTES;
 
 export function encodeVerdict(record: CallRecord, verdict: EncodedVerdict | null): string {
+  record.closeLog();
   // Nobody would hear the answers to calls that the guest did not wait for.
   for (const call of record.untold) call.waits = false;
   if (verdict === null) return encode(record, { k: 0 }, "");
@@ -130,6 +145,7 @@ export function encodeWaiting(record: CallRecord): string {
 }
 
 export function encodeFailure(record: CallRecord, failure: string, message: string): string {
+  record.closeLog();
   for (const call of record.untold) call.waits = false;
   return encode(record, { k: 2, f: failure, m: message }, "");
 }

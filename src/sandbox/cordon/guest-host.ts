@@ -2,33 +2,58 @@
  * The SDK's Host as a guest has it: every method is a host call that the data thread executes if a grant
  * allows it. Part of the in-isolate runtime: see bootstrap.ts.
  */
-import type { Consumer, Credential, Host, Window } from "@gatehouse/sdk";
+import type {
+  Consumer,
+  Credential,
+  FetchAnswer,
+  FetchRequest,
+  Host,
+  KeyValues,
+  Window,
+} from "@gatehouse/sdk";
+import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
 import type { CallRecord } from "./guest-call.ts";
-import { clock } from "./harden.ts";
+import { clock, fromBase64, latin1ToBytes, toBase64, utf8Latin1 } from "./harden.ts";
 
-const MAX_LOG_LINE = 1024;
 const MAX_NAME = 256;
-/** As many as isolate-engine.ts sends at a time. */
-const UUID_STOCK = 64;
 
 export class GuestHost implements Host {
   readonly pluginId: string;
+  readonly kv: KeyValues;
   #current: CallRecord | null = null;
-  #uuids: string[] = [];
+  /** Random bytes as text of one byte a character, and how many of them are used. */
+  #stock = "";
+  #used = 0;
 
   constructor(pluginId: string) {
     this.pluginId = pluginId;
+    this.kv = {
+      get: async (key) => {
+        const value = await this.#call().ask("kvGet", [kvKey(key)]);
+        return value === null ? null : fromBase64(value as string);
+      },
+      set: async (key, value, options = {}) => {
+        const { kvValueBytes } = HOST_CALL_LIMITS;
+        const { ttlMs = null } = options;
+        await this.#call().ask("kvSet", [kvKey(key), toBase64(bytesOf(value, kvValueBytes)), ttlMs]);
+      },
+      delete: async (key) => {
+        await this.#call().ask("kvDelete", [kvKey(key)]);
+      },
+    };
   }
 
-  /** The call on whose account host calls go from now on, and fresh UUIDs if the cordon sent some. */
-  enter(record: CallRecord, uuids: string | undefined): void {
+  /** The call on whose account host calls go from now on, and fresh random bytes if the cordon sent some. */
+  enter(record: CallRecord, random: string | undefined): void {
     this.#current = record;
-    if (uuids !== undefined) this.#uuids = uuids.split(" ");
+    if (random === undefined) return;
+    this.#stock = this.#stock.slice(this.#used) + random;
+    this.#used = 0;
   }
 
-  /** Whether the cordon should send fresh UUIDs with the next call, so that it has a full stock. */
-  wantsUuids(): boolean {
-    return this.#uuids.length < UUID_STOCK;
+  /** How many random bytes the cordon should send with the next call, so that there is a full stock. */
+  wantsRandom(): number {
+    return HOST_CALL_LIMITS.randomBytes - this.#stock.length + this.#used;
   }
 
   #call(): CallRecord {
@@ -37,7 +62,7 @@ export class GuestHost implements Host {
   }
 
   log(level: "debug" | "info" | "warn" | "error", message: string): void {
-    this.#call().tell("log", [bounded(level, 8), bounded(message, MAX_LOG_LINE)]);
+    this.#call().log(bounded(level, 8), bounded(message, HOST_CALL_LIMITS.logCharacters));
   }
 
   now(): number {
@@ -45,9 +70,47 @@ export class GuestHost implements Host {
   }
 
   uuid(): string {
-    const uuid = this.#uuids.pop();
-    if (uuid === undefined) return this.#call().violate("more than 64 UUIDs in one hook call");
-    return uuid;
+    const bytes = this.random(16);
+    // RFC 9562 section 5.4: version 4, variant 10.
+    bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40;
+    bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+    let hex = "";
+    for (const byte of bytes) hex += byte.toString(16).padStart(2, "0");
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  }
+
+  random(length: number): Uint8Array {
+    if (!Number.isInteger(length) || length < 0) throw new RangeError("random(): expected a count of bytes");
+    const from = this.#used;
+    if (length > this.#stock.length - from)
+      return this.#call().violate(`more than ${HOST_CALL_LIMITS.randomBytes} random bytes in one hook call`);
+    this.#used += length;
+    return latin1ToBytes(this.#stock.slice(from, this.#used));
+  }
+
+  async fetch(request: FetchRequest): Promise<FetchAnswer> {
+    const { fetchUrlCharacters, fetchHeaders, fetchBodyBytes } = HOST_CALL_LIMITS;
+    const { url, method = "GET", headers = [], body = null } = request;
+    const pairs = [];
+    for (const [name, value] of headers) {
+      if (pairs.length === fetchHeaders) throw new RangeError(`fetch: more than ${fetchHeaders} headers`);
+      pairs.push([exact(name, MAX_NAME), exact(value, 8192)]);
+    }
+    const answer = (await this.#call().ask("fetch", [
+      {
+        url: exact(url, fetchUrlCharacters),
+        method: exact(method, 32),
+        headers: pairs,
+        body: body === null ? null : toBase64(bytesOf(body, fetchBodyBytes)),
+      },
+    ])) as { status: number; headers: [string, string][]; body: string };
+    return { status: answer.status, headers: answer.headers, body: fromBase64(answer.body) };
+  }
+
+  async secret(name: string): Promise<string | null> {
+    return (await this.#call().ask("secret", [exact(name, HOST_CALL_LIMITS.secretNameCharacters)])) as
+      | string
+      | null;
   }
 
   findCredential(type: string, key: string): Promise<Credential | null> {
@@ -110,6 +173,21 @@ function exact(value: unknown, max: number): string {
   if (typeof value !== "string") throw new TypeError("expected a string");
   if (value.length > max) throw new RangeError(`a string of ${value.length} characters, at most ${max}`);
   return value;
+}
+
+/** A value as bytes. */
+function bytesOf(value: unknown, max: number): Uint8Array {
+  const bytes = typeof value === "string" ? latin1ToBytes(utf8Latin1(value)) : value;
+  if (!(bytes instanceof Uint8Array)) throw new TypeError("expected a Uint8Array or a string");
+  if (bytes.length > max) throw new RangeError(`${bytes.length} bytes, at most ${max}`);
+  return bytes;
+}
+
+function kvKey(key: unknown): string {
+  const { kvKeyBytes } = HOST_CALL_LIMITS;
+  if (typeof key !== "string" || key === "" || key.length > kvKeyBytes || utf8Latin1(key).length > kvKeyBytes)
+    throw new RangeError(`a key is a string of 1 to ${kvKeyBytes} bytes`);
+  return key;
 }
 
 function labelsOf(labels: Readonly<Record<string, string>>): Record<string, string> {

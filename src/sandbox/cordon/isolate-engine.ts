@@ -9,10 +9,11 @@
  * This is the inner fence only. Some builtins run past the timer and some allocate past the limit; then the
  * data thread's deadline or the supervisor's memory watch kills the process that this runs in.
  */
-import { randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type IsolatedVM from "isolated-vm";
 import type { Engine, Failure, GuestCall, GuestConfig, HostCall, Turn, Usage, Verdict } from "../engine.ts";
 import { FAILURES } from "../engine.ts";
+import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
 
 type Ivm = typeof IsolatedVM;
 type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
@@ -28,7 +29,6 @@ const STARVED = Symbol("starved");
 /** An interrupt that came so late tells of a machine that stood still (time stolen from a virtual one). */
 const LATE_MS = 15;
 const TIMED_OUT = "it used up its CPU time";
-const UUIDS_AHEAD = 64;
 /** Reading the heap's statistics costs as much as a small call, so it is done now and then. */
 const HEAP_EVERY = 64;
 const MAX_RESULT = 64 * 1024 * 1024;
@@ -40,7 +40,8 @@ interface Realm {
   readonly resume: Fn;
   readonly collect: Fn;
   readonly abandon: Fn;
-  wantsUuids: boolean;
+  /** Bytes. */
+  wantsRandom: number;
 }
 
 interface Instance {
@@ -141,7 +142,7 @@ class IsolateEngine implements Engine {
       const kind = error instanceof LoadFailure ? error.failure : "load";
       return failure(kind, messageOf(error), started, instance.memoryBytes);
     }
-    args[4] = this.#uuids(realm);
+    args[4] = this.#random(realm);
     const { isolate } = instance;
     const cpuBefore = isolate?.cpuTime ?? 0n;
     const began = performance.now();
@@ -169,7 +170,7 @@ class IsolateEngine implements Engine {
       return failure("crashed", "another call of the plugin passed a limit", started, 0);
     const { realm, instance } = open;
     return this.#run(call, open, started, () => {
-      const args = [call, seq, JSON.stringify(result), open.now, this.#uuids(realm)];
+      const args = [call, seq, JSON.stringify(result), open.now, this.#random(realm)];
       realm.resume.applySync(undefined, args, { timeout: instance.config.limits.cpuMs });
       return this.#collect(realm, call, instance);
     });
@@ -240,11 +241,12 @@ class IsolateEngine implements Engine {
     return "throw";
   }
 
-  /** UUIDs come from outside: a context has no source of randomness that could not be guessed. */
-  #uuids(realm: Realm): string | undefined {
-    if (!realm.wantsUuids) return undefined;
-    realm.wantsUuids = false;
-    return Array.from({ length: UUIDS_AHEAD }, () => randomUUID()).join(" ");
+  /** Random bytes come from outside: a context has no source of them that could not be guessed. */
+  #random(realm: Realm): string | undefined {
+    const wanted = realm.wantsRandom;
+    if (wanted === 0) return undefined;
+    realm.wantsRandom = 0;
+    return randomBytes(wanted).toString("latin1");
   }
 
   #realm(instance: Instance, now: number): Realm {
@@ -281,7 +283,7 @@ class IsolateEngine implements Engine {
         resume: member("resume"),
         collect: member("collect"),
         abandon: member("abandon"),
-        wantsUuids: true,
+        wantsRandom: HOST_CALL_LIMITS.randomBytes,
       };
       if (config.instance === "resident") instance.resident = realm;
       return realm;
@@ -395,7 +397,10 @@ function readSaid(said: unknown, usage: Usage, realm: Realm): Turn {
     return nonsense();
   }
   const hostCalls = parsed.h ?? [];
-  realm.wantsUuids = parsed.u === 1;
+  const { u: wanted = 0 } = parsed;
+  realm.wantsRandom = Number.isInteger(wanted)
+    ? Math.min(Math.max(wanted, 0), HOST_CALL_LIMITS.randomBytes)
+    : 0;
   if (parsed.k === 1) return { kind: "waiting", hostCalls, usage };
   if (parsed.k === 2) {
     const kind = FAILURES.find((name) => name === parsed.f) ?? "violation";

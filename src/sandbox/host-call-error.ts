@@ -1,0 +1,7 @@
+/**
+ * Why a host call could not be done, in words that the guest may read: they say nothing of the gateway, its
+ * network or other plugins that the guest could not know. Every other error reaches it without its message.
+ */
+export class HostCallError extends Error {
+  override readonly name = "HostCallError";
+}
