@@ -6,6 +6,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { Deadlines } from "../http1/deadlines.ts";
 import { reportFaults } from "../http1/fault.ts";
+import { PlaneMetrics } from "../observe/plane-metrics.ts";
 import { ThreadMetrics } from "../observe/thread-metrics.ts";
 import { BodyStore, SpillBudget } from "../pipeline/body-store.ts";
 import { Trust } from "../pipeline/client-address.ts";
@@ -38,12 +39,13 @@ const vitals = new Vitals(data.vitals);
 vitals.begin();
 const deadlines = new Deadlines();
 const metrics = new ThreadMetrics();
+const counts = new PlaneMetrics(metrics, data.nodeId);
 const log = new ThreadLog(settings.logLevel, post);
 const accesses =
   settings.proxyAccessLog === null ? null : new AccessBatches((records) => post({ kind: "access", records }));
 
 reportFaults((error) => {
-  metrics.count("gatehouse_connection_faults_total", "Connections closed by a fault of the gateway.", {}, 1);
+  counts.fault();
   log.fault(error);
 });
 
@@ -58,11 +60,18 @@ const plane: DataPlane = {
     bufferBytes: settings.bodyBufferMemoryBytes,
     memoryBytes: settings.bodyBufferThreadBytes,
     budget: new SpillBudget(data.spill, capColumn, settings.bodyBufferDiskBytes),
+    onSpilled: (bodies, bytes) => counts.spilled(bodies, bytes),
   }),
   owners: HostOwners.none,
   onFinished,
-  onError: (x, error) => log.error(x, error),
-  onCut: (connection, code, detail) => log.cut(connection, code, detail, null),
+  onError(x, error) {
+    counts.refused(error.code);
+    log.error(x, error);
+  },
+  onCut(connection, code, detail) {
+    counts.refused(code);
+    log.cut(connection, code, detail, null);
+  },
 };
 const { limits } = plane.settings;
 
@@ -97,9 +106,10 @@ const instances = new PluginInstances({
 const terminator =
   data.tls === null
     ? null
-    : new Terminator(data.tls, deadlines, limits.headTimeoutMs, (client, reason) =>
-        log.unsecured(client, reason),
-      );
+    : new Terminator(data.tls, deadlines, limits.headTimeoutMs, (client, failure) => {
+        counts.handshakeFailed(failure.kind);
+        log.unsecured(client, failure.reason);
+      });
 const config = new ThreadConfig({
   plane,
   terminator,

@@ -97,6 +97,7 @@ export class Gateway {
     this.#caps = openCaps(settings, this.#log);
     if (settings.proxyListen.some(({ ssl }) => ssl)) await this.#openTls();
     this.#threads = new DataThreads({
+      nodeId: this.#nodeId,
       settings,
       caps: this.#caps,
       counters: counterTableSpec(COUNTER_WINDOWS, [

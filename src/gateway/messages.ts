@@ -16,6 +16,8 @@ export interface Deployment {
 }
 
 export interface ThreadData {
+  /** The gateway's id, as it is in metrics. */
+  readonly nodeId: string;
   readonly settings: Settings;
   /** The thread's `Vitals`. */
   readonly vitals: SharedArrayBuffer;

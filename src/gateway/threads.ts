@@ -26,6 +26,7 @@ import { ThreadHandle } from "./thread-handle.ts";
 import { LOOK_MS } from "./watch.ts";
 
 export interface ThreadsOptions {
+  readonly nodeId: string;
   readonly settings: Settings;
   readonly counters: CounterTableSpec;
   readonly caps: CapColumns;
@@ -46,6 +47,8 @@ export interface Collected {
   /** A row for each guest and thread. */
   readonly ledger: readonly LedgerRow[];
   readonly losses: Losses;
+  /** Bodies that are on disk now, and the bytes taken for them. */
+  readonly spilled: { readonly bodies: number; readonly bytes: number };
 }
 
 const SHORT_LIFE_MS = 1000;
@@ -162,7 +165,7 @@ export class DataThreads {
       stats.waiting += lastSeen.connections.waiting;
       stats.reading += lastSeen.connections.reading;
     }
-    return { metrics, stats, ledger, losses };
+    return { metrics, stats, ledger, losses, spilled: SpillBudget.spilled(this.#spill) };
   }
 
   /** Other certificates of the settings, other keys for session tickets. */
@@ -194,9 +197,11 @@ export class DataThreads {
   }
 
   async #spawn(index: number): Promise<ThreadHandle> {
-    const { settings, counters, caps, ca, clientPair, tls, log, connectSandbox, onAccess } = this.#options;
+    const { nodeId, settings, counters, caps, ca, clientPair, tls, log, connectSandbox, onAccess } =
+      this.#options;
     const thread = new ThreadHandle(index, {
       data: {
+        nodeId,
         settings,
         counters,
         caps: caps.spec,

@@ -17,7 +17,7 @@ export interface NodeFacts {
 export async function renderMetrics(collected: Collected, facts: NodeFacts): Promise<string> {
   const own = new Registry();
   nodeMetrics(own, collected, facts);
-  lossMetrics(own, collected.losses);
+  lossMetrics(own, collected.losses, facts.nodeId);
   ledgerMetrics(own, collected.ledger);
   const threads = AggregatorRegistry.aggregate(collected.metrics as object[][]);
   return `${await own.metrics()}\n${await threads.metrics()}`;
@@ -25,7 +25,7 @@ export async function renderMetrics(collected: Collected, facts: NodeFacts): Pro
 
 function nodeMetrics(
   registry: Registry,
-  { stats }: Collected,
+  { stats, spilled }: Collected,
   { nodeId, version, cordons, refused }: NodeFacts,
 ): void {
   const gauge = (name: string, help: string, rows: [Record<string, string>, number][]) => {
@@ -50,6 +50,10 @@ function nodeMetrics(
     [{ ...node, cap: "total" }, refused.total],
     [{ ...node, cap: "address" }, refused.address],
   ]);
+  gauge("gatehouse_spilled_bodies", "Bodies held for plugins that are on disk now.", [
+    [node, spilled.bodies],
+  ]);
+  gauge("gatehouse_spilled_bytes", "Bytes that they take there.", [[node, spilled.bytes]]);
   gauge("gatehouse_cordons", "Processes that run guests.", [[node, cordons]]);
   gauge("gatehouse_resident_memory_bytes", "Resident memory of the gateway process.", [
     [node, process.memoryUsage.rss()],
@@ -57,21 +61,22 @@ function nodeMetrics(
 }
 
 /** Data threads that were lost, and what was cut off with them. */
-function lossMetrics(registry: Registry, { threads, connections, requests }: Losses): void {
-  const counter = (name: string, help: string, labelNames: string[] = []) =>
-    new Counter({ name, help, labelNames, registers: [registry] });
+function lossMetrics(registry: Registry, { threads, connections, requests }: Losses, nodeId: string): void {
+  const node = { node_id: nodeId };
+  const counter = (name: string, help: string, more: string[] = []) =>
+    new Counter({ name, help, labelNames: ["node_id", ...more], registers: [registry] });
   const replaced = counter("gatehouse_data_thread_replacements_total", "Data threads lost and replaced.", [
     "reason",
   ]);
-  for (const [reason, count] of Object.entries(threads)) replaced.inc({ reason }, count);
+  for (const [reason, count] of Object.entries(threads)) replaced.inc({ ...node, reason }, count);
   counter(
     "gatehouse_data_thread_lost_connections_total",
     "Clients' open connections that were cut off with a data thread.",
-  ).inc(connections);
+  ).inc(node, connections);
   counter(
     "gatehouse_data_thread_lost_requests_total",
     "Requests in progress that were cut off with a data thread.",
-  ).inc(requests);
+  ).inc(node, requests);
 }
 
 /** Plugins and versions that have series of their own; what is beyond is one row. */

@@ -24,35 +24,57 @@ export async function openSpillDirectory(directory: string): Promise<void> {
 }
 
 /**
- * Bytes on disk over all data threads. Each has a column that nobody else writes: what a thread held that died is
+ * Bytes and bodies on disk over all data threads. Each has a column of either that nobody else writes: what a thread held that died is
  * given back with its column. Threads that reserve the last bytes at the same time may both be refused; together
  * they never have more than there is.
  */
 export class SpillBudget {
+  /** KiB of each thread, then bodies of each. */
   readonly #columns: Int32Array;
+  readonly #threads: number;
   readonly #column: number;
   readonly #maxKib: number;
 
   constructor(memory: SharedArrayBuffer, column: number, maxBytes: number) {
     this.#columns = new Int32Array(memory);
+    this.#threads = this.#columns.length / 2;
     this.#column = column;
     this.#maxKib = Math.floor(maxBytes / KIB);
   }
 
   static memory(columns: number): SharedArrayBuffer {
-    return new SharedArrayBuffer(columns * Int32Array.BYTES_PER_ELEMENT);
+    return new SharedArrayBuffer(2 * columns * Int32Array.BYTES_PER_ELEMENT);
   }
 
   /** A thread has ended, and its files with it. */
   static clear(memory: SharedArrayBuffer, column: number): void {
-    Atomics.store(new Int32Array(memory), column, 0);
+    const columns = new Int32Array(memory);
+    Atomics.store(columns, column, 0);
+    Atomics.store(columns, columns.length / 2 + column, 0);
+  }
+
+  /** What is on disk now, over all threads. */
+  static spilled(memory: SharedArrayBuffer): { bodies: number; bytes: number } {
+    const columns = new Int32Array(memory);
+    const threads = columns.length / 2;
+    const sum = { bodies: 0, bytes: 0 };
+    for (let i = 0; i < threads; i++) {
+      sum.bytes += Atomics.load(columns, i) * KIB;
+      sum.bodies += Atomics.load(columns, threads + i);
+    }
+    return sum;
+  }
+
+  /** A body is on disk from now on, or (-1) is there no more. */
+  count(bodies: 1 | -1): void {
+    Atomics.add(this.#columns, this.#threads + this.#column, bodies);
   }
 
   /** Takes that many KiB unless they would be too many. */
   reserve(kib: number): boolean {
     Atomics.add(this.#columns, this.#column, kib);
     let all = 0;
-    for (let i = 0; i < this.#columns.length; i++) all += Atomics.load(this.#columns, i);
+    for (let i = 0; i < this.#threads; i++) all += Atomics.load(this.#columns, i);
     if (all <= this.#maxKib) return true;
     this.release(kib);
     return false;
@@ -70,6 +92,8 @@ export interface BodyStoreOptions {
   /** Bytes in memory of small bodies and of those that plugins made; and of bodies that hooks look at. */
   readonly memoryBytes: number;
   readonly budget: SpillBudget;
+  /** Hears of each write to disk, and whether it was the first of a body (1) or not (0). */
+  onSpilled?(bodies: 0 | 1, bytes: number): void;
 }
 
 interface Turn {
@@ -100,6 +124,11 @@ export class BodyStore {
   /** Whether a body that is in memory may wait there for whoever takes it. */
   hasRoom(bytes: number): boolean {
     return this.held + bytes <= this.#options.memoryBytes;
+  }
+
+  /** Counts a write to disk. */
+  wrote(first: boolean, bytes: number): void {
+    this.#options.onSpilled?.(first ? 1 : 0, bytes);
   }
 
   /** A file that is gone when it is closed, or when the process ends. */

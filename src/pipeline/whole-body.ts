@@ -155,7 +155,10 @@ export class WholeBody {
         "a body that is held whole for plugins: all of body_buffer_disk_bytes is taken",
       );
     this.#reservedKib += kib;
-    this.#file ??= await this.#store.create();
+    if (this.#file === null) {
+      this.#file = await this.#store.create();
+      this.#store.budget.count(1);
+    }
     let to = this.#written;
     for (const block of blocks) {
       for (let at = 0; at < block.length && !this.#released; ) {
@@ -168,6 +171,7 @@ export class WholeBody {
 
   #wrote(bytes: number): void {
     this.#writing = null;
+    this.#store.wrote(this.#written === 0, bytes);
     this.#written += bytes;
     if (this.#released) return this.#close();
     this.#hold(-bytes);
@@ -191,10 +195,14 @@ export class WholeBody {
     this.#file = null;
     const kib = this.#reservedKib;
     this.#reservedKib = 0;
-    const free = () => this.#store.budget.release(kib);
+    const { budget } = this.#store;
+    if (file === null) return budget.release(kib);
+    const free = () => {
+      budget.release(kib);
+      budget.count(-1);
+    };
     // It has no name, and nobody reads it: what could not be written is no loss.
-    if (file === null) free();
-    else file.close().then(free, free);
+    file.close().then(free, free);
   }
 }
 

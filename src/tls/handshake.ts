@@ -8,12 +8,19 @@ import type { PlainWire } from "../http1/plain-wire.ts";
 import type { TlsSession } from "../http1/wire.ts";
 import type { ContextFor } from "./certificates.ts";
 import { HelloReader } from "./client-hello.ts";
+import { failureOf, type HandshakeFailure } from "./handshake-failure.ts";
 import { type SecuringOwner, TlsWire } from "./tls-wire.ts";
+
+export interface FailedHandshake {
+  readonly kind: HandshakeFailure;
+  /** OpenSSL's words or ours. */
+  readonly reason: string;
+}
 
 export interface HandshakeOutcome {
   onSecure(wire: TlsWire, session: TlsSession): void;
-  /** The connection is closed already. `reason` is null if the client left before it said anything. */
-  onFailed(remoteAddress: string, reason: string | null): void;
+  /** The connection is closed already. `failure` is null if the client left before it said anything. */
+  onFailed(remoteAddress: string, failure: FailedHandshake | null): void;
 }
 
 /** What nginx answers to plain HTTP on a port of TLS. */
@@ -29,7 +36,7 @@ export class Handshake implements Guarded, SecuringOwner {
   /** Null until something has come. */
   #hello: HelloReader | null = null;
   #serverName: string | null = null;
-  #reason: string | null = null;
+  #failure: FailedHandshake | null = null;
   #over = false;
   readonly #deadlines: Deadlines;
   readonly #contextFor: ContextFor;
@@ -57,7 +64,7 @@ export class Handshake implements Guarded, SecuringOwner {
 
   /** Ends it, whatever it has come to. */
   abandon(reason: string): void {
-    this.#reason ??= reason;
+    this.#failure ??= { kind: "abandoned", reason };
     this.#wire.destroy();
   }
 
@@ -67,19 +74,19 @@ export class Handshake implements Guarded, SecuringOwner {
 
   onDeadline(): void {
     if (this.#hello !== null || this.#wire instanceof TlsWire)
-      this.#reason ??= "the handshake did not end in time";
+      this.#failure ??= { kind: "timeout", reason: "the handshake did not end in time" };
     this.#wire.destroy();
   }
 
   onRead(chunk: Buffer): void {
     const wire = this.#wire;
-    if (wire instanceof TlsWire || this.#reason !== null) return; // nothing is said before the handshake is over
+    if (wire instanceof TlsWire || this.#failure !== null) return; // nothing is said before the handshake is over
     if (this.#hello === null && speaksHttp(chunk)) return this.#answerPlain(wire);
     this.#hello ??= new HelloReader();
     const hello = this.#hello.add(chunk);
     if (hello === null) {
       if (this.#hello.refusal === null) return;
-      this.#reason = this.#hello.refusal;
+      this.#failure = { kind: "client_hello", reason: this.#hello.refusal };
       return wire.destroy();
     }
     this.#serverName = hello.serverName;
@@ -95,13 +102,14 @@ export class Handshake implements Guarded, SecuringOwner {
     try {
       return this.#contextFor(name);
     } catch (error) {
-      this.#reason = `the certificate cannot be used: ${(error as Error).message}`;
+      const reason = `the certificate cannot be used: ${(error as Error).message}`;
+      this.#failure = { kind: "certificate", reason };
       return null;
     }
   }
 
   #answerPlain(wire: PlainWire): void {
-    this.#reason = "plain HTTP on a port of TLS";
+    this.#failure = { kind: "plain_http", reason: "plain HTTP on a port of TLS" };
     this.deadline = performance.now() + LINGER_MS;
     wire.writeText(PLAIN_HTTP);
     wire.end();
@@ -111,7 +119,7 @@ export class Handshake implements Guarded, SecuringOwner {
     const wire = this.#wire as TlsWire;
     // TLS 1.2 resumes a session for the name that it was made for and no other (RFC 6066 section 3).
     if (wire.resumed && wire.sessionName !== null && wire.sessionName.toLowerCase() !== this.#serverName) {
-      this.#reason = "a session of another name";
+      this.#failure = { kind: "session_name", reason: "a session of another name" };
       return wire.destroy();
     }
     this.#end();
@@ -121,18 +129,19 @@ export class Handshake implements Guarded, SecuringOwner {
   onDrain(): void {}
 
   onEnd(): void {
-    if (this.#hello !== null) this.#reason ??= "the client left in the middle of the handshake";
+    if (this.#hello !== null)
+      this.#failure ??= { kind: "client_left", reason: "the client left in the middle of the handshake" };
     this.#wire.destroy();
   }
 
   onBroken(reason: string): void {
-    this.#reason ??= reason;
+    this.#failure ??= { kind: failureOf(reason), reason };
   }
 
   onClosed(): void {
     if (this.#over) return;
     this.#end();
-    this.#outcome.onFailed(this.#wire.remoteAddress, this.#reason);
+    this.#outcome.onFailed(this.#wire.remoteAddress, this.#failure);
   }
 
   #end(): void {

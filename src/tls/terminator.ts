@@ -6,7 +6,7 @@ import type { PlainWire } from "../http1/plain-wire.ts";
 import type { TlsSession } from "../http1/wire.ts";
 import { Certificates } from "./certificates.ts";
 import { Contexts, type KeyPair, type ListenerTls } from "./contexts.ts";
-import { Handshake } from "./handshake.ts";
+import { type FailedHandshake, Handshake } from "./handshake.ts";
 import type { TlsWire } from "./tls-wire.ts";
 
 /** What a thread is told at its start; plain data. */
@@ -23,15 +23,15 @@ export class Terminator {
   readonly #contexts: Contexts;
   readonly #deadlines: Deadlines;
   readonly #timeoutMs: number;
-  readonly #onFailed: (remoteAddress: string, reason: string) => void;
+  readonly #onFailed: (remoteAddress: string, failure: FailedHandshake) => void;
   readonly #handshakes = new Set<Handshake>();
 
-  /** `onFailed` hears of each handshake that came to nothing, with OpenSSL's reason or ours. */
+  /** `onFailed` hears of each handshake that came to nothing. */
   constructor(
     tls: ThreadTls,
     deadlines: Deadlines,
     timeoutMs: number,
-    onFailed: (remoteAddress: string, reason: string) => void,
+    onFailed: (remoteAddress: string, failure: FailedHandshake) => void,
   ) {
     this.#contexts = new Contexts(tls.options, tls.ticketKeys);
     this.#deadlines = deadlines;
@@ -67,9 +67,9 @@ export class Terminator {
           this.#handshakes.delete(handshake);
           onSecure(secure, session);
         },
-        onFailed: (remoteAddress, reason) => {
+        onFailed: (remoteAddress, failure) => {
           this.#handshakes.delete(handshake);
-          if (reason !== null) this.#onFailed(remoteAddress, reason);
+          if (failure !== null) this.#onFailed(remoteAddress, failure);
           onGone();
         },
       },

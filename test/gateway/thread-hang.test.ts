@@ -105,9 +105,14 @@ for (const how of ["loop", "throw"] as const satisfies Downfall[])
     });
     const metrics = await scrape(gateway);
     const { reason } = DOWNFALLS[how];
-    assert.equal(metrics.get(`gatehouse_data_thread_replacements_total{reason="${reason}"}`), 1);
-    assert.equal(metrics.get("gatehouse_data_thread_lost_connections_total"), notice.lost_connections);
-    assert.equal(metrics.get("gatehouse_data_thread_lost_requests_total"), notice.lost_requests);
+    const { node_id } = (await send(`${gateway.adminUrl}/`)).json() as { node_id: string };
+    const node = `node_id="${node_id}"`;
+    assert.equal(metrics.get(`gatehouse_data_thread_replacements_total{${node},reason="${reason}"}`), 1);
+    assert.equal(
+      metrics.get(`gatehouse_data_thread_lost_connections_total{${node}}`),
+      notice.lost_connections,
+    );
+    assert.equal(metrics.get(`gatehouse_data_thread_lost_requests_total{${node}}`), notice.lost_requests);
     for (const { raw } of clients) await raw[Symbol.asyncDispose]();
   });
 

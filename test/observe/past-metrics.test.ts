@@ -17,7 +17,13 @@ async function page(past: PastMetrics, ...living: MetricsJson[]): Promise<string
   const stats = { requests: 0, accepted: 0, active: 0, waiting: 0, reading: 0 };
   const losses = { threads: { crash: 2, hang: 1 }, connections: 5, requests: 3 };
   const text = await renderMetrics(
-    { metrics: [past.metrics, ...living], stats, ledger: past.ledger, losses },
+    {
+      metrics: [past.metrics, ...living],
+      stats,
+      ledger: past.ledger,
+      losses,
+      spilled: { bodies: 0, bytes: 0 },
+    },
     { nodeId: "n", version: "1", cordons: 0, refused: { total: 0, address: 0 } },
   );
   return text.split("\n");
@@ -44,10 +50,10 @@ test("counters and histograms of the dead and the living are one sum", async () 
 test("losses of data threads are counters, by reason", async () => {
   const lines = await page(new PastMetrics());
   for (const line of [
-    'gatehouse_data_thread_replacements_total{reason="crash"} 2',
-    'gatehouse_data_thread_replacements_total{reason="hang"} 1',
-    "gatehouse_data_thread_lost_connections_total 5",
-    "gatehouse_data_thread_lost_requests_total 3",
+    'gatehouse_data_thread_replacements_total{node_id="n",reason="crash"} 2',
+    'gatehouse_data_thread_replacements_total{node_id="n",reason="hang"} 1',
+    'gatehouse_data_thread_lost_connections_total{node_id="n"} 5',
+    'gatehouse_data_thread_lost_requests_total{node_id="n"} 3',
     "# TYPE gatehouse_data_thread_lost_requests_total counter",
   ])
     assert.ok(lines.includes(line), line);
