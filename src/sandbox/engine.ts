@@ -2,7 +2,7 @@
  * What a cordon's process needs of an engine (isolate or WASM), and the plain data that crosses between a
  * data thread and a guest. Both ends import these types; neither end of the crossing trusts the other's values.
  */
-import type { Phase } from "@gatehouse/sdk";
+import type { MaybePromise, Phase } from "@gatehouse/sdk";
 
 export type EngineKind = "isolate" | "wasm";
 
@@ -150,8 +150,9 @@ export interface GuestConfig {
 }
 
 /**
- * One engine in a cordon. Synchronous: a turn runs until the guest ends or waits. It never throws for what a
- * guest does; a guest that cannot be loaded or configured fails its calls with `load`.
+ * One engine in a cordon. A turn runs until the guest ends or waits, and nothing else happens in the meantime:
+ * where it is a promise, that settles in microtasks alone. An engine never throws for what a guest does; a guest
+ * that cannot be loaded or configured fails its calls with `load`.
  */
 export interface Engine {
   /** Keeps an artifact, found by its digest from now on. */
@@ -159,9 +160,9 @@ export interface Engine {
   configure(instance: number, config: GuestConfig): void;
   release(instance: number): void;
   /** Starts a hook call. `call` ids are unique among open calls. */
-  start(call: number, instance: number, request: GuestCall): Turn;
+  start(call: number, instance: number, request: GuestCall): MaybePromise<Turn>;
   /** Goes on with a call that waits, once one of its host calls was answered. */
-  resume(call: number, seq: number, result: { value: unknown } | { error: string }): Turn;
+  resume(call: number, seq: number, result: { value: unknown } | { error: string }): MaybePromise<Turn>;
   /** Forgets a call that will not be resumed. */
   abandon(call: number): void;
 }

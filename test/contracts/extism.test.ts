@@ -14,7 +14,7 @@ import type { GuestCall } from "../../src/sandbox/engine.ts";
 import { parseOutput, renderInput } from "../../src/sandbox/wasm/exchange.ts";
 import { createWasmEngine } from "../../src/sandbox/wasm/wasm-engine.ts";
 import { buildGuests } from "../../wasm-plugins/build.ts";
-import { answering, assemble, configure, hookCall, LIMITS } from "../sandbox/wasm/guests.ts";
+import { answering, assemble, configure, hookCall, LIMITS, startNow } from "../sandbox/wasm/guests.ts";
 
 interface Case {
   guest: string;
@@ -108,7 +108,7 @@ describe("an Extism guest answers the same through both hosts", () => {
 
       for (const [what, call] of calls) {
         it(what, async () => {
-          const own = engine.start(1, 1, call);
+          const own = startNow(engine, 1, call);
           const theirs = await answerOf(library, call, JSON.stringify(config));
           if (own.kind === "verdict") assert.deepEqual(own.verdict, theirs);
           else assert.equal(theirs, null, JSON.stringify(own));

@@ -5,8 +5,12 @@
  * It runs one thing at a time. While a guest runs nothing here can act, which is why every deadline is kept
  * by the other side. Answers leave at the end of a batch, or as soon as a millisecond has passed since the
  * last ones left, so that a slow guest does not hold back answers that are ready.
+ *
+ * A guest that may be suspended ends its turn in a microtask. What is behind it waits, and since microtasks run
+ * before anything is read from a socket, still nothing else happens in the meantime.
  */
 import { Socket } from "node:net";
+import type { MaybePromise } from "@gatehouse/sdk";
 import type { Engine, GuestCall, GuestConfig, Turn } from "../engine.ts";
 import {
   batchFrame,
@@ -28,9 +32,12 @@ const FLUSH_AFTER_MS = 1;
 /** Instances and calls are numbered by each data thread for itself; this tells threads apart. */
 const PER_THREAD = 2 ** 32;
 
+/** Frames are executed in their order; the first two kinds yield a turn. */
 type Work =
   | { type: "call"; id: number; instance: number; call: GuestCall }
-  | { type: "hostReply"; id: number; seq: number; result: HostResult };
+  | { type: "hostReply"; id: number; seq: number; result: HostResult }
+  | { type: "abandon" | "release"; id: number }
+  | { type: "configure"; id: number; config: GuestConfig };
 
 let threadsSeen = 0;
 
@@ -41,6 +48,10 @@ class ThreadLink {
   readonly #socket: Socket;
   readonly #splitter: FrameSplitter;
   #work: Work[] = [];
+  /** How many of them yield a turn. */
+  #expected = 0;
+  /** Whether a turn ends in a microtask. */
+  #busy = false;
   #heard = false;
   #out = "";
   #flushedAt = 0;
@@ -51,13 +62,15 @@ class ThreadLink {
     this.#splitter = new FrameSplitter(MAX_FRAME_TO_CORDON, (id, type, payload) => {
       switch (type) {
         case TO_CORDON.call:
+          this.#expected++;
           this.#work.push({ type: "call", id, ...readCall(payload) });
           break;
         case TO_CORDON.hostReply:
+          this.#expected++;
           this.#work.push({ type: "hostReply", id, ...readHostReply(payload) });
           break;
         case TO_CORDON.abandon:
-          this.#engine.abandon(this.#offset + id);
+          this.#work.push({ type: "abandon", id });
           break;
         case TO_CORDON.load: {
           const { digest, artifact } = readLoad(payload);
@@ -65,10 +78,10 @@ class ThreadLink {
           break;
         }
         case TO_CORDON.configure:
-          this.#configure(id, readConfigure(payload));
+          this.#work.push({ type: "configure", id, config: readConfigure(payload) });
           break;
         case TO_CORDON.release:
-          this.#engine.release(this.#offset + id);
+          this.#work.push({ type: "release", id });
           break;
       }
     });
@@ -91,34 +104,61 @@ class ThreadLink {
     this.#socket.resume();
   }
 
-  /** A configuration is in order behind the calls before it. */
-  #configure(id: number, config: GuestConfig): void {
-    this.#runAll();
-    this.#engine.configure(this.#offset + id, config);
-  }
-
   #runAll(): void {
+    if (this.#busy || this.#work.length === 0) return;
     const work = this.#work;
-    if (work.length === 0) return;
     this.#work = [];
     if (!this.#heard) {
       this.#heard = true;
       threadsSeen++;
     }
-    if (threadsSeen > 1) this.#socket.write(batchFrame(work.length), "latin1");
+    if (threadsSeen > 1 && this.#expected > 0) this.#socket.write(batchFrame(this.#expected), "latin1");
+    this.#expected = 0;
     this.#flushedAt = performance.now();
-    for (const one of work) {
-      this.#out += turnFrame(one.id, this.#run(one));
-      if (performance.now() - this.#flushedAt > FLUSH_AFTER_MS) this.#flush();
-    }
-    this.#flush();
+    this.#runFrom(work, 0);
   }
 
-  #run(one: Work): Turn {
+  #runFrom(work: readonly Work[], from: number): void {
+    for (let i = from; i < work.length; i++) {
+      const one = work[i] as Work;
+      const turn = this.#run(one);
+      if (turn instanceof Promise) {
+        this.#busy = true;
+        void turn.then((ended) => {
+          this.#busy = false;
+          this.#answer(one.id, ended);
+          this.#runFrom(work, i + 1);
+        });
+        return;
+      }
+      if (turn !== null) this.#answer(one.id, turn);
+    }
+    this.#flush();
+    this.#runAll();
+  }
+
+  #run(one: Work): MaybePromise<Turn> | null {
     const id = this.#offset + one.id;
-    return one.type === "call"
-      ? this.#engine.start(id, this.#offset + one.instance, one.call)
-      : this.#engine.resume(id, one.seq, one.result);
+    switch (one.type) {
+      case "call":
+        return this.#engine.start(id, this.#offset + one.instance, one.call);
+      case "hostReply":
+        return this.#engine.resume(id, one.seq, one.result);
+      case "abandon":
+        this.#engine.abandon(id);
+        return null;
+      case "configure":
+        this.#engine.configure(id, one.config);
+        return null;
+      case "release":
+        this.#engine.release(id);
+        return null;
+    }
+  }
+
+  #answer(id: number, turn: Turn): void {
+    this.#out += turnFrame(id, turn);
+    if (performance.now() - this.#flushedAt > FLUSH_AFTER_MS) this.#flush();
   }
 
   #flush(): void {

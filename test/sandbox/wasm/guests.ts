@@ -168,6 +168,13 @@ export const TOLD_TO = {
     (i32.const 0))`,
 };
 
+/** The turn of a call to a guest that never waits: it is there when `start` returns. */
+export function startNow(engine: Engine, instance: number, call: GuestCall, id = 1): Turn {
+  const turn = engine.start(id, instance, call);
+  if (turn instanceof Promise) throw new Error("the guest's turn ends later, although it cannot wait");
+  return turn;
+}
+
 /** The failure of a turn that must have failed. */
 export function failureOf(turn: Turn): string {
   return turn.kind === "failure" ? turn.failure : `no failure but a ${turn.kind}`;

@@ -5,7 +5,7 @@ import { importSignature, WASI_MODULE } from "../../../src/sandbox/wasm/abi.ts";
 import { GuestFault } from "../../../src/sandbox/wasm/fault.ts";
 import { Wasi, type WasiState } from "../../../src/sandbox/wasm/wasi.ts";
 import { createWasmEngine } from "../../../src/sandbox/wasm/wasm-engine.ts";
-import { assemble, configure, hookCall } from "./guests.ts";
+import { assemble, configure, hookCall, startNow } from "./guests.ts";
 
 const OK = 0;
 const EBADF = 8;
@@ -336,7 +336,7 @@ describe("a guest with WASI", () => {
         (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 512))))`;
     assert.equal(Object.keys(wasi.imports).length, 46);
     await configure(engine, 1, assemble(module));
-    const turn = engine.start(1, 1, hookCall());
+    const turn = startNow(engine, 1, hookCall());
     assert.equal(turn.kind, "verdict", JSON.stringify(turn));
     assert.deepEqual(turn.hostCalls, [{ seq: 0, method: "log", args: ["info", "hello"], waits: false }]);
   });
@@ -349,7 +349,7 @@ describe("a guest with WASI", () => {
         (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 512)))
         (call $proc_exit (i32.const 2)) (i32.const 0)))`;
     await configure(engine, 1, assemble(module));
-    const turn = engine.start(1, 1, hookCall());
+    const turn = startNow(engine, 1, hookCall());
     assert.ok(turn.kind === "failure" && turn.failure === "trap");
     assert.equal(turn.message, "the guest ended itself: proc_exit(2)");
     assert.deepEqual(turn.hostCalls[0]?.args, ["warn", "panic"]);

@@ -14,6 +14,7 @@ import {
   hookCall,
   LIMITS,
   STORE,
+  startNow,
 } from "./guests.ts";
 
 describe("a guest", () => {
@@ -22,7 +23,7 @@ describe("a guest", () => {
     engine = createWasmEngine();
   });
 
-  const run = (instance = 1): Turn => engine.start(1, instance, hookCall());
+  const run = (instance = 1): Turn => startNow(engine, instance, hookCall());
 
   it("that sets no output changes nothing", async () => {
     await configure(engine, 1, guest("(i32.const 0)"));
@@ -304,7 +305,7 @@ describe("loading", () => {
       changed[changed.length - 3] = (changed.at(-3) as number) ^ 1;
       e.load(digest, changed);
     });
-    const turn = engine.start(1, 1, hookCall());
+    const turn = startNow(engine, 1, hookCall());
     assert.ok(turn.kind === "failure" && turn.failure === "load" && /has other bytes/.test(turn.message));
   });
 
@@ -323,7 +324,7 @@ describe("loading", () => {
       config: {},
       limits: LIMITS,
     });
-    const turn = engine.start(1, 1, hookCall());
+    const turn = startNow(engine, 1, hookCall());
     assert.ok(turn.kind === "failure" && turn.failure === "load" && /is not metered/.test(turn.message));
   });
 
@@ -346,7 +347,7 @@ describe("loading", () => {
     it(`fails each call of a module that ${what} when it starts`, async () => {
       const engine = await loaded(module, (e, digest, bytes) => e.load(digest, bytes));
       for (let i = 0; i < 2; i++) {
-        const turn = engine.start(1, 1, hookCall());
+        const turn = startNow(engine, 1, hookCall());
         assert.ok(turn.kind === "failure" && turn.failure === "load");
         assert.match(turn.message, message);
       }
@@ -355,12 +356,12 @@ describe("loading", () => {
 
   it("fails a call for a phase, an instance or an artifact that is not there", async () => {
     const engine = await loaded(`(module ${access})`, (e, digest, bytes) => e.load(digest, bytes));
-    assert.equal(failureOf(engine.start(1, 1, hookCall("log"))), "load");
-    assert.equal(failureOf(engine.start(1, 99, hookCall())), "load");
+    assert.equal(failureOf(startNow(engine, 1, hookCall("log"))), "load");
+    assert.equal(failureOf(startNow(engine, 99, hookCall())), "load");
     engine.release(1);
-    assert.equal(failureOf(engine.start(1, 1, hookCall())), "load");
+    assert.equal(failureOf(startNow(engine, 1, hookCall())), "load");
     const empty = await loaded(`(module ${access})`, () => {});
-    assert.equal(failureOf(empty.start(1, 1, hookCall())), "load");
+    assert.equal(failureOf(startNow(empty, 1, hookCall())), "load");
   });
 
   it("refuses to resume: no call of this engine waits", () => {
