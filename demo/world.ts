@@ -53,6 +53,7 @@ export function configuration(echoPort: number, options: { guests: boolean; loop
       {
         name: "acme",
         hosts: [ACME],
+        egress: { allow: ["127.0.0.1"] },
         services: [
           service(
             "orders",
@@ -72,6 +73,7 @@ export function configuration(echoPort: number, options: { guests: boolean; loop
       {
         name: "globex",
         hosts: [GLOBEX],
+        egress: { allow: ["127.0.0.1"] },
         services: [
           service(
             "catalogue",

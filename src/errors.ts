@@ -61,6 +61,12 @@ export const ERRORS = {
     message: "failure to get a peer from the ring-balancer",
     json: true,
   },
+  egress_refused: {
+    status: 503,
+    source: "upstream",
+    message: "failure to get a peer from the ring-balancer",
+    json: true,
+  },
   name_resolution: { status: 503, source: "upstream", message: "name resolution failed", json: true },
   upstream_connect: {
     status: 502,

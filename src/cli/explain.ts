@@ -137,7 +137,9 @@ async function explainFile(file: string, request: ExplainRequest, options: Optio
   });
   const packages = await packagesOf(options.prefix);
   const plugins = await catalogueOf(options.prefix === undefined, packages);
-  const loaded = loadDeclarative(text, { file, plugins, routerFlavor: await flavorOf(options.routerFlavor) });
+  const routerFlavor = await flavorOf(options.routerFlavor);
+  // Which addresses may be reached is in a gateway's settings, and nothing is reached here.
+  const loaded = loadDeclarative(text, { file, plugins, routerFlavor, egress: null });
   if (!loaded.ok) throw wrong(formatConfigErrors(loaded.errors));
   return new Explainer(packages).explain(loaded.config, asked);
 }

@@ -7,6 +7,7 @@
 import { randomInt } from "node:crypto";
 import { type Field, isObject, type Violation, validate } from "@gatehouse/sdk";
 import { RE2JS } from "re2js";
+import { Policies } from "../egress/policies.ts";
 import {
   DEFAULT_WORKSPACE,
   DEFAULT_WORKSPACE_ID,
@@ -30,6 +31,7 @@ import { contentHash, entityContent, entityId } from "./identity.ts";
 import { nearest } from "./nearest.ts";
 import { type Origin, Previous, remember } from "./previous.ts";
 import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
+import { checkDestinations } from "./resolve-egress.ts";
 import { checkAuthorities, checkSnis } from "./resolve-tls.ts";
 
 export { type ConfigError, formatConfigErrors, toFields } from "./errors.ts";
@@ -42,6 +44,11 @@ export interface LoadOptions {
   routerFlavor?: RouterFlavor;
   /** Entities that say the same as in this configuration are taken over from it, times and made-up fields included. */
   previous?: GatewayConfig;
+  /**
+   * Where workspaces may have the gateway connect to; null where nothing connects, so that nobody asks. Default: what
+   * holds with the default settings.
+   */
+  egress?: Policies | null;
   /** Milliseconds since the epoch that `created_at` and `updated_at` get. Default: now. */
   now?: number;
 }
@@ -108,6 +115,7 @@ type WorkspaceScope = Scope & { readonly draft: Draft };
 class Loader {
   readonly #plugins: PluginCatalogue;
   readonly #flavor: RouterFlavor;
+  readonly #egress: Policies | null;
   readonly #faults: Faults;
   readonly #previous: Previous;
   readonly #gatherer: Gatherer;
@@ -118,12 +126,13 @@ class Loader {
   readonly #patterns = new Map<string, { test(text: string): boolean }>();
 
   constructor(
-    { plugins, routerFlavor = "traditional_compatible" }: LoadOptions,
+    { plugins, routerFlavor = "traditional_compatible", egress = Policies.of() }: LoadOptions,
     faults: Faults,
     previous: Previous,
   ) {
     this.#plugins = plugins;
     this.#flavor = routerFlavor;
+    this.#egress = egress;
     this.#faults = faults;
     this.#previous = previous;
     this.#gatherer = new Gatherer(faults);
@@ -318,6 +327,8 @@ class Loader {
       else routesOf.set(service, [draft]);
     }
     checkSnis(drafts, this.#faults);
+    const tenants = new Map(workspaces.map(({ name, draft }) => [name, draft]));
+    if (this.#egress !== null) checkDestinations(drafts, tenants, this.#egress, this.#faults);
     for (const draft of drafts) {
       if (!draft.sound) continue;
       if (draft.type.name === "services") checkAuthorities(draft, this.#directory, this.#faults);

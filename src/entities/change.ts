@@ -52,19 +52,29 @@ export function changeBetween(
     );
     return list;
   });
-  return withUsers({ hash: after.hash, put, removed: lists((name) => gone.get(name) ?? []) }, after);
+  return withUsers({ hash: after.hash, put, removed: lists((name) => gone.get(name) ?? []) }, before, after);
 }
 
-/** Services hold the certificates that they name: where one of those changes, so do they. */
-function withUsers(change: ConfigChange, { services }: GatewayConfig): ConfigChange {
+/**
+ * Services hold the certificates that they name, and connections that their workspace's egress policy has allowed:
+ * where one of those changes, so do they.
+ */
+function withUsers(change: ConfigChange, before: GatewayConfig, { services }: GatewayConfig): ConfigChange {
   const { put } = change;
   const touched = new Set([...put.certificates, ...put.ca_certificates].map(({ id }) => id));
-  if (touched.size === 0) return change;
+  const egress = new Map(before.workspaces.map(({ id, egress }) => [id, JSON.stringify(egress)]));
+  const rerouted = new Set(
+    put.workspaces.flatMap(({ id, egress: now }) => (egress.get(id) === JSON.stringify(now) ? [] : [id])),
+  );
+  if (touched.size === 0 && rerouted.size === 0) return change;
   const named = new Set(put.services);
   for (const service of services) {
-    const { client_certificate: own, ca_certificates: authorities } = service;
-    if ((own !== null && touched.has(own.id)) || authorities?.some((id) => touched.has(id)))
-      named.add(service);
+    const { client_certificate: own, ca_certificates: authorities, ws_id: workspace } = service;
+    const changed =
+      rerouted.has(workspace) ||
+      (own !== null && touched.has(own.id)) ||
+      authorities?.some((id) => touched.has(id));
+    if (changed) named.add(service);
   }
   return { ...change, put: { ...put, services: [...named] } };
 }

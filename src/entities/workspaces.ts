@@ -3,12 +3,16 @@
  * workspace's routes match only hosts that it owns, which is what keeps the one router index apart.
  */
 import { record, set, string } from "@gatehouse/sdk";
+import { checkNetwork } from "../egress/networks.ts";
 import { id, MAX_TEXT, tags, timestamp } from "./fields.ts";
 import { checkOwnedHost } from "./hosts.ts";
 
 export const DEFAULT_WORKSPACE = "default";
 /** The id that Kong gives its default workspace without a database. */
 export const DEFAULT_WORKSPACE_ID = "0dc6f45b-8f8d-40d2-a504-473544ee190b";
+
+const networks = (description: string) =>
+  set(string({ lenMax: 64, check: checkNetwork }), { required: true, default: [], description });
 
 export const workspaceSchema = record({
   id: id(),
@@ -30,5 +34,15 @@ export const workspaceSchema = record({
     default: [],
     description: "Hosts that its routes may match: names, addresses, or '*.name' for all below a name.",
   }),
+  egress: record(
+    {
+      allow: networks(
+        "What its services and plugins may connect to although it is loopback, link-local or such.",
+      ),
+      deny: networks("What they, and its guests, may not connect to."),
+      guest_allow: networks("What its guests may fetch from although it is private, loopback or such."),
+    },
+    { description: "Where the gateway connects to for it; goes before the settings `egress_*`." },
+  ),
   tags: tags(),
 });

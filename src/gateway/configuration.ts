@@ -11,6 +11,8 @@ import {
   loadDeclarative,
   noConfig,
 } from "../declarative/declarative.ts";
+import type { OwnListeners } from "../egress/own-listeners.ts";
+import { Policies } from "../egress/policies.ts";
 import { changeBetween, sizeOf, wholeChange } from "../entities/change.ts";
 import type { GatewayConfig, PluginCatalogue } from "../entities/entities.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -27,6 +29,8 @@ interface ConfigurationParts {
   readonly registry: Registry;
   readonly fence: Fence;
   readonly threads: Pick<DataThreads, "deploy">;
+  /** Where the gateway itself listens. */
+  readonly own: OwnListeners;
   readonly log: Logger;
   /** Called before each change: files that the settings name are read again whenever the configuration is. */
   readSettingsFiles(): Promise<void>;
@@ -36,6 +40,7 @@ export class Configuration {
   readonly #parts: ConfigurationParts;
   /** The plugins that a configuration may name. */
   readonly catalogue: PluginCatalogue;
+  readonly #egress: Policies;
   /** What is in force on the threads; they start with nothing. */
   #current: GatewayConfig = noConfig();
   #packages: Readonly<Record<string, InstalledPackage>> = {};
@@ -45,6 +50,7 @@ export class Configuration {
   constructor(parts: ConfigurationParts) {
     this.#parts = parts;
     this.catalogue = fencedCatalogue(parts);
+    this.#egress = Policies.of(parts.settings, parts.own);
   }
 
   get current(): GatewayConfig {
@@ -118,6 +124,7 @@ export class Configuration {
     return loadDeclarative(text, {
       plugins: this.catalogue,
       previous: this.#current,
+      egress: this.#egress,
       routerFlavor: this.#parts.settings.routerFlavor,
       ...(file === undefined ? {} : { file }),
     });

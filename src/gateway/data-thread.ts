@@ -4,6 +4,10 @@
  * in which they need each other; `connections.ts` is where a request begins.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import { Egress } from "../egress/egress.ts";
+import { OwnListeners } from "../egress/own-listeners.ts";
+import { Policies } from "../egress/policies.ts";
+import type { Refusal } from "../egress/policy.ts";
 import { Deadlines } from "../http1/deadlines.ts";
 import { reportFaults } from "../http1/fault.ts";
 import { PlaneMetrics } from "../observe/plane-metrics.ts";
@@ -17,6 +21,7 @@ import { Snapshot } from "../pipeline/snapshot.ts";
 import type { ProxyListen } from "../settings.ts";
 import { Terminator } from "../tls/terminator.ts";
 import { Pool } from "../upstream/pool.ts";
+import { nameServers, Resolver } from "../upstream/resolver.ts";
 import { AccessBatches } from "./access-batches.ts";
 import { Balancers } from "./balancers.ts";
 import { ConnectionCaps } from "./connection-caps.ts";
@@ -91,7 +96,28 @@ const pool = new Pool(
   },
   deadlines,
 );
-const balancers = new Balancers({ pool, dnsServers: settings.dnsResolver, ca, clientPair });
+const own = new OwnListeners(data.own);
+const resolver = new Resolver({ servers: nameServers(settings.dnsResolver), hostsFile: "/etc/hosts" });
+const egress = new Egress({
+  policies: Policies.of(settings, own),
+  resolver,
+  onRefused: (refusal, host, asker) => onRefused(refusal, { host, asker }),
+});
+
+function onRefused(refusal: Refusal, fields: Record<string, unknown>): void {
+  const { workspace, purpose, rule } = refusal;
+  const labels = { workspace, purpose, rule };
+  metrics.count("gatehouse_egress_refused_total", "Addresses that the egress policy refused.", labels, 1);
+  log.unreachable(refusal, fields);
+}
+
+const balancers = new Balancers({
+  pool,
+  resolver,
+  ca,
+  clientPair,
+  onRefused: (refusal, host, { id, name }) => onRefused(refusal, { host, service: name ?? id }),
+});
 const guests = new Guests(
   (message) => post({ kind: "sandbox", message }),
   (failure) => log.failed(failure),
@@ -113,8 +139,10 @@ const terminator =
 const config = new ThreadConfig({
   plane,
   terminator,
+  egress,
   instantiate: (plugin, workspace, installed) => instances.make(plugin, workspace, installed),
-  balancer: (service, upstream, targets, keys) => balancers.make(service, upstream, targets, keys),
+  balancer: (service, upstream, targets, keys, policies) =>
+    balancers.make(service, upstream, targets, keys, policies.of(service.ws_id, "configuration")),
 });
 const connections = new Connections({
   plane,
@@ -162,6 +190,8 @@ port.on("message", (message: ToThread) => {
       return config.discard();
     case "listen":
       return void listen(message.listeners);
+    case "own":
+      return own.replace(message.listeners);
     case "tls":
       return terminator?.replace(message.tls);
     case "drain":

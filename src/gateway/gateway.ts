@@ -12,6 +12,7 @@ import { createAdmin } from "../admin/admin.ts";
 import type { AdminPort } from "../admin/port.ts";
 import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
+import { listenersOf, type OwnListener, OwnListeners } from "../egress/own-listeners.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
 import { renderMetrics } from "../observe/metrics.ts";
@@ -49,6 +50,8 @@ export class Gateway {
   readonly #accessLog: AccessLog | null;
   readonly #nodeId = randomUUID();
   readonly #startedAt = Date.now();
+  /** Where it listens itself. */
+  readonly #own: OwnListeners;
   #registry!: Registry;
   #sandbox!: Sandbox;
   #threads!: DataThreads;
@@ -69,6 +72,7 @@ export class Gateway {
 
   constructor(settings: Settings) {
     this.#settings = settings;
+    this.#own = new OwnListeners(listenersOf(settings));
     this.#log = createLogger(settings, this.#stdout);
     this.#accessLog = createAccessLog(settings, this.#stdout);
   }
@@ -107,6 +111,7 @@ export class Gateway {
       ca: await startable(upstreamAuthorities(settings)),
       clientPair: await startable(clientPair(settings)),
       tls: () => this.#tls?.current ?? null,
+      own: listenersOf(settings),
       log: this.#log,
       onAccess: (records) => this.#accessLog?.write(records),
       connectSandbox: (post) => this.#sandbox.connect(post),
@@ -116,6 +121,7 @@ export class Gateway {
       registry: this.#registry,
       fence: this.#sandbox.fence,
       threads: this.#threads,
+      own: this.#own,
       log: this.#log,
       readSettingsFiles: () => this.#readTls(),
     });
@@ -128,11 +134,15 @@ export class Gateway {
     const ports: Record<string, number | number[]> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
     const admin = await listening("admin_listen", this.#openAdmin());
-    if (admin !== undefined) ports.admin = admin;
+    if (admin[0] !== undefined) ports.admin = admin[0].port;
     const status = await listening("status_listen", this.#openStatus());
-    if (status !== undefined) ports.status = status;
+    if (status[0] !== undefined) ports.status = status[0].port;
+    const apis = [...named("admin_listen", admin), ...named("status_listen", status)];
+    this.#announce([...apis, ...named("proxy_listen", settings.proxyListen)]);
     await listening("proxy_listen", refuseTaken(settings.proxyListen));
     const proxy = await listening("proxy_listen", this.#threads.listen(settings.proxyListen));
+    const proxies = settings.proxyListen.map(({ host }, i) => ({ host, port: proxy[i] as number }));
+    this.#announce([...apis, ...named("proxy_listen", proxies)]);
     // The first of each kind, and all in the order of the setting.
     settings.proxyListen.forEach(({ ssl }, i) => {
       ports[ssl ? "proxy_ssl" : "proxy"] ??= proxy[i] as number;
@@ -219,9 +229,15 @@ export class Gateway {
     }
   }
 
-  async #openAdmin(): Promise<number | undefined> {
+  /** Connections that lead back to the gateway are refused to tenants, on the threads and when a file is loaded. */
+  #announce(listeners: readonly OwnListener[]): void {
+    this.#own.replace(listeners);
+    this.#threads.announce(listeners);
+  }
+
+  async #openAdmin(): Promise<readonly Bound[]> {
     const { adminListen, adminAllowedHosts, adminAllowedOrigins, unfencedUploads } = this.#settings;
-    if (adminListen.length === 0) return undefined;
+    if (adminListen.length === 0) return [];
     this.#admin = createAdmin({
       port: this.#adminPort(),
       registry: this.#registry,
@@ -232,12 +248,12 @@ export class Gateway {
       nodeId: this.#nodeId,
       log: (level, message, details) => this.#log[level](details ?? {}, message),
     });
-    return (await this.#admin.listen(adminListen))[0]?.port;
+    return this.#admin.listen(adminListen);
   }
 
-  async #openStatus(): Promise<number | undefined> {
+  async #openStatus(): Promise<readonly Bound[]> {
     const { statusListen } = this.#settings;
-    if (statusListen.length === 0) return undefined;
+    if (statusListen.length === 0) return [];
     this.#status = createStatusApi({
       status: () => this.#statusReport(),
       notReady: () => this.#notReady(),
@@ -251,7 +267,7 @@ export class Gateway {
       version: VERSION,
       log: (level, message, details) => this.#log[level](details ?? {}, message),
     });
-    return (await this.#status.listen(statusListen))[0]?.port;
+    return this.#status.listen(statusListen);
   }
 
   #notReady(): string | null {
@@ -305,6 +321,11 @@ export class Gateway {
     });
   }
 }
+
+type Bound = Pick<OwnListener, "host" | "port">;
+
+const named = (name: OwnListener["name"], list: readonly Bound[]): OwnListener[] =>
+  list.map(({ host, port }) => ({ name, host, port }));
 
 /**
  * Data threads share their ports, and any process of the same user could share them too: a second gateway would

@@ -1,4 +1,5 @@
 /** What the main thread and a data thread say to each other. Plain data, structured-cloned. */
+import type { OwnListener } from "../egress/own-listeners.ts";
 import type { ConfigChange } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
@@ -33,6 +34,8 @@ export interface ThreadData {
   readonly clientPair: KeyPair | null;
   /** Null if no listener speaks TLS. */
   readonly tls: ThreadTls | null;
+  /** Where the gateway itself listens, as far as that is known. */
+  readonly own: readonly OwnListener[];
 }
 
 export type ToThread =
@@ -44,6 +47,8 @@ export type ToThread =
   | { kind: "commit"; version: number }
   | { kind: "discard"; version: number }
   | { kind: "listen"; listeners: readonly ProxyListen[] }
+  /** Where the gateway itself listens, with the ports that the system has chosen. */
+  | { kind: "own"; listeners: readonly OwnListener[] }
   /** Other certificates for names that have none, other keys for session tickets. */
   | { kind: "tls"; tls: ThreadTls }
   | { kind: "drain" }

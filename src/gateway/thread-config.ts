@@ -3,6 +3,8 @@
  * the main thread says so, which it does once every thread has prepared it.
  */
 import { deserialize } from "node:v8";
+import type { Egress } from "../egress/egress.ts";
+import type { Policies } from "../egress/policies.ts";
 import { type ConfigChange, joined } from "../entities/change.ts";
 import type { PluginEntity, Service, Target, Upstream } from "../entities/entities.ts";
 import type { DataPlane } from "../pipeline/data-plane.ts";
@@ -21,6 +23,8 @@ interface ThreadConfigParts {
   readonly plane: DataPlane;
   /** Null if no listener speaks TLS. */
   readonly terminator: Terminator | null;
+  /** Where the gateway connects to; a commit replaces its policies. */
+  readonly egress: Egress;
   /** `installed` is the package of a plugin that is not built in. */
   instantiate(
     plugin: PluginEntity,
@@ -32,6 +36,7 @@ interface ThreadConfigParts {
     upstream: Upstream | null,
     targets: readonly Target[],
     keys: UpstreamKeys,
+    egress: Policies,
   ): Balancer;
 }
 
@@ -40,6 +45,7 @@ interface Prepared {
   readonly certificates: Certificates | null;
   readonly keys: UpstreamKeys;
   readonly owners: HostOwners;
+  readonly policies: Policies;
 }
 
 export class ThreadConfig {
@@ -78,28 +84,30 @@ export class ThreadConfig {
   }
 
   *#next(pieces: readonly Uint8Array[], packages: Deployment["packages"]): Generator<void, Prepared> {
-    const { plane, terminator, instantiate, balancer } = this.#parts;
+    const { plane, terminator, egress, instantiate, balancer } = this.#parts;
     const parts: ConfigChange[] = [];
     for (const piece of pieces) yield void parts.push(deserialize(piece) as ConfigChange);
     const change = joined(parts);
     const certificates = terminator?.certificates.next(change) ?? null;
     const keys = this.#keys.next(change);
+    const policies = egress.policies.next(change);
     const snapshot = yield* plane.snapshot.next(change, {
       instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
-      balancer: (service, upstream, targets) => balancer(service, upstream, targets, keys),
+      balancer: (service, upstream, targets) => balancer(service, upstream, targets, keys, policies),
     });
-    return { snapshot, certificates, keys, owners: plane.owners.next(change) };
+    return { snapshot, certificates, keys, policies, owners: plane.owners.next(change) };
   }
 
   /** Serves what was prepared; returns whether that version was. */
   commit(version: number): boolean {
     const prepared = this.#prepared;
     if (prepared?.version !== version) return false;
-    const { plane, terminator } = this.#parts;
+    const { plane, terminator, egress } = this.#parts;
     const old = plane.snapshot;
     plane.snapshot = prepared.snapshot;
     plane.owners = prepared.owners;
     this.#keys = prepared.keys;
+    egress.policies = prepared.policies;
     if (terminator !== null && prepared.certificates !== null)
       terminator.certificates = prepared.certificates;
     this.#prepared = null;

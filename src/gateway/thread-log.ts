@@ -2,12 +2,13 @@
  * What a data thread logs of clients, errors and plugins. Whoever causes such lines may cause them at will, so each
  * kind has a budget; what goes beyond is told of as a number.
  */
+import type { Refusal } from "../egress/policy.ts";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { GuestFailure } from "../sandbox/client.ts";
 import { Complaints } from "./complaints.ts";
-import type { Refusal } from "./connection-caps.ts";
+import type { Refusal as NoSeat } from "./connection-caps.ts";
 import { FailureLog } from "./failure-log.ts";
 import { LogBudget } from "./log-budget.ts";
 import type { FromThread, LogLevel } from "./messages.ts";
@@ -68,12 +69,26 @@ export class ThreadLog {
     });
   }
 
-  /** What anybody can cause at will is for `debug`: failures of guests are in the log once already, bounded. */
+  /** The egress policy refuses an address. */
+  unreachable({ workspace, rule, address, port, reason, advice }: Refusal, fields: Fields): void {
+    const code = "egress_refused";
+    if (!this.#errors.admits(`${code} ${workspace}`, { code, workspace })) return;
+    const message = `the egress policy refuses a connection: ${reason}`;
+    this.#line("warn", message, { code, workspace, ...fields, rule, address, port, advice });
+  }
+
+  /**
+   * What anybody can cause at will is for `debug`: failures of guests, and refused addresses, are in the log once
+   * already, bounded.
+   */
   error(x: Exchange, error: GatewayError): void {
     const { source, status } = error.kind;
     if (source === "downstream") this.cut(x.client, error.code, error.message, x.request.id);
     const common =
-      source === "downstream" || error.code === "no_route" || error.cause instanceof GuestFailure;
+      source === "downstream" ||
+      error.code === "no_route" ||
+      error.code === "egress_refused" ||
+      error.cause instanceof GuestFailure;
     const level = common ? "debug" : status === 500 ? "error" : "warn";
     if (!this.#tells(level)) return;
     const { workspace } = x;
@@ -89,7 +104,7 @@ export class ThreadLog {
   }
 
   /** A connection found no seat. */
-  refused(client: string, refusal: Refusal): void {
+  refused(client: string, refusal: NoSeat): void {
     this.#complaints.refuse(client, refusal);
   }
 

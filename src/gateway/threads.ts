@@ -9,6 +9,7 @@
 import { setImmediate as rest } from "node:timers/promises";
 import { serialize } from "node:v8";
 import type { Logger } from "pino";
+import type { OwnListener } from "../egress/own-listeners.ts";
 import { inPieces, sizeOf } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import { SpillBudget } from "../pipeline/body-store.ts";
@@ -34,6 +35,8 @@ export interface ThreadsOptions {
   readonly clientPair: KeyPair | null;
   /** What threads are told of TLS when they start; null if no listener speaks it. */
   tls(): ThreadTls | null;
+  /** Where the gateway itself listens, as far as the settings say. */
+  readonly own: readonly OwnListener[];
   readonly log: Logger;
   onAccess(records: readonly AccessRecord[]): void;
   /** A thread is there: connect its sandbox. The function gets what the thread says to its supervisor. */
@@ -68,6 +71,7 @@ export class DataThreads {
   #whole: (() => Deployment) | null = null;
   #version = 0;
   #listeners: readonly ProxyListen[] = [];
+  #own: readonly OwnListener[];
   #stopping = false;
   #scrapes = 0;
   /** Deployments and replacements follow each other: a new thread gets what is in force, whole. */
@@ -83,6 +87,7 @@ export class DataThreads {
 
   constructor(options: ThreadsOptions) {
     this.#options = options;
+    this.#own = options.own;
     this.#spill = SpillBudget.memory(options.caps.spec.columns);
   }
 
@@ -168,6 +173,12 @@ export class DataThreads {
     return { metrics, stats, ledger, losses, spilled: SpillBudget.spilled(this.#spill) };
   }
 
+  /** Where the gateway itself listens, with the ports that the system has chosen. */
+  announce(listeners: readonly OwnListener[]): void {
+    this.#own = listeners;
+    for (const thread of this.#threads) thread.post({ kind: "own", listeners });
+  }
+
   /** Other certificates of the settings, other keys for session tickets. */
   replaceTls(tls: ThreadTls): void {
     for (const thread of this.#threads) thread.post({ kind: "tls", tls });
@@ -210,6 +221,7 @@ export class DataThreads {
         ca,
         clientPair,
         tls: tls(),
+        own: this.#own,
       },
       connectSandbox,
       onMessage: (message) => {

@@ -7,6 +7,7 @@
 import { availableParallelism } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { array, boolean, type Field, integer, number, string, type ValueOf } from "@gatehouse/sdk";
+import { checkNetwork } from "../egress/networks.ts";
 import {
   isLoopback,
   type Listen,
@@ -83,6 +84,10 @@ const MIB = 1 << 20;
 const DAY_MS = 86_400_000;
 const timeout = (byDefault: number, description: string) =>
   plain(integer({ default: byDefault, between: [1, DAY_MS], description }));
+
+/** At most as many as are worth a look at every new address. */
+const networks = (description: string) =>
+  plain(array(string({ lenMax: 64, check: checkNetwork }), { default: [], lenMax: 1000, description }));
 
 const rate = (description: string) =>
   plain(integer({ default: 256, between: [0, 2 ** 31 - 1], description }));
@@ -323,6 +328,18 @@ export const SETTINGS = {
       description: "Name servers, `ip[:port]`. The default is the system's.",
     }),
     (entries) => entries.map((entry) => readAddress(entry, 53)),
+  ),
+  egress_allow: networks(
+    "What workspaces other than `default` may have the gateway connect to although it is loopback, link-local, " +
+      "reserved or multicast: addresses, networks, or kinds such as `loopback`. The metadata services of clouds " +
+      "must be named each, or by `metadata`.",
+  ),
+  egress_deny: networks(
+    "What workspaces other than `default`, and all guests, may not have the gateway connect to, besides: " +
+      "`private` for all private networks.",
+  ),
+  egress_guest_allow: networks(
+    "What guests of all workspaces may fetch from although it is private, loopback, link-local or such.",
   ),
   client_head_timeout_ms: timeout(
     10_000,

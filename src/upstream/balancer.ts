@@ -36,19 +36,24 @@ const MAX_ADDRESSES = 64;
 export class Balancer {
   readonly #targets: readonly TargetSpec[];
   readonly #resolver: Resolver;
-  readonly #origin: (address: string, target: TargetSpec) => Origin;
+  readonly #origin: (address: string, target: TargetSpec) => Origin | null;
   readonly #defaultPort: number;
   readonly #static: boolean;
   #peers: Candidate[] = [];
   #resolved: (readonly string[])[] = [];
   #refreshAt = 0;
+  /** Why nothing can be picked, once the egress policy has refused every address. */
+  #refused: GatewayError | null = null;
 
-  /** `origin` makes the origin for an address of a target. */
+  /**
+   * `origin` makes the origin for an address of a target, or null where the egress policy refuses it. It is asked
+   * once for each address of an answer, not for requests.
+   */
   constructor(
     targets: readonly TargetSpec[],
     resolver: Resolver,
     defaultPort: number,
-    origin: (address: string, target: TargetSpec) => Origin,
+    origin: (address: string, target: TargetSpec) => Origin | null,
   ) {
     this.#targets = targets.filter((target) => target.weight > 0);
     this.#resolver = resolver;
@@ -59,12 +64,18 @@ export class Balancer {
 
   /**
    * The next peer, avoiding those in `tried` as long as there are others.
-   * @throws {GatewayError} `no_peer` or `name_resolution`, also by rejection.
+   * @throws {GatewayError} `no_peer`, `name_resolution` or `egress_refused`, also by rejection.
    */
   pick(tried: readonly Peer[] | null): Peer | Promise<Peer> {
     if (this.#peers.length === 0 || (!this.#static && performance.now() >= this.#refreshAt)) {
+      // Requests for what is refused come as often as a client likes, and names are asked for no more often for it.
+      if (this.#refused !== null && performance.now() < this.#refreshAt) throw this.#refused;
       const waiting = this.#refresh();
-      if (waiting !== null && this.#peers.length === 0) return waiting.then(() => this.#next(tried));
+      if (waiting !== null) {
+        const found = waiting.then(() => this.#next(tried));
+        if (this.#peers.length === 0) return found;
+        found.catch(() => {}); // whoever asks next hears of it
+      }
     }
     return this.#next(tried);
   }
@@ -119,13 +130,23 @@ export class Balancer {
       const name =
         target.host.includes(":") && !target.host.startsWith("[") ? `[${target.host}]` : target.host;
       const authority = target.port === this.#defaultPort ? name : `${name}:${target.port}`;
-      return bounded(addresses).map((address) => ({
-        origin: this.#origin(address, target),
-        authority,
-        weight: target.weight,
-        current: 0,
-      }));
+      return bounded(addresses).flatMap((address) => {
+        const origin = this.#origin(address, target);
+        return origin === null ? [] : [{ origin, authority, weight: target.weight, current: 0 }];
+      });
     });
+    this.#refused = null;
+    if (peers.length === 0 && resolved.some((addresses) => addresses.length > 0)) {
+      // The name leads somewhere else now, and not where it used to: what it led to serves no more.
+      this.#resolved = resolved;
+      this.#peers = [];
+      const hosts = this.#targets.map((target) => target.host).join(", ");
+      this.#refused = new GatewayError(
+        "egress_refused",
+        `the egress policy refuses every address of ${hosts}`,
+      );
+      throw this.#refused;
+    }
     if (peers.length === 0) {
       if (this.#peers.length > 0) return; // the last good answer is better than none
       throw new GatewayError(

@@ -14,6 +14,14 @@ export interface ResolverSettings {
   readonly hostsFile: string;
 }
 
+/** Name servers in the form in which the resolver takes them; null, for those of the system, if there are none. */
+export function nameServers(
+  list: readonly { readonly host: string; readonly port: number }[],
+): readonly string[] | null {
+  if (list.length === 0) return null;
+  return list.map(({ host, port }) => (isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`));
+}
+
 interface Entry {
   addresses: readonly string[];
   /** Milliseconds of `performance.now()`. */

@@ -35,7 +35,7 @@ workspaces:
   hosts: [acme.example]
   services:
   - name: acme-service
-    url: http://127.0.0.1:9004
+    url: http://10.0.0.4:9004
 `;
 
 async function loaded() {

@@ -95,6 +95,8 @@ export class Gateway implements AsyncDisposable {
       proxy_listen: "127.0.0.1:0",
       admin_listen: "127.0.0.1:0",
       status_listen: "127.0.0.1:0",
+      // Origins of tests are on this machine, those of tenants too.
+      egress_allow: "127.0.0.1",
       ...settings,
     };
     for (const [name, value] of Object.entries(all)) env[`GATEHOUSE_${name.toUpperCase()}`] = value;
