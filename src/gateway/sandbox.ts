@@ -2,7 +2,8 @@
 import type { Logger } from "pino";
 import { forgeBy } from "../registry/forge.ts";
 import type { Forge } from "../registry/registry.ts";
-import { type Fence, probeFence } from "../sandbox/fence.ts";
+import type { Fence } from "../sandbox/fence.ts";
+import { probeFence } from "../sandbox/fence-probe.ts";
 import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
 import type { ToSupervisor } from "../sandbox/messages.ts";
 import { prepareRoom } from "../sandbox/room.ts";

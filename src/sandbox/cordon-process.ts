@@ -96,15 +96,15 @@ export class CordonProcess {
     }
   }
 
-  /** Behind the fence the spawned process is `unshare`, and the cordon its only child. */
+  /** Behind the fence the spawned process is `unshare` or a launcher, and the cordon its last descendant. */
   #fencedPid(): number | null {
-    try {
-      const text = readFileSync(`/proc/${this.#child.pid}/task/${this.#child.pid}/children`, "utf8");
-      const pid = Number.parseInt(text, 10);
-      return Number.isNaN(pid) ? null : pid;
-    } catch {
-      return null;
+    let pid = this.#child.pid ?? null;
+    for (let depth = 0; depth < MAX_DEPTH && pid !== null; depth++) {
+      const child = onlyChild(pid);
+      if (child === null) return depth === 0 ? null : pid;
+      pid = child;
     }
+    return pid;
   }
 
   /** Resident bytes now; the last known value if they cannot be read. */
@@ -140,6 +140,18 @@ export class CordonProcess {
   }
 }
 
+/** Processes that a launcher may put between. */
+const MAX_DEPTH = 8;
+
+function onlyChild(pid: number): number | null {
+  try {
+    const child = Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), 10);
+    return Number.isNaN(child) ? null : child;
+  } catch {
+    return null;
+  }
+}
+
 /** Time that `unshare` has to notice that its child is dead. */
 const REAPED_MS = 1000;
 
@@ -169,7 +181,7 @@ export async function startCordon(
   const sockets: Socket[] = [];
   try {
     for (const address of addresses) sockets.push(await open(address));
-    const command = cordonCommand(place.room, place.fence, engine, sockets.length);
+    const command = cordonCommand(place.room, place.fence, engine, sockets.length, slot);
     const child = spawn(command.file, [...command.args], {
       cwd: command.cwd,
       env: {},
@@ -180,7 +192,7 @@ export async function startCordon(
       child.once("spawn", resolve);
       child.once("error", reject);
     });
-    return new CordonProcess(id, slot, engine, threads, child, place.fence.inForce);
+    return new CordonProcess(id, slot, engine, threads, child, place.fence.by !== "nothing");
   } finally {
     for (const socket of sockets) socket.destroy();
   }

@@ -1,28 +1,42 @@
 /**
  * The operating system's fence around a cordon, and how it is started with or without one.
  *
- * With root and util-linux at hand a cordon gets its own namespaces for network, mounts, processes, IPC and
- * host name, a root directory that holds nothing but its room and the system's libraries, an unprivileged
- * uid, no capabilities and no way to new ones. Node's permission model lies over it, and under it nothing
- * depends on that model: it is not a boundary against code that escaped.
+ * As root, a cordon gets its own namespaces for network, mounts, processes, IPC and host name, a root directory
+ * that holds nothing but its room and the libraries that it loads, a uid that nobody else has, limits, and a
+ * filter of system calls. Without root the same is done by way of a user namespace, or by the operator's own
+ * launcher. Node's permission model lies over it, and under it nothing depends on that model: it is not a
+ * boundary against code that escaped.
  *
  * Two traps that shaped the command. The spawned process is `unshare`, and the cordon its child: each of the
  * two gets a parent-death signal of its own, because a change of uid clears it. And limits on address space
  * are left out: together with V8's own caps they made cordons abort now and then.
  */
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { EngineKind } from "./engine.ts";
 import type { Room } from "./room.ts";
 
+/** Plain data: a fence that was tried can be told to another process. */
 export interface Fence {
   /** Whether escaped code is held by the operating system. */
   readonly inForce: boolean;
-  /** What holds it, for the log and `/status`. */
-  readonly means: readonly string[];
+  /** Who makes the namespaces. */
+  readonly by: "root" | "user-namespaces" | "launcher" | "nothing";
   /** Why the fence is, or is not, in force. */
   readonly why: string;
+  /** What holds a guest that escaped, for the log and `/status`. */
+  readonly means: readonly string[];
+  /** What else there is, and why it is not in force here. */
+  readonly missing: readonly string[];
+  /** The first of a range of uids, one for each slot; null if all cordons share `nobody`, or the gateway's own. */
+  readonly firstUid: number | null;
+  /** Whether the filter of system calls is set before Node starts. */
+  readonly filtered: boolean;
+  /** Whether a cordon gives up all but a few system calls before it serves. */
+  readonly sealed: boolean;
+  /** The operator's command that is put before the cordon's; empty if there is none. */
+  readonly launcher: readonly string[];
 }
 
 export interface Command {
@@ -31,19 +45,11 @@ export interface Command {
   readonly cwd: string;
 }
 
-/** `nobody`: cordons share it, and their own process namespaces keep them apart. */
-const FENCED_ID = 65534;
+/** `nobody`, where cordons cannot have uids of their own: their own process namespaces keep them apart. */
+export const SHARED_ID = 65534;
 const MAX_OPEN_FILES = 256;
-const PROBE_TIMEOUT_MS = 10_000;
-
-/** Builds the room's root out of mounts, then becomes the command in it. `$0` is the root directory. */
-const ENTER = [
-  'mount -o bind,ro /usr "$0/usr"',
-  'for d in lib lib64 lib32; do if [ -d "$0/$d" ] && [ ! -L "$0/$d" ]; then mount -o bind,ro "/$d" "$0/$d"; fi; done',
-  'mount -t proc -o nosuid,nodev,noexec proc "$0/proc"',
-  'cd "$0"',
-  'exec chroot "$0" "$@"',
-].join(" && ");
+/** Threads of one uid: Node's and V8's are eleven, and isolated-vm's as many as there are processors. */
+const MAX_THREADS = 64 + 4 * availableParallelism();
 
 const V8_FLAGS: Record<EngineKind, readonly string[]> = {
   isolate: ["--max-old-space-size=128", "--enable-experimental-regexp-engine-on-excessive-backtracks"],
@@ -56,134 +62,111 @@ const V8_FLAGS: Record<EngineKind, readonly string[]> = {
   ],
 };
 
-/** The command line that starts a cordon on `sockets` file descriptors from 3 on. */
-export function cordonCommand(room: Room, fence: Fence, engine: EngineKind, sockets: number): Command {
-  const home = fence.inForce ? "/room" : room.folder;
-  const node = [
+/** The command line that starts the cordon of a slot on `sockets` file descriptors from 3 on. */
+export function cordonCommand(
+  room: Room,
+  fence: Fence,
+  engine: EngineKind,
+  sockets: number,
+  slot: number,
+): Command {
+  const home = insideHome(room, fence);
+  return behindFence(room, fence, slot, [
     join(home, room.node),
     "--permission",
     `--allow-fs-read=${home}/`,
     ...(engine === "isolate" ? ["--allow-addons"] : []),
+    ...(fence.sealed ? ["--allow-ffi"] : []),
     "--no-warnings",
     "--disallow-code-generation-from-strings",
     "--max-semi-space-size=2",
     ...V8_FLAGS[engine],
     join(home, room.entries[engine]),
     String(sockets),
-  ];
-  if (fence.inForce) return behindFence(room, node);
-  const setpriv = findTool("setpriv");
-  if (setpriv === null) return { file: node[0] as string, args: node.slice(1), cwd: room.folder };
-  return { file: setpriv, args: ["--pdeathsig=KILL", "--no-new-privs", ...node], cwd: room.folder };
+    fence.sealed ? "sealed" : "open",
+  ]);
 }
 
-/** The same fence around any command; its paths are seen from inside. */
-export function behindFence(room: Room, command: readonly string[]): Command {
-  const args = [
-    "--pdeathsig=KILL",
-    "unshare",
-    ...["--net", "--mount", "--pid", "--ipc", "--uts", "--fork"],
-    ...["sh", "-c", ENTER, room.root],
-    "prlimit",
-    `--nofile=${MAX_OPEN_FILES}`,
-    "--core=0",
-    "setpriv",
-    "--pdeathsig=KILL",
-    `--reuid=${FENCED_ID}`,
-    `--regid=${FENCED_ID}`,
-    "--clear-groups",
-    "--no-new-privs",
-    "--bounding-set=-all",
-    ...command,
-  ];
-  return { file: findTool("setpriv") ?? "setpriv", args, cwd: "/" };
+/** Where the room is, seen from inside the fence. A launcher changes the root directory if it speaks of it. */
+export function insideHome(room: Room, fence: Fence): string {
+  if (fence.by === "nothing") return room.folder;
+  if (fence.by === "launcher" && !fence.launcher.some((part) => part.includes("{root}"))) return room.folder;
+  return "/room";
 }
 
-const FENCE_MEANS = [
-  "own network namespace without interfaces",
-  "own process, mount, IPC and host name namespaces",
-  "root directory with nothing but the cordon's room and the system's libraries",
-  `uid and gid ${FENCED_ID}, no capabilities, no new privileges`,
-  "node --permission",
-];
+/** The uid that a process of this slot has; null if it is the gateway's own or a launcher's choice. */
+export function uidOf(fence: Fence, slot: number): number | null {
+  if (fence.by === "user-namespaces") return SHARED_ID;
+  if (fence.by !== "root") return null;
+  return fence.firstUid === null ? SHARED_ID : fence.firstUid + slot;
+}
+
+/** The fence around any command of the room; its paths are seen from inside. */
+export function behindFence(room: Room, fence: Fence, slot: number, command: readonly string[]): Command {
+  const enter = room.enter === null ? [] : [join(insideHome(room, fence), enterName(room, fence))];
+  const inside = [...enter, ...command];
+  switch (fence.by) {
+    case "root":
+      return run([...limits(fence), ...DIES_WITH_PARENT, ...asRoot(room, uidOf(fence, slot)), ...inside]);
+    case "user-namespaces":
+      return run([...limits(fence), ...DIES_WITH_PARENT, ...asAnybody(room), ...inside]);
+    case "launcher": {
+      const place = { "{root}": room.root, "{slot}": String(slot) };
+      const launcher = fence.launcher.map((part) =>
+        part.replace(/\{root\}|\{slot\}/g, (at) => place[at as "{root}"]),
+      );
+      return run([...launcher, ...inside]);
+    }
+    case "nothing":
+      return run(
+        [...(findTool("prlimit") === null ? [] : limits(fence)), ...orphanless(room), ...inside],
+        room.folder,
+      );
+  }
+}
+
+/** Where there is no program to enter by, a tool makes the cordon die with its parent. */
+function orphanless(room: Room): string[] {
+  return room.enter !== null || findTool("setpriv") === null ? [] : [...DIES_WITH_PARENT, "--no-new-privs"];
+}
+
+function enterName(room: Room, fence: Fence): string {
+  return (fence.filtered ? room.enter?.filtered : room.enter?.plain) ?? "";
+}
+
+const DIES_WITH_PARENT = ["setpriv", "--pdeathsig=KILL"];
+const NAMESPACES = ["--net", "--mount", "--pid", "--ipc", "--uts", "--fork"];
+
+function limits(fence: Fence): string[] {
+  const threads = fence.firstUid === null ? [] : [`--nproc=${MAX_THREADS}`];
+  return ["prlimit", `--nofile=${MAX_OPEN_FILES}`, "--core=0", "--fsize=0", ...threads];
+}
+
+function asRoot(room: Room, uid: number | null): string[] {
+  return ["unshare", ...NAMESPACES, `--root=${room.root}`, "--wd=/", `--setgid=${uid}`, `--setuid=${uid}`];
+}
 
 /**
- * Finds out whether the fence works here by starting a process behind it that tries to get out. `allow` set
- * to false leaves the fence down whatever the machine can do.
+ * Two user namespaces, one in the other: the first may mount, and makes the root directory read-only, because
+ * its files belong to the user that cordons are outside; in the second that user is `nobody`.
  */
-export async function probeFence(room: Room, allow = true): Promise<Fence> {
-  const down = (why: string): Fence => ({
-    inForce: false,
-    means: [
-      "node --permission (Node's own documentation says that it is no boundary against malicious code)",
-      ...(findTool("setpriv") === null ? [] : ["no new privileges"]),
-    ],
-    why,
-  });
-  if (!allow) return down("switched off by the operator");
-  if (process.getuid?.() !== 0) return down("the gateway does not run as root, so it cannot make namespaces");
-  const missing = ["setpriv", "unshare", "mount", "chroot", "prlimit", "sh"].filter(
-    (tool) => findTool(tool) === null,
-  );
-  if (missing.length > 0) return down(`the tools ${missing.join(", ")} are missing (util-linux, coreutils)`);
-  const said = await runProbe(behindFence(room, ["/room/node", "-e", PROBE]));
-  return said === "held"
-    ? { inForce: true, means: FENCE_MEANS, why: "a process was started behind it and could not get out" }
-    : down(`a process behind the fence did not come up as expected: ${said}`);
+function asAnybody(room: Room): string[] {
+  const nobody = ["--user", `--map-user=${SHARED_ID}`, `--map-group=${SHARED_ID}`];
+  return [
+    ...["unshare", "--user", "--map-root-user", ...NAMESPACES, "sh", "-c"],
+    'mount -o bind,ro,nosuid,nodev "$0" "$0" && exec "$@"',
+    ...[room.root, "setpriv", "--pdeathsig=KILL", "unshare", ...nobody, `--root=${room.root}`, "--wd=/"],
+  ];
 }
 
-/** Prints `held` if uid, process tree, network and files are as a fenced process must see them. */
-const PROBE = `
-const fs = require("node:fs"), os = require("node:os"), { execPath } = process;
-const seen = [];
-if (process.getuid() !== ${FENCED_ID} || process.getgid() !== ${FENCED_ID}) seen.push("uid " + process.getuid());
-if (process.pid !== 1) seen.push("pid " + process.pid);
-if (Object.keys(os.networkInterfaces()).length > 0) seen.push("a network");
-for (const path of ["/etc", "/root", "/home", "/var", "/tmp"]) if (fs.existsSync(path)) seen.push(path);
-try { fs.writeFileSync("/room/x", ""); seen.push("a writable room"); } catch {}
-console.log(seen.length === 0 ? "held" : "it sees " + seen.join(", "));
-`;
-
-/** What a probe has printed. One that takes too long is tried once more: a machine may be busy, and not unable. */
-export async function runProbe(command: Command, timeoutMs = PROBE_TIMEOUT_MS): Promise<string> {
-  const said = (await outputOf(command, timeoutMs)) ?? (await outputOf(command, timeoutMs));
-  return said ?? `it did not end within ${timeoutMs / 1000} seconds, twice`;
-}
-
-/** Null if it did not end in time. */
-function outputOf(command: Command, timeoutMs: number): Promise<string | null> {
-  return new Promise((resolve) => {
-    const child = spawn(command.file, [...command.args], {
-      cwd: command.cwd,
-      env: {},
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      child.kill("SIGKILL");
-    }, timeoutMs);
-    let said = "";
-    child.stdout.on("data", (part: Buffer) => {
-      said += part.toString();
-    });
-    child.stderr.on("data", (part: Buffer) => {
-      said += part.toString();
-    });
-    child.on("error", (error) => {
-      clearTimeout(timer);
-      resolve(error.message);
-    });
-    child.on("close", () => {
-      clearTimeout(timer);
-      resolve(late ? null : said.trim().slice(0, 500) || "nothing was printed");
-    });
-  });
+function run(words: readonly string[], cwd = "/"): Command {
+  const [first = "", ...args] = words;
+  return { file: first.startsWith("/") ? first : (findTool(first) ?? first), args, cwd };
 }
 
 const TOOL_FOLDERS = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 
-function findTool(name: string): string | null {
+export function findTool(name: string): string | null {
   for (const folder of TOOL_FOLDERS) {
     const path = join(folder, name);
     if (existsSync(path)) return path;

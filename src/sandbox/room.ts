@@ -3,9 +3,9 @@
  * time of stripped TypeScript), the node binary, and isolated-vm's addon. Nothing else can be seen from
  * inside the operating system's fence, which makes this folder's parent the root of the file system.
  *
- *     <prefix>/cordon/root/          "/" inside the fence
- *       room/                        node, isolate.js, wasm.js, bootstrap.js, isolated-vm.node
- *       usr/ lib lib64 proc/         mount points and links for the system's shared libraries
+ *     <prefix>/cordon/root/     "/" inside the fence
+ *       room/                   node, isolate.js, wasm.js, bootstrap.js, isolated-vm.node, enter, probe.js
+ *       lib/ lib64/             the shared libraries that node and the addon load, and no others
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -15,18 +15,20 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
-  readlinkSync,
+  readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, stop } from "esbuild";
 import type { EngineKind } from "./engine.ts";
+import { librariesOf } from "./room-libraries.ts";
+import { enterProgram } from "./seccomp/enter-program.ts";
 
 export interface Room {
   /** What the fence makes `/`. */
@@ -36,12 +38,17 @@ export interface Room {
   /** File names within the room. */
   readonly node: string;
   readonly entries: Readonly<Record<EngineKind, string>>;
+  /** The program that a cordon is entered by, with and without a filter of system calls; null on processors without one. */
+  readonly enter: { readonly filtered: string; readonly plain: string } | null;
+  readonly probe: string;
 }
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ENTRIES: Readonly<Record<EngineKind, string>> = { isolate: "isolate.js", wasm: "wasm.js" };
-/** Top-level directories that hold shared libraries; links on a merged-/usr system. */
-const LIBRARY_DIRECTORIES = ["lib", "lib64", "lib32"];
+const ENTER = { filtered: "enter-filtered", plain: "enter" };
+const PROBE = "probe.js";
+/** Mount points and links that an earlier version made here. */
+const FORMER = ["usr", "proc", "lib", "lib64", "lib32"];
 
 /** Bundles and places everything below `<prefix>/cordon`. A tenth of a second. */
 export async function prepareRoom(
@@ -50,23 +57,43 @@ export async function prepareRoom(
 ): Promise<Room> {
   const root = resolve(prefix, "cordon", "root");
   const folder = join(root, "room");
-  for (const part of ["room", "usr", "proc"]) {
-    mkdirSync(join(root, part), { recursive: true });
-    chmodSync(join(root, part), 0o755);
+  for (const name of FORMER) forget(join(root, name));
+  makeFolder(root, folder);
+
+  const addon = isolatedVmAddon();
+  for (const library of await librariesOf(process.execPath, addon)) {
+    const shelf = join(root, dirname(library));
+    makeFolder(root, shelf);
+    placeFile(shelf, basename(library), realpathSync(library));
   }
-  chmodSync(root, 0o755);
-  for (const name of LIBRARY_DIRECTORIES) placeLibraries(root, name);
 
   for (const engine of engines)
     place(folder, ENTRIES[engine], await bundle(`cordon/${engine}-main.ts`, "esm"));
   const bootstrap = await bundle("cordon/bootstrap.ts", "iife");
   place(folder, "bootstrap.js", `(() => {\n${bootstrap}\nreturn runtime.default;\n})()`);
+  place(folder, PROBE, await bundle("cordon/probe-main.ts", "esm"));
   await stop(); // esbuild's helper process has nothing left to do
   place(folder, "package.json", '{"type": "module"}');
-  placeFile(folder, "isolated-vm.node", isolatedVmAddon());
+  placeFile(folder, "isolated-vm.node", addon);
   placeFile(folder, "node", process.execPath);
   if ((statSync(join(folder, "node")).mode & 0o001) === 0) chmodSync(join(folder, "node"), 0o755);
-  return { root, folder, node: "node", entries: ENTRIES };
+  const enter = placeEnter(folder);
+  return { root, folder, node: "node", entries: ENTRIES, enter, probe: PROBE };
+}
+
+function placeEnter(folder: string): Room["enter"] {
+  for (const [kind, name] of Object.entries(ENTER)) {
+    const program = enterProgram(kind === "filtered");
+    if (program === null) return null;
+    place(folder, name, program, 0o755);
+  }
+  return ENTER;
+}
+
+/** Every directory from the root down can be entered by the cordon's user, whatever the umask is. */
+function makeFolder(root: string, folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (let at = folder; at.startsWith(root); at = dirname(at)) chmodSync(at, 0o755);
 }
 
 async function bundle(entry: string, format: "esm" | "iife"): Promise<string> {
@@ -94,9 +121,10 @@ function isolatedVmAddon(): string {
 }
 
 /** Replaces a file in one step: a cordon that is just starting sees the old one or the new one. */
-function place(folder: string, name: string, text: string): void {
+function place(folder: string, name: string, content: string | Buffer, mode = 0o644): void {
   const fresh = join(folder, `.${name}.${randomBytes(6).toString("hex")}`);
-  writeFileSync(fresh, text, { mode: 0o644 });
+  writeFileSync(fresh, content);
+  chmodSync(fresh, mode);
   renameSync(fresh, join(folder, name));
 }
 
@@ -119,11 +147,8 @@ function placeFile(folder: string, name: string, from: string): void {
   renameSync(fresh, to);
 }
 
-function placeLibraries(root: string, name: string): void {
-  const ours = join(root, name);
-  const system = lstatSync(`/${name}`, { throwIfNoEntry: false });
-  if (system === undefined) return;
-  rmSync(ours, { recursive: true, force: true });
-  if (system.isSymbolicLink()) symlinkSync(readlinkSync(`/${name}`).replace(/^\//, ""), ours);
-  else mkdirSync(ours, { mode: 0o755 });
+function forget(path: string): void {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there === undefined) return;
+  if (there.isSymbolicLink() || readdirSync(path).length === 0) rmSync(path, { recursive: true });
 }

@@ -11,7 +11,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import type { Reply } from "@gatehouse/sdk";
-import { behindFence, probeFence } from "../../src/sandbox/fence.ts";
+import { behindFence } from "../../src/sandbox/fence.ts";
+import { probeFence } from "../../src/sandbox/fence-probe.ts";
 import { FROM_CORDON, readyFrame, turnFrame } from "../../src/sandbox/frames.ts";
 import type { Room } from "../../src/sandbox/room.ts";
 import { frame } from "../../src/sandbox/wire.ts";
@@ -30,10 +31,10 @@ test("the fence is in force as root, and says honestly why it is not", async () 
   const { room, fence } = await place();
   const isRoot = process.getuid?.() === 0;
   assert.equal(fence.inForce, isRoot, fence.why);
-  const without = await probeFence(room, false);
+  const without = await probeFence(room, { allow: false });
   assert.equal(without.inForce, false);
   assert.match(without.why, /switched off/);
-  assert.match(without.means[0] ?? "", /no boundary/);
+  assert.match(without.means.at(-1) ?? "", /no boundary/);
 });
 
 /** Does no harm where it succeeds: it asks for access, sends signal 0, and mounts over the room only. */
@@ -77,7 +78,7 @@ test("escaped code reaches no file, process, network or other room", async (t) =
   });
   await Promise.all([once(tcp, "listening"), once(abstract, "listening"), once(sibling, "spawn")]);
   const { port } = tcp.address() as AddressInfo;
-  const command = behindFence(room, [
+  const command = behindFence(room, fence, 7, [
     "/room/node",
     "-e",
     ESCAPED,

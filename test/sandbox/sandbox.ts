@@ -22,7 +22,8 @@ import {
 import { build } from "esbuild";
 import { SandboxClient } from "../../src/sandbox/client.ts";
 import type { GuestLimits } from "../../src/sandbox/engine.ts";
-import { type Fence, probeFence } from "../../src/sandbox/fence.ts";
+import type { Fence } from "../../src/sandbox/fence.ts";
+import { probeFence } from "../../src/sandbox/fence-probe.ts";
 import { type GuestGrants, NO_GRANTS } from "../../src/sandbox/grants.ts";
 import type { GuestFailure, GuestSettings } from "../../src/sandbox/guest.ts";
 import type { Port } from "../../src/sandbox/messages.ts";

@@ -25,6 +25,7 @@ import {
   turnFrame,
 } from "../frames.ts";
 import { FrameSplitter } from "../wire.ts";
+import { seal } from "./seal.ts";
 
 const FIRST_FD = 3;
 const READ_BYTES = 64 * 1024;
@@ -185,10 +186,11 @@ export function runCordon(engine: Engine): void {
 
 /**
  * Gives up what only starting needed: from here on neither files nor addons can be reached, as far as Node's
- * permission model holds.
+ * permission model holds; and where the fence says so, the kernel refuses them as well.
  */
 export function dropStartRights(): void {
-  for (const scope of ["addon", "fs.read"]) {
+  if (process.argv[3] === "sealed") seal();
+  for (const scope of ["addon", "fs.read", "ffi"]) {
     const { permission } = process as unknown as { permission?: { drop?(scope: string): void } };
     permission?.drop?.(scope);
   }
