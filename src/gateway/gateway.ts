@@ -9,6 +9,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { createAdmin } from "../admin/admin.ts";
+import { Refusal } from "../admin/answers.ts";
 import type { AdminPort } from "../admin/port.ts";
 import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
@@ -33,7 +34,7 @@ import { spillDirectory } from "./plane-settings.ts";
 import { Sandbox } from "./sandbox.ts";
 import { listening, startable } from "./start-error.ts";
 import { statusReport } from "./status-report.ts";
-import { DataThreads } from "./threads.ts";
+import { DataThreads, NotDeployed } from "./threads.ts";
 import { clientPair, MaterialError, TlsMaterial, upstreamAuthorities } from "./tls-material.ts";
 
 /** Rate-limiting windows that can be counted at once; 26 bytes each. */
@@ -281,7 +282,17 @@ export class Gateway {
     const configuration = this.#configuration;
     return {
       config: () => configuration.current,
-      applyConfig: (text, { ifChanged }) => configuration.apply(text, { ifChanged }),
+      applyConfig: (text, { ifChanged }) =>
+        configuration.apply(text, { ifChanged }).catch((error) => {
+          if (!(error instanceof NotDeployed)) throw error;
+          this.#log.error(
+            { reason: error.message },
+            "a configuration is not put in force; the old one goes on",
+          );
+          throw new Refusal(503, {
+            message: `the configuration is not in force, the old one goes on: ${error.message}`,
+          });
+        }),
       findPlugin: (name, workspace) => configuration.catalogue.find(name, workspace),
       plugins: () => nativePlugins(),
       explain: (request) => {

@@ -8,7 +8,7 @@ import type { ConnectionStates, FromThread, ThreadData, ToThread } from "./messa
 import type { LastSeen } from "./past-threads.ts";
 import type { SandboxChannel } from "./sandbox.ts";
 import { Vitals } from "./vitals.ts";
-import { Watch } from "./watch.ts";
+import { LONGEST_STEP_MS, LOOK_MS, Watch } from "./watch.ts";
 
 /** What loading its modules may take a thread on a busy machine. */
 const START_PATIENCE_MS = 30_000;
@@ -29,8 +29,14 @@ interface Waiter {
   resolve(message: FromThread | null): void;
 }
 
+/** In place of the answer of a thread that has not come in time. */
+export const LATE = Symbol("late");
+
 /** What a thread that is at its end gets to take down what it held; it is lost by its own doing, and no hang. */
 const LEAVING_MS = 5000;
+
+/** What a thread gets to tell its metrics; one that does not is shown as it was when it last did. */
+const SCRAPE_MS = 2000;
 
 export class ThreadHandle {
   readonly index: number;
@@ -104,6 +110,32 @@ export class ThreadHandle {
     return promise;
   }
 
+  /** The same, within a time that stands still while the whole process does. */
+  async #answerWithin(
+    timeoutMs: number,
+    fits: (message: FromThread) => boolean,
+  ): Promise<FromThread | null | typeof LATE> {
+    if (this.#lost) return null;
+    const { promise, resolve } = Promise.withResolvers<FromThread | null | typeof LATE>();
+    const waiter = { fits, resolve };
+    this.#waiters.add(waiter);
+    let leftMs = timeoutMs;
+    let lookedAt = performance.now();
+    const timer = setInterval(() => {
+      const now = performance.now();
+      leftMs -= Math.min(now - lookedAt, LONGEST_STEP_MS);
+      lookedAt = now;
+      if (leftMs > 0) return;
+      this.#waiters.delete(waiter);
+      resolve(LATE);
+    }, LOOK_MS);
+    try {
+      return await promise;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
   /** Resolves when the thread has started, or is lost. */
   async started(): Promise<void> {
     await this.#answer((m) => m.kind === "started");
@@ -112,12 +144,13 @@ export class ThreadHandle {
 
   /**
    * Opens the proxy's listeners; returns their ports.
-   * @throws {Error} if an address cannot be had, or the thread is lost
+   * @throws {Error} if an address cannot be had, or the thread is lost or does not answer
    */
-  async open(listeners: readonly ProxyListen[]): Promise<readonly number[]> {
-    const answer = this.#answer((m) => m.kind === "listening" || m.kind === "listen-failed");
+  async open(listeners: readonly ProxyListen[], timeoutMs: number): Promise<readonly number[]> {
+    const answer = this.#answerWithin(timeoutMs, (m) => m.kind === "listening" || m.kind === "listen-failed");
     this.post({ kind: "listen", listeners });
     const message = await answer;
+    if (message === LATE) throw new Error("the data thread has not answered in time");
     if (message?.kind !== "listening")
       throw new Error(message?.kind === "listen-failed" ? message.message : "the data thread is gone");
     this.serving = true;
@@ -126,27 +159,35 @@ export class ThreadHandle {
 
   /**
    * What the thread has against a change, once it is asked to prepare it; null if nothing, or if it is lost: the one
-   * in its place gets whatever is in force then. `patienceMs` is what preparing may take it.
+   * in its place gets whatever is in force then. `patienceMs` is what it may do so without a beat, `timeoutMs` at all.
    */
-  async prepared(version: number, patienceMs: number): Promise<string | null> {
+  async prepared(
+    version: number,
+    patienceMs: number,
+    timeoutMs: number,
+  ): Promise<string | null | typeof LATE> {
     this.#patienceMs = patienceMs;
-    const message = await this.#answer((m) => m.kind === "prepared" && m.version === version);
+    const message = await this.#answerWithin(
+      timeoutMs,
+      (m) => m.kind === "prepared" && m.version === version,
+    );
+    if (message === LATE) return LATE;
     return message?.kind === "prepared" ? message.error : null;
   }
 
-  /** Serves what was prepared. */
-  async commit(version: number): Promise<void> {
-    const answer = this.#answer((m) => m.kind === "live" && m.version === version);
+  /** Serves what was prepared; returns whether it has answered in time, or is lost. */
+  async commit(version: number, timeoutMs: number): Promise<boolean> {
+    const answer = this.#answerWithin(timeoutMs, (m) => m.kind === "live" && m.version === version);
     this.post({ kind: "commit", version });
-    await answer;
+    return (await answer) !== LATE;
   }
 
-  /** Asks for its metrics: `lastSeen` has them then. */
+  /** Asks for its metrics: `lastSeen` has them then, unless the thread does not answer. */
   async scrape(id: number): Promise<void> {
-    const answer = this.#answer((m) => m.kind === "metrics" && m.id === id);
+    const answer = this.#answerWithin(SCRAPE_MS, (m) => m.kind === "metrics" && m.id === id);
     this.post({ kind: "metrics", id });
     const message = await answer;
-    if (message?.kind === "metrics") this.lastSeen = message;
+    if (message !== LATE && message?.kind === "metrics") this.lastSeen = message;
   }
 
   /** Resolves when its last request is over, or it is lost. */

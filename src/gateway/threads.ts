@@ -23,7 +23,7 @@ import type { AccessRecord, Deployment, ThreadStats } from "./messages.ts";
 import { type Losses, type LossReason, PastThreads } from "./past-threads.ts";
 import type { SandboxChannel } from "./sandbox.ts";
 import { sharedBytes } from "./shared-bytes.ts";
-import { ThreadHandle } from "./thread-handle.ts";
+import { LATE, ThreadHandle } from "./thread-handle.ts";
 import { LOOK_MS } from "./watch.ts";
 
 export interface ThreadsOptions {
@@ -54,9 +54,16 @@ export interface Collected {
   readonly spilled: { readonly bodies: number; readonly bytes: number };
 }
 
+/** A change that is sound and yet not in force: what a thread has against it. */
+export class NotDeployed extends Error {
+  override name = "NotDeployed";
+}
+
 const SHORT_LIFE_MS = 1000;
 /** What compiling one entity may take: ten times what it takes (bench/router.ts). */
 const ENTITY_PATIENCE_MS = 0.1;
+/** What a thread gets on top of `deploy_timeout_ms`, beats or not: it compiles beside traffic. */
+const ENTITY_TIME_MS = 1;
 /** Entities that are sent at once: a thread takes 2 ms to read so many. */
 const PIECE_ENTITIES = 250;
 /** A thread that has not ended by then is stuck outside of JavaScript, where nothing can end it. */
@@ -122,17 +129,20 @@ export class DataThreads {
   }
 
   async #listen(listeners: readonly ProxyListen[]): Promise<readonly number[]> {
+    const { deployTimeoutMs } = this.#options.settings;
     const [first, ...others] = this.#threads as [ThreadHandle, ...ThreadHandle[]];
-    const ports = await first.open(listeners);
+    const ports = await first.open(listeners, deployTimeoutMs);
     this.#listeners = listeners.map((listener, i) => ({ ...listener, port: ports[i] as number }));
-    await Promise.all(others.map((thread) => thread.open(this.#listeners)));
+    await Promise.all(others.map((thread) => thread.open(this.#listeners, deployTimeoutMs)));
     return ports;
   }
 
   /**
    * Puts a change in force on all threads, or on none. What it leaves alone is neither sent nor compiled again.
    * @param whole what is in force after it, as a change from nothing: for threads that start later.
-   * @throws {Error} if a thread cannot prepare it; the old configuration goes on.
+   * A thread that does not answer in time counts as one that hangs: it is ended, the others go on without it, and the
+   * one in its place gets what is in force by then.
+   * @throws {NotDeployed} if a thread cannot prepare it, or does not and may not be ended; the old configuration goes on.
    */
   deploy(change: Deployment, whole: () => Deployment): Promise<void> {
     return this.#inTurn(() => this.#deploy(change, whole));
@@ -145,10 +155,26 @@ export class DataThreads {
     const error = errors.find((message) => message !== null);
     if (error !== undefined) {
       for (const thread of threads) thread.post({ kind: "discard", version });
-      throw new Error(error);
+      throw new NotDeployed(error);
     }
     this.#whole = whole;
-    await Promise.all(threads.map((thread) => thread.commit(version)));
+    await Promise.all(threads.map((thread) => this.#commit(thread, version)));
+  }
+
+  async #commit(thread: ThreadHandle, version: number): Promise<void> {
+    const { deployTimeoutMs } = this.#options.settings;
+    if (await thread.commit(version, deployTimeoutMs)) return;
+    // Every thread has prepared it: it is in force, also for one that comes back to its messages later.
+    const message = this.#late(thread, deployTimeoutMs);
+    if (message !== null) this.#options.log.warn({ thread: thread.index }, message);
+  }
+
+  /** One has not answered: it is ended. Returns why it is not. */
+  #late(thread: ThreadHandle, waitedMs: number): string | null {
+    if (this.#options.settings.threadHangMs === 0)
+      return `data thread ${thread.index} has not answered for ${waitedMs} ms (deploy_timeout_ms), and thread_hang_ms is 0`;
+    if (this.#threads.includes(thread)) this.#end(thread, waitedMs, "it does not answer");
+    return null;
   }
 
   /** Metrics and sums of every thread, those that are gone included. */
@@ -253,17 +279,17 @@ export class DataThreads {
     this.#lookedAt = now;
     for (const thread of [...this.#threads]) {
       const stuckMs = thread.stuckFor(elapsedMs, hangMs);
-      if (stuckMs !== null) this.#end(thread, stuckMs);
+      if (stuckMs !== null) this.#end(thread, stuckMs, thread.manner);
     }
   }
 
   /** Ends a thread that hangs. Its successor does not wait until it is gone. */
-  #end(thread: ThreadHandle, stuckMs: number): void {
+  #end(thread: ThreadHandle, stuckMs: number, manner: string): void {
     this.#ending.add(thread);
     this.#lose(
       thread,
       "hang",
-      { stuck_ms: Math.round(stuckMs), manner: thread.manner },
+      { stuck_ms: Math.round(stuckMs), manner },
       "a data thread hangs and is ended; another takes its place",
     );
     let overdue = false;
@@ -335,9 +361,10 @@ export class DataThreads {
       if (this.#whole !== null) {
         const [error] = await this.#prepare([thread], version, this.#whole());
         if (typeof error === "string") throw new Error(error);
-        await thread.commit(version);
+        await this.#commit(thread, version);
       }
-      if (this.#listeners.length > 0) await thread.open(this.#listeners);
+      if (this.#listeners.length > 0)
+        await thread.open(this.#listeners, this.#options.settings.deployTimeoutMs);
     } catch (error) {
       // It is of no use; where it ends another begins.
       void thread.terminate();
@@ -352,18 +379,22 @@ export class DataThreads {
     version: number,
     { change, packages }: Deployment,
   ): Promise<(string | null)[]> {
-    const patienceMs = sizeOf(change) * ENTITY_PATIENCE_MS;
-    const answers = Promise.all(threads.map((thread) => thread.prepared(version, patienceMs)));
+    const size = sizeOf(change);
+    const patienceMs = size * ENTITY_PATIENCE_MS;
+    const timeoutMs = this.#options.settings.deployTimeoutMs + size * ENTITY_TIME_MS;
+    const answers = Promise.all(threads.map((thread) => thread.prepared(version, patienceMs, timeoutMs)));
     for (const piece of inPieces(change, PIECE_ENTITIES)) {
       // Once for all threads, and in pieces: neither the main thread nor one of the others is held up for long.
       const bytes = sharedBytes(serialize(piece));
       for (const thread of threads) thread.post({ kind: "piece", version, bytes });
-      if (sizeOf(change) > PIECE_ENTITIES) await rest();
+      if (size > PIECE_ENTITIES) await rest();
     }
     for (const thread of threads) thread.post({ kind: "prepare", version, packages });
     const errors = await answers;
     for (const thread of threads) thread.calm();
-    return errors;
+    return errors.map((error, i) =>
+      error === LATE ? this.#late(threads[i] as ThreadHandle, timeoutMs) : error,
+    );
   }
 }
 

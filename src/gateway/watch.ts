@@ -12,7 +12,7 @@ import type { Vitals } from "./vitals.ts";
 /** How often the main thread looks. */
 export const LOOK_MS = 100;
 /** A look that comes a little late counts whole. */
-const LONGEST_STEP_MS = 150;
+export const LONGEST_STEP_MS = 150;
 /** Unit of CPU times in /proc (USER_HZ is 100 on every architecture that Node runs on). */
 const TICK_MS = 10;
 

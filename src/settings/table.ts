@@ -156,6 +156,11 @@ export const SETTINGS = {
       return ms;
     },
   ),
+  deploy_timeout_ms: timeout(
+    10_000,
+    "Time that a data thread gets to take up a changed configuration, and 1 ms more for each entity of the change. One " +
+      "that takes longer is ended and replaced; where `thread_hang_ms` is 0, the change is refused.",
+  ),
   log_level: plain(
     string({
       default: "notice",

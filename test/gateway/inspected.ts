@@ -8,6 +8,11 @@ export const DOWNFALLS = {
   exit: { expression: "process.exit(1)", reason: "crash" },
   throw: { expression: "setTimeout(() => { throw new Error('out of the blue') }), 0", reason: "crash" },
   loop: { expression: "setTimeout(() => { for (;;); }), 0", reason: "hang" },
+  /** It lives and serves, and hears nothing any more. */
+  deafen: {
+    expression: "process.getBuiltinModule('node:worker_threads').parentPort.removeAllListeners('message')",
+    reason: "hang",
+  },
   /** Asleep in the kernel until a child process ends: no CPU time, and out of the runtime's reach. */
   block: {
     expression: "process.getBuiltinModule('node:child_process').spawnSync('sleep', ['1000'])",

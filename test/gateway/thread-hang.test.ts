@@ -18,6 +18,7 @@ import {
   status,
   strike,
 } from "./inspected.ts";
+import { evaluateInThread, inspectorUrl } from "./inspector.ts";
 import { descendants } from "./processes.ts";
 
 const GET = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
@@ -32,6 +33,13 @@ function configFor(url: string, plugins: object[] = []) {
 
 const terminated = (message: string) =>
   configFor("http://127.0.0.1:1", [{ name: "request-termination", config: { status_code: 200, message } }]);
+
+/** Has a thread keep to itself that it has put a change in force. */
+const SILENT_AT_LAST = `{
+  const { parentPort } = process.getBuiltinModule("node:worker_threads");
+  const post = parentPort.postMessage;
+  parentPort.postMessage = (message) => message.kind === "live" || post.call(parentPort, message);
+}`;
 
 /** An upstream that answers `/slow` when it is told to. */
 async function startGated() {
@@ -246,4 +254,38 @@ test("with thread_hang_ms 0 nobody watches: a thread that stands still comes bac
   await pause(1500);
   for (const pid of children) process.kill(pid);
   assert.equal((await client.read()).status, 200);
+});
+
+test("a thread that serves and does not take up a change is replaced; the change is in force on all", async () => {
+  await using gateway = await startInspected(terminated("one"), { deploy_timeout_ms: "300" });
+  await strike(gateway, 0, "deafen");
+  await gateway.reload(terminated("two"));
+  const notice = await gateway.log(({ reason }) => reason === "hang");
+  assert.match(String(notice.manner), /does not answer/);
+  await ready(gateway);
+  for (const answer of await onBothThreads(gateway)) assert.deepEqual(answer.json(), { message: "two" });
+  await gateway.reload(terminated("three"));
+  for (const answer of await onBothThreads(gateway)) assert.deepEqual(answer.json(), { message: "three" });
+  assert.equal((await status(gateway)).lost_data_threads.hung, 1);
+});
+
+test("with thread_hang_ms 0, a change that a thread does not take up is refused, and no thread serves it", async () => {
+  await using gateway = await startInspected(terminated("one"), {
+    deploy_timeout_ms: "300",
+    thread_hang_ms: "0",
+    drain_timeout_ms: "1",
+  });
+  await strike(gateway, 0, "deafen");
+  await assert.rejects(gateway.reload(terminated("two")), /has not answered for/);
+  for (const answer of await onBothThreads(gateway)) assert.deepEqual(answer.json(), { message: "one" });
+  assert.equal((await status(gateway)).lost_data_threads.hung, 0);
+});
+
+test("a thread that prepares a change and does not say that it serves it is replaced by one that does", async () => {
+  await using gateway = await startInspected(terminated("one"), { deploy_timeout_ms: "300" });
+  await evaluateInThread(inspectorUrl(gateway.output()), "data-0", SILENT_AT_LAST);
+  await gateway.reload(terminated("two"));
+  await gateway.log(({ reason }) => reason === "hang");
+  await ready(gateway);
+  for (const answer of await onBothThreads(gateway)) assert.deepEqual(answer.json(), { message: "two" });
 });
