@@ -5,8 +5,9 @@ import type { Forge } from "../registry/registry.ts";
 import type { Fence } from "../sandbox/fence.ts";
 import { probeFence } from "../sandbox/fence-probe.ts";
 import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
+import { type SmokeJob, smokeRun } from "../sandbox/forge/smoke.ts";
 import type { ToSupervisor } from "../sandbox/messages.ts";
-import { prepareRoom } from "../sandbox/room.ts";
+import { prepareRoom, type Room } from "../sandbox/room.ts";
 import { type CordonStatus, Supervisor } from "../sandbox/supervisor.ts";
 import type { Settings } from "../settings.ts";
 
@@ -22,11 +23,18 @@ export class Sandbox {
   readonly #forgeClient: ForgeClient;
   readonly forge: Forge;
 
-  private constructor(fence: Fence, supervisor: Supervisor, forgeClient: ForgeClient) {
+  /** Uploads are tried one after the other: each try costs a process. */
+  #lastTry: Promise<unknown> = Promise.resolve();
+
+  private constructor(room: Room, fence: Fence, supervisor: Supervisor, forgeClient: ForgeClient) {
     this.fence = fence;
     this.#supervisor = supervisor;
     this.#forgeClient = forgeClient;
-    this.forge = forgeBy(forgeClient);
+    this.forge = forgeBy(forgeClient, (job: SmokeJob) => {
+      const run = this.#lastTry.then(() => smokeRun(job, { room, fence }));
+      this.#lastTry = run.catch(() => undefined);
+      return run;
+    });
   }
 
   /** Prepares the room that cordons live in and tries the fence once. */
@@ -43,7 +51,7 @@ export class Sandbox {
       fence,
       log: (level, message, fields) => log[level](fields, message),
     });
-    return new Sandbox(fence, supervisor, createForge());
+    return new Sandbox(room, fence, supervisor, createForge());
   }
 
   /** A data thread's line to the supervisor. */

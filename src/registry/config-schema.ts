@@ -23,6 +23,12 @@ export function checkConfigSchema(json: unknown): Violation[] {
   return violations;
 }
 
+/** The config of an entity that names no field, or undefined if the schema asks for more than its defaults. */
+export function defaultConfig(json: unknown): unknown {
+  const { value, violations } = validate(schemaFromJson(json), {}, { compile: compileLinear });
+  return violations.length === 0 ? value : undefined;
+}
+
 function walk(schema: Field, path: readonly (string | number)[], violations: Violation[]): void {
   if (schema.match !== undefined) {
     const problem = patternProblem(schema.match);

@@ -1,17 +1,63 @@
-/** The real forge as the registry asks for it: by manifest, which names the runtime, the phases and the limits. */
+/**
+ * The real forge as the registry asks for it: admission and metering by manifest, which names the runtime, the
+ * phases and the limits, and then one try in a cordon of its own.
+ */
+
+import type { ForgeReport } from "../sandbox/forge/forge.ts";
 import type { Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
 import { DEFAULT_FORGE_LIMITS } from "../sandbox/forge/limits.ts";
+import type { Smoke, SmokeJob } from "../sandbox/forge/smoke.ts";
+import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
+import { defaultConfig } from "./config-schema.ts";
+import type { Manifest } from "./manifest.ts";
 import type { Forge } from "./registry.ts";
 
 const PAGE_BYTES = 65_536;
 
-export function forgeBy(client: ForgeClient): Forge {
-  return ({ artifact, manifest }) => {
+export function forgeBy(client: ForgeClient, tryGuest: (job: SmokeJob) => Promise<Smoke>): Forge {
+  return async ({ artifact, manifest }) => {
     const { memoryPages } = DEFAULT_FORGE_LIMITS;
     const asked = manifest.limits.memoryBytes;
     const pages = asked === undefined ? memoryPages : Math.max(1, Math.floor(asked / PAGE_BYTES));
-    return client.forge(artifact, manifest.runtime, manifest.phases, {
+    const forged = await client.forge(artifact, manifest.runtime, manifest.phases, {
       memoryPages: Math.min(memoryPages, pages),
     });
+    if (!forged.ok) return forged;
+    const smoke = await tryGuest({
+      artifact: forged.emitted,
+      config: startConfig(manifest, forged.digest, forged.report.startFuel),
+    });
+    return smoke.ok
+      ? { ok: true, emitted: forged.emitted, report: reportJson(forged.report, smoke) }
+      : { ok: false, reasons: [`cannot be started: ${smoke.reason}`] };
+  };
+}
+
+/** A guest with the defaults of its schema. One that cannot do without more is only evaluated. */
+function startConfig(manifest: Manifest, digest: string, startFuel?: number): SmokeJob["config"] {
+  const { name, runtime, phases, limits } = manifest;
+  return {
+    digest,
+    runtime,
+    phases: [...phases],
+    instance: "resident",
+    pluginId: name,
+    config: defaultConfig(manifest.schema),
+    limits: { ...WORKSPACE_LIMITS, ...limits, fuel: startFuel ?? 0 },
+  };
+}
+
+/** What the author is answered; docs/packages.md lists it. */
+function reportJson(report: ForgeReport, { fuel, memoryBytes }: Extract<Smoke, { ok: true }>): object {
+  const { bytesIn, bytesOut, imports, exports, notes } = report;
+  const common = { bytes_in: bytesIn, bytes_out: bytesOut, imports, exports, notes };
+  if (report.startFuel === undefined) return { ...common, start: { memory_bytes: memoryBytes } };
+  return {
+    ...common,
+    functions: report.functions,
+    memory_pages: report.memoryPages,
+    tables: report.tables,
+    features: report.features,
+    start: { fuel, fuel_limit: report.startFuel, memory_bytes: memoryBytes },
   };
 }

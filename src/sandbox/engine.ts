@@ -161,6 +161,11 @@ export interface Engine {
   release(instance: number): void;
   /** Starts a hook call. `call` ids are unique among open calls. */
   start(call: number, instance: number, request: GuestCall): MaybePromise<Turn>;
+  /**
+   * Brings an instance up without calling a hook, as the first call would, and ends with an empty verdict or with
+   * why that fails. An isolate's `create` is left out if the instance has no config. `now` as in GuestCall.
+   */
+  prepare(instance: number, now: number): MaybePromise<Turn>;
   /** Goes on with a call that waits, once one of its host calls was answered. */
   resume(call: number, seq: number, result: { value: unknown } | { error: string }): MaybePromise<Turn>;
   /** Forgets a call that will not be resumed. */

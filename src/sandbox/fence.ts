@@ -56,7 +56,7 @@ const V8_FLAGS: Record<EngineKind, readonly string[]> = {
   wasm: [
     "--max-old-space-size=128",
     "--wasm-max-mem-pages=4096",
-    "--wasm-max-table-size=10000",
+    "--wasm-max-table-size=32768",
     "--wasm-max-module-size=16777216",
     "--wasm-max-committed-code-mb=128",
   ],

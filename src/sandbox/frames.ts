@@ -1,8 +1,8 @@
 /**
  * What a data thread and a cordon say to each other. CONTRACT: both ends import this file.
  *
- * A cordon executes the frames of one socket strictly in order, and each CALL and HOST_REPLY yields exactly
- * one TURN. So a data thread knows which call is running without being told: the oldest one it has no TURN
+ * A cordon executes the frames of one socket strictly in order, and each CALL, PREPARE and HOST_REPLY yields
+ * exactly one TURN. So a data thread knows which call is running without being told: the oldest one it has no TURN
  * for. Where a cordon serves several data threads it writes BATCH before it starts on a thread's frames, so
  * that nobody's call is blamed for the time another thread's call took.
  *
@@ -49,6 +49,8 @@ export const TO_CORDON = {
   hostReply: 5,
   /** The call will not be resumed. Yields no TURN. */
   abandon: 6,
+  /** id is the call; the instance is brought up without calling a hook. */
+  prepare: 7,
 } as const;
 
 export const FROM_CORDON = {
@@ -101,6 +103,16 @@ export function readConfigure(payload: Reader): GuestConfig {
 
 export function releaseFrame(instance: number): string {
   return frame(instance, TO_CORDON.release, "");
+}
+
+export function prepareFrame(call: number, instance: number, now: number): string {
+  return frame(call, TO_CORDON.prepare, u32(instance) + f64(now));
+}
+
+export function readPrepare(payload: Reader): { instance: number; now: number } {
+  const asked = { instance: payload.u32(), now: payload.f64() };
+  payload.end();
+  return asked;
 }
 
 export function abandonFrame(call: number): string {

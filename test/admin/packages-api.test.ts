@@ -6,20 +6,29 @@ import { packDirectory } from "../../src/cli/pack.ts";
 import { MAX_PACKAGE_BYTES } from "../../src/registry/archive.ts";
 import { forgeBy } from "../../src/registry/forge.ts";
 import { digestOf } from "../../src/registry/package.ts";
+import type { Forge } from "../../src/registry/registry.ts";
 import { createForge } from "../../src/sandbox/forge/forge-client.ts";
+import { smokeRun } from "../../src/sandbox/forge/smoke.ts";
 import { buildGuests } from "../../wasm-plugins/build.ts";
 import { admit, MANIFEST, packageOf } from "../registry/packages.ts";
+import { place } from "../sandbox/sandbox.ts";
 import { GZIP, startAdmin, YAML } from "./gateway.ts";
 
 const TS_SOURCE = fileURLToPath(new URL("../../wasm-plugins/ts-hello", import.meta.url));
 const WITH_ACME = '_format_version: "3.0"\nworkspaces:\n- name: acme\n  hosts: [acme.example]\n';
 
-test("an upload that the forge admits is 201 with what it became, and there to be read", async () => {
+/** The forge and the smoke run as a gateway has them. */
+async function realForge(): Promise<Forge> {
   const client = createForge();
   after(() => client.close());
-  const { call } = await startAdmin({ forge: forgeBy(client) });
+  const where = await place(["isolate", "wasm"]);
+  return forgeBy(client, (job) => smokeRun(job, where));
+}
+
+test("an upload that the forge admits is 201 with what it became, and there to be read", async () => {
+  const { call } = await startAdmin({ forge: await realForge() });
   const source =
-    'export default { name: "header-stamp", version: "1.2.0", priority: 0, schema: {}, create: () => ({}) };';
+    'export default { name: "header-stamp", version: "1.2.0", priority: 0, schema: {}, create: () => ({ access() {} }) };';
   const body = await packageOf({ ...MANIFEST, grants: { request_headers: ["X-Stamp"] } }, source);
   const created = await call("POST", "/plugin-packages", { headers: GZIP, body });
   assert.equal(created.status, 201, created.text);
@@ -40,9 +49,7 @@ test("an upload that the forge admits is 201 with what it became, and there to b
 });
 
 test("every example guest, packed as an author packs it, is admitted and loads as the forge emitted it", async () => {
-  const client = createForge();
-  after(() => client.close());
-  const { call, registry } = await startAdmin({ forge: forgeBy(client) });
+  const { call, registry } = await startAdmin({ forge: await realForge() });
   const guests = await buildGuests();
   const folders = [...guests.map(({ folder }) => folder), TS_SOURCE];
   for (const folder of folders) {
@@ -58,9 +65,7 @@ test("every example guest, packed as an author packs it, is admitted and loads a
 });
 
 test("what the real forge refuses is 400 code 2 with its reasons, and not kept", async () => {
-  const client = createForge();
-  after(() => client.close());
-  const { call } = await startAdmin({ forge: forgeBy(client) });
+  const { call } = await startAdmin({ forge: await realForge() });
   const broken: [manifest: object, source: string][] = [
     [MANIFEST, "this is not JavaScript ("],
     [{ ...MANIFEST, runtime: "extism" }, "\0asm but nothing else"],

@@ -21,7 +21,7 @@ import {
 } from "@gatehouse/sdk";
 import { build } from "esbuild";
 import { SandboxClient } from "../../src/sandbox/client.ts";
-import type { GuestLimits } from "../../src/sandbox/engine.ts";
+import type { EngineKind, GuestLimits } from "../../src/sandbox/engine.ts";
 import type { Fence } from "../../src/sandbox/fence.ts";
 import { probeFence } from "../../src/sandbox/fence-probe.ts";
 import { type GuestGrants, NO_GRANTS } from "../../src/sandbox/grants.ts";
@@ -46,12 +46,12 @@ export const PATIENT = { wallMs: 10_000, cpuMs: 1000 };
 
 let prepared: Promise<{ room: Room; fence: Fence }> | null = null;
 
-/** Bundling and probing take half a second: once for each test file. */
-export function place(): Promise<{ room: Room; fence: Fence }> {
+/** Bundling and probing take half a second: once for each test file, with the engines of the first who asks. */
+export function place(engines: readonly EngineKind[] = ["isolate"]): Promise<{ room: Room; fence: Fence }> {
   prepared ??= (async () => {
     const prefix = mkdtempSync(join(tmpdir(), "gatehouse-sandbox-"));
     process.once("exit", () => rmSync(prefix, { recursive: true, force: true }));
-    const room = await prepareRoom(prefix, ["isolate"]);
+    const room = await prepareRoom(prefix, engines);
     return { room, fence: await probeFence(room) };
   })();
   return prepared;

@@ -39,6 +39,8 @@ function configure(namespace: { default?: unknown }, settings: string): string {
     const definition = namespace.default as PluginDefinition | undefined;
     if (typeof definition?.create !== "function")
       return "the module's default export is not a plugin: export default definePlugin({...})";
+    // Only a plugin that is tried at its upload may be without: there is no config to give it.
+    if (config === undefined) return "";
     host = new GuestHost(pluginId);
     const made: unknown = definition.create(config as never, host);
     if (typeof made !== "object" || made === null) return "create() returned no hooks";
@@ -47,6 +49,14 @@ function configure(namespace: { default?: unknown }, settings: string): string {
   } catch (error) {
     return describe(error) || "create() threw";
   }
+}
+
+/** The phases of a list for which `create` returned no hook, which its author should hear of. */
+function missing(phases: string): string {
+  return (JSON.parse(phases) as (keyof typeof HOOK_NAMES)[])
+    .filter((phase) => typeof hooks[HOOK_NAMES[phase]] !== "function")
+    .map((phase) => HOOK_NAMES[phase])
+    .join(", ");
 }
 
 /**
@@ -156,4 +166,4 @@ function describe(error: unknown): string {
 
 harden();
 
-export default { configure, invoke, resume, collect, abandon };
+export default { configure, missing, invoke, resume, collect, abandon };

@@ -20,6 +20,7 @@ import {
   readConfigure,
   readHostReply,
   readLoad,
+  readPrepare,
   readyFrame,
   TO_CORDON,
   turnFrame,
@@ -33,9 +34,10 @@ const FLUSH_AFTER_MS = 1;
 /** Instances and calls are numbered by each data thread for itself; this tells threads apart. */
 const PER_THREAD = 2 ** 32;
 
-/** Frames are executed in their order; the first two kinds yield a turn. */
+/** Frames are executed in their order; the first three kinds yield a turn. */
 type Work =
   | { type: "call"; id: number; instance: number; call: GuestCall }
+  | { type: "prepare"; id: number; instance: number; now: number }
   | { type: "hostReply"; id: number; seq: number; result: HostResult }
   | { type: "abandon" | "release"; id: number }
   | { type: "configure"; id: number; config: GuestConfig };
@@ -65,6 +67,10 @@ class ThreadLink {
         case TO_CORDON.call:
           this.#expected++;
           this.#work.push({ type: "call", id, ...readCall(payload) });
+          break;
+        case TO_CORDON.prepare:
+          this.#expected++;
+          this.#work.push({ type: "prepare", id, ...readPrepare(payload) });
           break;
         case TO_CORDON.hostReply:
           this.#expected++;
@@ -143,6 +149,8 @@ class ThreadLink {
     switch (one.type) {
       case "call":
         return this.#engine.start(id, this.#offset + one.instance, one.call);
+      case "prepare":
+        return this.#engine.prepare(this.#offset + one.instance, one.now);
       case "hostReply":
         return this.#engine.resume(id, one.seq, one.result);
       case "abandon":

@@ -36,6 +36,7 @@ const MAX_RESULT = 64 * 1024 * 1024;
 /** A context with the runtime of bootstrap.ts and one configured guest in it. */
 interface Realm {
   readonly context: IsolatedVM.Context;
+  readonly missing: Fn;
   readonly invoke: Fn;
   readonly resume: Fn;
   readonly collect: Fn;
@@ -124,6 +125,33 @@ class IsolateEngine implements Engine {
     if (turn !== STARVED) return turn;
     const again = this.#attempt(call, instance, request.now, started, args, cpuMs);
     return again !== STARVED ? again : failure("timeout", TIMED_OUT, started, instance.memoryBytes);
+  }
+
+  prepare(instanceId: number, now: number): Turn {
+    const started = performance.now();
+    const instance = this.#instances.get(instanceId);
+    if (instance === undefined) return failure("load", "the plugin was released", started, 0);
+    try {
+      const realm = this.#realm(instance, now);
+      const { config, phases } = instance.config;
+      const missing =
+        config === undefined
+          ? ""
+          : realm.missing.applySync(undefined, [JSON.stringify(phases)], { timeout: STARTUP_MS });
+      if (missing !== "")
+        throw new LoadFailure("load", `create() returned no ${missing}, which the manifest's phases promise`);
+      this.#measure(instance);
+      return {
+        kind: "verdict",
+        verdict: {},
+        hostCalls: [],
+        usage: usageSince(started, instance.memoryBytes),
+      };
+    } catch (error) {
+      this.#discard(instance);
+      const kind = error instanceof LoadFailure ? error.failure : this.#kindOf(error, instance);
+      return failure(kind, messageOf(error), started, instance.memoryBytes);
+    }
   }
 
   #attempt(
@@ -279,6 +307,7 @@ class IsolateEngine implements Engine {
       if (wrong !== "") throw new LoadFailure("load", String(wrong));
       const realm: Realm = {
         context,
+        missing: member("missing"),
         invoke: member("invoke"),
         resume: member("resume"),
         collect: member("collect"),

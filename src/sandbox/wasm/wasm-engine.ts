@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Phase } from "@gatehouse/sdk";
-import type { Engine, Failure, GuestCall, GuestConfig, Turn, Usage } from "../engine.ts";
+import type { Engine, Failure, GuestCall, GuestConfig, Turn, Usage, Verdict } from "../engine.ts";
 import { FUEL_EXPORT, INITIALIZE_EXPORT, importSignature, MEMORY_EXPORT } from "./abi.ts";
 import { maxOutputJson, parseOutput, renderInput } from "./exchange.ts";
 import { GuestFault } from "./fault.ts";
@@ -57,12 +57,20 @@ class WasmEngine implements Engine {
     this.#configured.delete(instance);
   }
 
+  prepare(instance: number, now: number): Turn {
+    return this.#turn(instance, (run) => run.prepare(now));
+  }
+
   start(_call: number, instance: number, request: GuestCall): Turn {
+    return this.#turn(instance, (run) => run.hook(request));
+  }
+
+  #turn(instance: number, act: (run: Run) => Verdict): Turn {
     const before = performance.now();
     const configured = this.#configured.get(instance);
     const run = new Run(this.#kernel, this.#modules, configured);
     try {
-      const verdict = run.hook(request);
+      const verdict = act(run);
       return { kind: "verdict", verdict, hostCalls: this.#kernel.hostCalls(), usage: run.usage(before) };
     } catch (error) {
       const fault = run.fault(error);
@@ -105,7 +113,17 @@ class Run {
     this.#configured = configured;
   }
 
-  hook(request: GuestCall) {
+  /** Brings the guest up and throws it away; its limit of fuel is what the forge gave it for that. */
+  prepare(now: number): Verdict {
+    const configured = this.#configured;
+    this.#begin(configured, newInstanceState(), now, null);
+    if (configured === undefined) throw new GuestFault("load", "no such plugin instance in this cordon");
+    this.#live = this.#instantiate(configured, now);
+    this.#fuelled = true;
+    return {};
+  }
+
+  hook(request: GuestCall): Verdict {
     const configured = this.#configured;
     this.#begin(configured, newInstanceState(), request.now, null);
     if (configured === undefined) throw new GuestFault("load", "no such plugin instance in this cordon");
@@ -175,13 +193,14 @@ class Run {
     if (module instanceof GuestFault) throw module;
     const state = newInstanceState();
     this.#begin(configured, state, now, null);
-    let exports: Record<string, unknown>;
+    let exports: Record<string, unknown> = {};
     try {
       exports = new WebAssembly.Instance(module, this.#kernel.imports).exports;
       state.memory = (exports[MEMORY_EXPORT] as WebAssembly.Memory | undefined) ?? null;
       (exports[INITIALIZE_EXPORT] as (() => void) | undefined)?.();
     } catch (error) {
-      throw startFault(error);
+      const fuel = exports[FUEL_EXPORT] as WebAssembly.Global<bigint> | undefined;
+      throw startFault(error, fuel !== undefined && fuel.value < 0n);
     }
     const hooks: Live["hooks"] = {};
     for (const phase of config.phases)
@@ -197,7 +216,8 @@ class Run {
   }
 }
 
-function startFault(error: unknown): GuestFault {
+function startFault(error: unknown, isEmpty: boolean): GuestFault {
+  if (isEmpty) return new GuestFault("load", `used up its start-up fuel in ${INITIALIZE_EXPORT}`);
   if (error instanceof GuestFault)
     return new GuestFault("load", `the start function failed: ${error.message}`);
   const words = error instanceof Error ? error.message : String(error);

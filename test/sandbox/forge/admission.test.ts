@@ -106,8 +106,8 @@ describe("a module is refused with a reason", () => {
     ],
     [
       "a large initial memory",
-      `(module (memory 257) ${OK})`,
-      /starts with a memory of 257 pages; at most 256/,
+      `(module (memory 513) ${OK})`,
+      /starts with a memory of 513 pages; at most 512/,
     ],
     ["the largest memory", `(module (memory 65536) ${OK})`, /starts with a memory of 65536 pages/],
     ["a shared memory", `(module (memory 1 2 shared) ${OK})`, /shared memory \(threads\)/],
@@ -115,13 +115,13 @@ describe("a module is refused with a reason", () => {
     ["two memories", `(module (memory 1) (memory 1) ${OK})`, /has 2 memories; at most 1|not valid/],
     [
       "a large table",
-      `(module (table 10001 funcref) ${OK})`,
-      /starts with 10001 table entries; at most 10000/,
+      `(module (table 32769 funcref) ${OK})`,
+      /starts with 32769 table entries; at most 32768/,
     ],
     [
       "tables that are large together",
-      `(module ${"(table 6000 funcref)".repeat(2)} ${OK})`,
-      /12000 table entries/,
+      `(module ${"(table 20000 funcref)".repeat(2)} ${OK})`,
+      /40000 table entries/,
     ],
     [
       "atomic instructions",
@@ -186,7 +186,7 @@ describe("a module is refused with a reason", () => {
   }
 
   it("every reason at once", async () => {
-    const reasons = await reasonsFor(`(module (memory 300) (table 20000 funcref) ${OK})`, ["access", "log"]);
+    const reasons = await reasonsFor(`(module (memory 600) (table 40000 funcref) ${OK})`, ["access", "log"]);
     assert.equal(reasons.length, 3);
   });
 
@@ -247,9 +247,9 @@ describe("a module is refused with a reason", () => {
 
 describe("an accepted module", () => {
   it("has its memory limited to the quota, however much it declared", async () => {
-    for (const memory of ["(memory 1)", "(memory 1 65536)", "(memory 1 257)"]) {
+    for (const memory of ["(memory 1)", "(memory 1 65536)", "(memory 1 513)"]) {
       const { emitted } = await accepted(`(module ${memory} ${OK})`);
-      assert.deepEqual(readShape(emitted).memories, [{ min: 1, max: 256 }]);
+      assert.deepEqual(readShape(emitted).memories, [{ min: 1, max: 512 }]);
     }
   });
 
@@ -261,12 +261,12 @@ describe("an accepted module", () => {
 
   it("has its tables limited to the quota", async () => {
     const { emitted } = await accepted(`(module (table 1 funcref) ${OK})`);
-    assert.deepEqual(readShape(emitted).tables, [{ min: 1, max: 10_000 }]);
+    assert.deepEqual(readShape(emitted).tables, [{ min: 1, max: 32_768 }]);
   });
 
   it("cannot grow its memory past the quota", async () => {
     const { emitted } = await accepted(
-      '(module (memory 1) (func (export "access") (result i32) (memory.grow (i32.const 256))))',
+      '(module (memory 1) (func (export "access") (result i32) (memory.grow (i32.const 512))))',
     );
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(emitted), {});
     assert.equal((exports.access as () => number)(), -1);

@@ -25,10 +25,10 @@ describe("the forge", () => {
   });
 
   it("refuses what is too large without looking into it", async () => {
-    const result = await forge.forge(new Uint8Array(5 * 1024 * 1024), "extism", ["access"]);
+    const result = await forge.forge(new Uint8Array(9 * 1024 * 1024), "extism", ["access"]);
     assert.deepEqual(result, {
       ok: false,
-      reasons: ["the artifact has 5242880 bytes; at most 4194304 are allowed"],
+      reasons: ["the artifact has 9437184 bytes; at most 8388608 are allowed"],
     });
   });
 

@@ -34,7 +34,7 @@ export async function forged(
 }
 
 export const LIMITS: GuestLimits = {
-  memoryBytes: 16 * 1024 * 1024,
+  memoryBytes: 32 * 1024 * 1024,
   cpuMs: 25,
   fuel: 20_000_000,
   wallMs: 1000,

@@ -1,0 +1,125 @@
+/**
+ * The smoke run of an upload: what the forge has admitted is brought up once, as its first call would do it, in a
+ * cordon that serves nobody and is killed afterwards. A guest that cannot start is refused while its author looks.
+ *
+ * The cordon is an ordinary one behind the ordinary fence, and nothing that it says is believed beyond its form.
+ */
+import { spawn } from "node:child_process";
+import type { Duplex } from "node:stream";
+import { CordonProcess } from "../cordon-process.ts";
+import type { EngineKind, GuestConfig, Turn } from "../engine.ts";
+import { cordonCommand, type Fence } from "../fence.ts";
+import {
+  configureFrame,
+  FROM_CORDON,
+  loadFrame,
+  MAX_FRAME_FROM_CORDON,
+  prepareFrame,
+  readTurn,
+} from "../frames.ts";
+import type { Room } from "../room.ts";
+import { FrameSplitter } from "../wire.ts";
+
+export interface SmokeOptions {
+  readonly room: Room;
+  readonly fence: Fence;
+  /** Wall time for bringing the guest up, the start of the process left out. */
+  readonly deadlineMs?: number;
+  /** Resident bytes at which the cordon is killed. */
+  readonly rssBytes?: number;
+}
+
+export interface SmokeJob {
+  readonly artifact: Uint8Array;
+  /** `limits.fuel` is what the guest may use for its start; no `config` leaves out an isolate's `create`. */
+  readonly config: GuestConfig;
+}
+
+export type Smoke =
+  | { readonly ok: true; readonly fuel: number; readonly memoryBytes: number }
+  | { readonly ok: false; readonly reason: string };
+
+/** What brings up a process that runs no guest yet may take on a busy machine. */
+const READY_MS = 10_000;
+const DEADLINE_MS = 2000;
+const RSS_BYTES = 256 * 1024 * 1024;
+const WATCH_MS = 5;
+
+/**
+ * Tries a guest. A guest that took too long is tried once more: a machine may be busy, a loop stays one.
+ * @throws {Error} if no cordon could be started, which tells nothing about the guest.
+ */
+export async function smokeRun(job: SmokeJob, options: SmokeOptions): Promise<Smoke> {
+  const first = await tryOnce(job, options);
+  return first.late ? (await tryOnce(job, options)).smoke : first.smoke;
+}
+
+interface Try {
+  smoke: Smoke;
+  late: boolean;
+}
+
+async function tryOnce({ artifact, config }: SmokeJob, options: SmokeOptions): Promise<Try> {
+  const { room, fence, deadlineMs = DEADLINE_MS, rssBytes = RSS_BYTES } = options;
+  const engine: EngineKind = config.runtime === "isolate" ? "isolate" : "wasm";
+  const command = cordonCommand(room, fence, engine, 1);
+  const child = spawn(command.file, [...command.args], {
+    cwd: command.cwd,
+    env: {},
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+  });
+  const { promise: gone, resolve: died } = Promise.withResolvers<string>();
+  child.once("error", (error) => died(error.message));
+  const socket = child.stdio[3] as unknown as Duplex;
+  const cordon = new CordonProcess(0, -1, engine, new Set(), child, fence.inForce);
+  cordon.onExit(died);
+
+  const { promise, resolve, reject } = Promise.withResolvers<Try>();
+  const refuse = (reason: string, late = false) => resolve({ smoke: { ok: false, reason }, late });
+  let timer = setTimeout(() => reject(new Error("a cordon for trying an upload was not ready")), READY_MS);
+  let watch: NodeJS.Timeout | null = null;
+  const splitter = new FrameSplitter(MAX_FRAME_FROM_CORDON, (_id, type, payload) => {
+    if (type === FROM_CORDON.ready && watch === null) {
+      cordon.cameUp();
+      clearTimeout(timer);
+      timer = setTimeout(() => refuse(`it was not up within ${deadlineMs} ms`, true), deadlineMs);
+      watch = setInterval(() => {
+        if (cordon.measure() > rssBytes)
+          refuse(`bringing it up took more than ${Math.floor(rssBytes / 1024 / 1024)} MiB of memory`);
+      }, WATCH_MS);
+      socket.write(
+        loadFrame(config.digest, artifact) + configureFrame(1, config) + prepareFrame(1, 1, Date.now()),
+        "latin1",
+      );
+    } else if (type === FROM_CORDON.turn) resolve(judge(readTurn(payload)));
+  });
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      splitter.push(chunk);
+    } catch {
+      refuse("its cordon answered nonsense");
+    }
+  });
+  socket.on("error", () => {}); // the exit tells more
+  void gone.then((how) =>
+    watch === null
+      ? reject(new Error(`a cordon for trying an upload did not come up: ${how} ${cordon.lastWords}`))
+      : refuse(`it killed the process that it was tried in (${how})`),
+  );
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    if (watch !== null) clearInterval(watch);
+    cordon.kill();
+    await gone;
+    socket.destroy();
+  }
+}
+
+function judge(turn: Turn): Try {
+  if (turn.kind === "failure")
+    return { smoke: { ok: false, reason: turn.message.slice(0, 500) }, late: turn.failure === "timeout" };
+  const { fuel, memoryBytes } = turn.usage;
+  return { smoke: { ok: true, fuel, memoryBytes }, late: false };
+}
