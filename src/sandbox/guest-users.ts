@@ -5,10 +5,11 @@
 import { readFileSync } from "node:fs";
 import { MAX_CORDONS } from "./messages.ts";
 
-/** One uid for each cordon's slot, then one for the forge and one for the probe of the fence. */
-export const GUEST_UIDS = MAX_CORDONS + 2;
+/** One uid for each slot of a cordon, then for the forge, the probe of the fence and the cordon that tries uploads. */
+export const GUEST_UIDS = MAX_CORDONS + 3;
 export const FORGE_SLOT = MAX_CORDONS;
 export const PROBE_SLOT = MAX_CORDONS + 1;
+export const SMOKE_SLOT = MAX_CORDONS + 2;
 
 /** Why the range that starts at `first` cannot be used; null if it can. */
 export function uidProblem(first: number, read: (path: string) => string = readIfThere): string | null {

@@ -17,6 +17,7 @@ import {
   prepareFrame,
   readTurn,
 } from "../frames.ts";
+import { SMOKE_SLOT } from "../guest-users.ts";
 import type { Room } from "../room.ts";
 import { FrameSplitter } from "../wire.ts";
 
@@ -62,7 +63,7 @@ interface Try {
 async function tryOnce({ artifact, config }: SmokeJob, options: SmokeOptions): Promise<Try> {
   const { room, fence, deadlineMs = DEADLINE_MS, rssBytes = RSS_BYTES } = options;
   const engine: EngineKind = config.runtime === "isolate" ? "isolate" : "wasm";
-  const command = cordonCommand(room, fence, engine, 1);
+  const command = cordonCommand(room, fence, engine, 1, SMOKE_SLOT);
   const child = spawn(command.file, [...command.args], {
     cwd: command.cwd,
     env: {},
@@ -71,7 +72,7 @@ async function tryOnce({ artifact, config }: SmokeJob, options: SmokeOptions): P
   const { promise: gone, resolve: died } = Promise.withResolvers<string>();
   child.once("error", (error) => died(error.message));
   const socket = child.stdio[3] as unknown as Duplex;
-  const cordon = new CordonProcess(0, -1, engine, new Set(), child, fence.inForce);
+  const cordon = new CordonProcess(0, SMOKE_SLOT, engine, new Set(), child, fence.by !== "nothing");
   cordon.onExit(died);
 
   const { promise, resolve, reject } = Promise.withResolvers<Try>();
