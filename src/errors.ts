@@ -105,6 +105,12 @@ export const ERRORS = {
     message: "A plugin of this route is unavailable",
     json: true,
   },
+  plugin_budget: {
+    status: 429,
+    source: "plugin",
+    message: "The plugins of this workspace have used up their CPU time",
+    json: true,
+  },
   body_storage: { status: 503, source: "internal", message: "The body cannot be stored" },
   internal: { status: 500, source: "internal", message: "An unexpected error occurred" },
 } as const satisfies Record<string, ErrorKind>;
@@ -115,9 +121,12 @@ export type ErrorCode = keyof typeof ERRORS;
 export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly kind: ErrorKind;
+  /** Seconds after which the client may try again (Retry-After); null where nobody knows. */
+  readonly retryAfterS: number | null;
 
-  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, detail?: string, options?: ErrorOptions & { retryAfterS?: number }) {
     super(detail ?? ERRORS[code].message, options);
+    this.retryAfterS = options?.retryAfterS ?? null;
     this.name = "GatewayError";
     this.code = code;
     this.kind = ERRORS[code];

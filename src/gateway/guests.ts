@@ -63,6 +63,7 @@ export class Guests {
         version: manifest.version,
         fail: manifest.fail,
         grants: manifest.grants,
+        cpuWaitMs: 0,
       },
       host,
     );

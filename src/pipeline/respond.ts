@@ -260,7 +260,9 @@ export function fail(x: ProxyExchange, error: GatewayError): void {
   // A filter that fails while an error is sent is not asked again.
   const again = response.source === "error" && response.status !== 0;
   x.error = error.code;
-  const page = errorReply(request, status, message, {}, formOf(x, error));
+  const more: Record<string, string> =
+    error.retryAfterS === null ? {} : { "Retry-After": String(error.retryAfterS) };
+  const page = errorReply(request, status, message, more, formOf(x, error));
   response.source = "error";
   response.status = page.status;
   response.reason = "";

@@ -3,7 +3,7 @@
  * hooks runs without a microtask. A hook that throws fails its request, and the log names plugin and phase.
  */
 import type { Phase, Reply } from "@gatehouse/sdk";
-import { GatewayError } from "../errors.ts";
+import { type ErrorCode, GatewayError } from "../errors.ts";
 import { type Chain, type HookEntry, runsAfter } from "./chain.ts";
 import { asBuffer, type Exchange } from "./exchange.ts";
 
@@ -15,13 +15,22 @@ export function hookError(error: unknown, entry: HookEntry, phase: Phase): Gatew
   const where = `plugin '${entry.name}', phase ${phase}`;
   if (error instanceof GatewayError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const failure = (error as { failure?: unknown } | null)?.failure;
-  const held = failure === "suspended" || failure === "unavailable";
+  const { failure, retryAfterMs } = (error ?? {}) as { failure?: unknown; retryAfterMs?: unknown };
   const kind = typeof failure === "string" ? ` (${failure})` : "";
-  return new GatewayError(held ? "plugin_unavailable" : "plugin_failed", `${where}${kind}: ${message}`, {
+  const code = FAILED[String(failure)] ?? "plugin_failed";
+  return new GatewayError(code, `${where}${kind}: ${message}`, {
     cause: error,
+    ...(typeof retryAfterMs === "number" ? { retryAfterS: Math.max(1, Math.ceil(retryAfterMs / 1000)) } : {}),
   });
 }
+
+/** Failures of guests that are no fault of the call itself: it may help to come back. */
+const FAILED: Readonly<Record<string, ErrorCode>> = {
+  suspended: "plugin_unavailable",
+  unavailable: "plugin_unavailable",
+  busy: "plugin_unavailable",
+  budget: "plugin_budget",
+};
 
 /** Runs hooks of a phase that may answer. Hot; guarded by bench/bench.ts `policy`. */
 export function runRewrite(x: Exchange, from = 0): Outcome | Promise<Outcome> {

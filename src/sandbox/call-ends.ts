@@ -16,6 +16,14 @@ export interface CallEvents {
   onUnused(guest: Guest): void;
 }
 
+/** Why a call is not made. */
+export interface Reason {
+  readonly failure: Failure;
+  readonly message: string;
+  /** After how many milliseconds it may help to come back; absent or null where nobody knows. */
+  readonly retryAfterMs?: number | null;
+}
+
 export class CallEnds {
   readonly #events: CallEvents;
   #open = 0;
@@ -45,32 +53,27 @@ export class CallEnds {
     if (guest.released && guest.openCalls === 0) this.#events.onUnused(guest);
   }
 
-  fail(call: Call, failure: Failure, message: string): void {
+  fail(call: Call, failure: Failure, message: string, retryAfterMs: number | null = null): void {
     if (call.ended) return;
     this.end(call);
-    const error = this.#failure(call.guest, call.ctx, call.phase, failure, message);
+    const { guest, ctx, phase } = call;
+    const error = this.#failure(guest, ctx, phase, { failure, message, retryAfterMs });
     if (call.guest.settings.fail === "open") call.resolve(call.chunk?.data);
     else call.reject(error);
   }
 
   /** A call that fails without having been made. */
-  refuse<T>(
-    guest: Guest,
-    ctx: Context,
-    phase: Phase,
-    failure: Failure,
-    message: string,
-    skipped: T,
-  ): MaybePromise<T> {
+  refuse<T>(guest: Guest, ctx: Context, phase: Phase, reason: Reason, skipped: T): MaybePromise<T> {
     guest.row.calls++;
-    const error = this.#failure(guest, ctx, phase, failure, message);
+    const error = this.#failure(guest, ctx, phase, reason);
     if (guest.settings.fail === "open") return skipped;
     return Promise.reject(error);
   }
 
-  #failure(guest: Guest, ctx: Context, phase: Phase, failure: Failure, message: string): GuestFailure {
+  #failure(guest: Guest, ctx: Context, phase: Phase, reason: Reason): GuestFailure {
+    const { failure, message, retryAfterMs = null } = reason;
     chargeFailure(guest.row, failure);
-    const error = new GuestFailure(failure, guest, phase, ctx.request.id, message);
+    const error = new GuestFailure(failure, guest, phase, ctx.request.id, message, retryAfterMs);
     this.#events.onFailure(error);
     return error;
   }

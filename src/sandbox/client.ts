@@ -100,8 +100,7 @@ export class SandboxClient {
               guest,
               ctx,
               phase,
-              "violation",
-              "body_filter without response_body_bytes",
+              { failure: "violation", message: "body_filter without response_body_bytes" },
               data,
             );
           return this.#call(guest, ctx, phase, null, { data, last }) as Promise<Uint8Array | void>;
@@ -134,7 +133,8 @@ export class SandboxClient {
           return this.#call(guest, ctx, "access", shown, null) as HookResult;
         } catch (error) {
           if (!(error instanceof BodyTooLong)) throw error;
-          return this.#ends.refuse(guest, ctx, "access", "violation", error.message, undefined);
+          const { message } = error;
+          return this.#ends.refuse(guest, ctx, "access", { failure: "violation", message }, undefined);
         }
       });
   }
@@ -147,8 +147,7 @@ export class SandboxClient {
     chunk: { data: Uint8Array; last: boolean } | null,
   ): MaybePromise<unknown> {
     const admission = this.#lanes.admission(guest);
-    if (typeof admission === "object")
-      return this.#ends.refuse(guest, ctx, phase, admission.failure, admission.message, chunk?.data);
+    if (typeof admission === "object") return this.#ends.refuse(guest, ctx, phase, admission, chunk?.data);
     this.#ends.begin(guest);
     return new Promise((resolve, reject) => {
       const call: Call = {

@@ -51,6 +51,7 @@ export class Deadlines {
         this.#ends.fail(call, "deadline", `the call took more than ${limit} ms, its host calls included`);
       }
     }
+    this.#lanes.resumeHeld();
     this.#lanes.expireQueued(now - MAX_QUEUED_MS);
   }
 

@@ -19,8 +19,19 @@ export const FAILURES = [
   "crashed", //     the cordon died by itself
   "suspended", //   the plugin is held back after repeated failures
   "unavailable", // no cordon could be had
+  "busy", //        the plugin has as many open calls as it may
+  "budget", //      its workspace's guests have used up their CPU time
 ] as const;
 export type Failure = (typeof FAILURES)[number];
+
+/** What the gateway alone can know: a cordon that says so is lying. */
+export const GATEWAYS_OWN: ReadonlySet<Failure> = new Set([
+  "deadline",
+  "suspended",
+  "unavailable",
+  "busy",
+  "budget",
+]);
 
 /** An edit of header fields, in the order in which it is applied. */
 export type HeaderEdit =
@@ -135,6 +146,8 @@ export interface GuestLimits {
   headerCount: number;
   headerBytes: number;
   hostCalls: number;
+  /** Calls of one plugin that may be open at once on one data thread; the parent enforces it. */
+  concurrentCalls: number;
 }
 
 /** One configured plugin in a cordon. */

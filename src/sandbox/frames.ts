@@ -12,6 +12,7 @@
 import { PHASES, type Phase } from "@gatehouse/sdk";
 import {
   FAILURES,
+  GATEWAYS_OWN,
   type GuestCall,
   type GuestConfig,
   type HeaderEdit,
@@ -402,7 +403,8 @@ export function readTurn(payload: Reader): Turn {
   else if (kind === "waiting") turn = { kind, hostCalls, usage };
   else if (kind === "failure") {
     const failure = FAILURES[payload.u8()];
-    if (failure === undefined) throw new FrameError("an unknown kind of failure");
+    if (failure === undefined || GATEWAYS_OWN.has(failure))
+      throw new FrameError("a kind of failure that no guest has");
     turn = { kind, failure, message: payload.utf8(MAX_MESSAGE), hostCalls, usage };
   } else throw new FrameError("an unknown kind of turn");
   payload.end();

@@ -14,6 +14,8 @@ export interface GuestSettings extends GuestConfig {
   readonly version: string;
   readonly fail: "closed" | "open";
   readonly grants: GuestGrants;
+  /** How long a call waits for its workspace's CPU budget; 0 for not at all. Milliseconds. */
+  readonly cpuWaitMs: number;
 }
 
 export class Guest implements Sight {
@@ -52,8 +54,17 @@ export class GuestFailure extends Error {
   readonly requestId: string;
   /** What its manifest asks for: whether the request fails too. */
   readonly fail: GuestSettings["fail"];
+  /** After how many milliseconds it may help to come back; null if nobody knows. */
+  readonly retryAfterMs: number | null;
 
-  constructor(failure: Failure, guest: Guest, phase: Phase, requestId: string, message: string) {
+  constructor(
+    failure: Failure,
+    guest: Guest,
+    phase: Phase,
+    requestId: string,
+    message: string,
+    retryAfterMs: number | null = null,
+  ) {
     super(`plugin ${guest.settings.name} in ${phase}: ${failure}: ${message}`);
     this.failure = failure;
     this.workspace = guest.settings.workspace;
@@ -61,6 +72,7 @@ export class GuestFailure extends Error {
     this.phase = phase;
     this.requestId = requestId;
     this.fail = guest.settings.fail;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 

@@ -4,7 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
-import type { CallEnds } from "./call-ends.ts";
+import { BudgetGate } from "./budget.ts";
+import type { CallEnds, Reason } from "./call-ends.ts";
 import type { Failure, Turn } from "./engine.ts";
 import { BodyTooLong } from "./grants.ts";
 import type { Call, Guest } from "./guest.ts";
@@ -16,9 +17,11 @@ import { Activity, type Blame, type ClientPort, type ToThread } from "./messages
 const MAX_IN_FLIGHT = 32;
 const MAX_QUEUED = 1024;
 const MAX_ATTEMPTS = 3;
+/** When to come back to a plugin that has too many open calls. */
+const BUSY_MS = 1000;
 
 /** Whether a call may be sent to a cordon now, has to wait in its lane, or is refused with a reason. */
-export type Admission = "now" | "later" | { readonly failure: Failure; readonly message: string };
+export type Admission = "now" | "later" | Reason;
 
 interface Lane {
   readonly key: string;
@@ -27,6 +30,8 @@ interface Lane {
   link: CordonLink | null;
   readonly queue: Call[];
   asked: boolean;
+  /** Its workspace's place at the gate; null while the workspace has used nothing. */
+  budget: number | null;
 }
 
 export interface LanesOptions {
@@ -46,6 +51,9 @@ export class Lanes {
   readonly #assigned = new Map<number, { slot: number; key: string }>();
   readonly #lobby = new Lobby((cordon, socket, rest) => this.#admit(cordon, socket, rest));
   #activity: Activity | null = null;
+  #gate: BudgetGate | null = null;
+  /** Where the gate knows a workspace; absent while it has used nothing. */
+  readonly #budgets = new Map<string, number>();
   #closed = false;
 
   constructor(options: LanesOptions) {
@@ -83,10 +91,16 @@ export class Lanes {
     const { workspace, name } = guest.settings;
     if (this.#suspended.size > 0 && this.#isSuspended(workspace, name))
       return { failure: "suspended", message: "it keeps killing its cordon" };
-    const { link, queue } = this.#lane(guest);
+    const { link, queue, budget } = this.#lane(guest);
+    const waitMs = this.#waitFor(budget);
+    if (waitMs > guest.settings.cpuWaitMs) return outOfBudget(waitMs);
+    const { concurrentCalls } = guest.config.limits;
+    if (guest.openCalls >= concurrentCalls)
+      return { failure: "busy", message: `it has ${concurrentCalls} open calls`, retryAfterMs: BUSY_MS };
     if (queue.length >= MAX_QUEUED || this.#closed)
       return { failure: "unavailable", message: `${MAX_QUEUED} calls are waiting` };
-    return link !== null && link.open.size < MAX_IN_FLIGHT && queue.length === 0 ? "now" : "later";
+    if (waitMs > 0 || link === null || queue.length > 0) return "later";
+    return link.open.size < MAX_IN_FLIGHT ? "now" : "later";
   }
 
   /** Takes a call that was admitted. */
@@ -96,6 +110,15 @@ export class Lanes {
     if (admission === "now" && link !== null) return this.#send(link, call);
     lane.queue.push(call);
     if (link === null) this.#ask(lane);
+  }
+
+  /** Lets calls go that wait for their workspace's budget, or fails those that waited for long enough. */
+  resumeHeld(): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.queue.length === 0) continue;
+      if (lane.link !== null) this.#fill(lane.link);
+      else this.#hold(lane);
+    }
   }
 
   /** Lets every cordon forget an instance. */
@@ -135,10 +158,27 @@ export class Lanes {
         link: null,
         queue: [],
         asked: false,
+        budget: this.#budgets.get(guest.settings.workspace) ?? null,
       };
       this.#lanes.set(key, lane);
     }
     return lane;
+  }
+
+  #waitFor(budget: number | null): number {
+    return budget === null || this.#gate === null ? 0 : this.#gate.waitMs(budget);
+  }
+
+  /** Whether calls of the lane have to wait for its workspace's budget. Those that would wait too long fail. */
+  #hold({ queue, budget }: Lane): boolean {
+    const waitMs = this.#waitFor(budget);
+    if (waitMs === 0) return false;
+    const freeAt = performance.now() + waitMs;
+    while (queue[0] !== undefined && freeAt - queue[0].askedAt > queue[0].guest.settings.cpuWaitMs) {
+      const { failure, message } = outOfBudget(waitMs);
+      this.#options.ends.fail(queue.shift() as Call, failure, message, waitMs);
+    }
+    return true;
   }
 
   #ask(lane: Lane): void {
@@ -166,8 +206,9 @@ export class Lanes {
 
   #fill(link: CordonLink): void {
     if (link.key === null || link.retired || link.broken) return;
-    const queue = this.#lanes.get(link.key)?.queue;
-    if (queue === undefined) return;
+    const lane = this.#lanes.get(link.key);
+    if (lane === undefined || this.#hold(lane)) return;
+    const { queue } = lane;
     while (queue.length > 0 && link.open.size < MAX_IN_FLIGHT) this.#send(link, queue.shift() as Call);
   }
 
@@ -184,6 +225,12 @@ export class Lanes {
     switch (message.type) {
       case "welcome":
         this.#activity = new Activity(message.activity);
+        this.#gate = new BudgetGate(message.budgets);
+        return;
+      case "budget":
+        this.#budgets.set(message.workspace, message.slot);
+        for (const lane of this.#lanes.values())
+          if (lane.workspace === message.workspace) lane.budget = message.slot;
         return;
       case "expect":
         this.#lobby.expect(message.cordon, message.token);
@@ -250,7 +297,9 @@ export class Lanes {
     const lane = this.#lanes.get(assigned.key);
     if (lane === undefined) {
       const [engine, workspace] = assigned.key.split("\n") as [Guest["engine"], string];
-      this.#lanes.set(assigned.key, { key: assigned.key, engine, workspace, link, queue: [], asked: false });
+      const budget = this.#budgets.get(workspace) ?? null;
+      const { key } = assigned;
+      this.#lanes.set(key, { key, engine, workspace, link, queue: [], asked: false, budget });
       return;
     }
     lane.link = link;
@@ -292,18 +341,32 @@ export class Lanes {
     const lane = key === null ? undefined : this.#lanes.get(key);
     const othersFault = blame !== null && !link.condemned;
     const [head] = link.order;
+    const retryAfterMs = failure === "budget" ? this.#waitFor(lane?.budget ?? null) : null;
     const again: Call[] = [];
     for (const call of link.open.values()) {
       const ran = call.began || (call === head && link.headSince > 0 && !othersFault && failure !== null);
       if (!ran && call.attempts < MAX_ATTEMPTS && lane !== undefined && !this.#closed) again.push(call);
       else if (call === head && failure !== null && !othersFault) {
-        if (blame === null) port.post({ type: "suspect", cordon, failure, blame: blameOf(call) });
-        ends.fail(call, failure, message);
-      } else ends.fail(call, failure === null ? "unavailable" : "crashed", `its cordon is gone: ${message}`);
+        if (blame === null && failure !== "budget")
+          port.post({ type: "suspect", cordon, failure, blame: blameOf(call) });
+        ends.fail(call, failure, message, retryAfterMs);
+      } else if (failure === "budget") ends.fail(call, failure, message, retryAfterMs);
+      else ends.fail(call, failure === null ? "unavailable" : "crashed", `its cordon is gone: ${message}`);
     }
-    if (lane !== undefined) lane.queue.unshift(...again);
+    if (lane !== undefined) {
+      lane.queue.unshift(...again);
+      this.#hold(lane);
+    }
     this.#reask(key);
   }
+}
+
+function outOfBudget(waitMs: number): Reason {
+  return {
+    failure: "budget",
+    message: "the guests of its workspace have used up their CPU time",
+    retryAfterMs: waitMs,
+  };
 }
 
 function blameOf(call: Call): Blame {

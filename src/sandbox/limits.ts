@@ -19,4 +19,5 @@ export const WORKSPACE_LIMITS: Readonly<GuestLimits> = {
   headerCount: 100,
   headerBytes: 32 * 1024,
   hostCalls: 50,
+  concurrentCalls: 512,
 };

@@ -18,8 +18,10 @@ export interface Blame {
 }
 
 export type ToThread =
-  /** Counters for every cordon, see `Activity`. The first message. */
-  | { type: "welcome"; activity: SharedArrayBuffer }
+  /** Counters for every cordon, see `Activity`, and CPU budgets, see `BudgetGate`. The first message. */
+  | { type: "welcome"; activity: SharedArrayBuffer; budgets: SharedArrayBuffer }
+  /** The workspace's CPU budget is in this slot from now on. */
+  | { type: "budget"; workspace: string; slot: number }
   /** A cordon's socket is about to connect and will open with this token. */
   | { type: "expect"; cordon: number; token: string }
   /** The cordon serves this workspace from now on; it never serves another. */

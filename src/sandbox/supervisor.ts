@@ -7,7 +7,9 @@
  * this judges by what the kernel says. A cordon is killed with SIGKILL only, and never changes hands.
  */
 
+import { type CpuAccount, type CpuAllowance, CpuBudgets, UNBOUNDED } from "./budget.ts";
 import { type CordonProcess, newToken, startCordon } from "./cordon-process.ts";
+import { CpuWatch } from "./cpu-watch.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import type { Fence } from "./fence.ts";
 import { Activity, type Blame, MAX_CORDONS, type SupervisorPort, type ToSupervisor } from "./messages.ts";
@@ -30,6 +32,12 @@ export interface SupervisorOptions {
   readonly idleMs?: number;
   /** How many cordons there may be at once. Default 256. */
   readonly maxCordons?: number;
+  /** CPU time that a workspace's guests may use. Default: without a bound. */
+  readonly cpuAllowance?: (workspace: string) => CpuAllowance;
+  /** Milliseconds a second of CPU time for all workspaces with a bound together. Default: without a bound. */
+  readonly cpuTotalMsPerSecond?: number;
+  /** Told whenever a workspace's guests have just used up their CPU time. */
+  readonly onExhausted?: (workspace: string) => void;
 }
 
 const RETIREMENT_MS = 2000;
@@ -68,6 +76,8 @@ export class Supervisor {
   readonly #lanes = new Map<string, Lane>();
   readonly #spares: Spares;
   readonly #watch: Watch;
+  readonly #budgets: CpuBudgets;
+  readonly #cpuWatch: CpuWatch<CordonProcess>;
   readonly #activityBuffer = Activity.allocate();
   readonly #activity = new Activity(this.#activityBuffer);
   readonly #suspensions = new Suspensions();
@@ -85,8 +95,22 @@ export class Supervisor {
       spares: [],
       idleMs: 600_000,
       maxCordons: 256,
+      cpuAllowance: () => UNBOUNDED,
+      cpuTotalMsPerSecond: Number.POSITIVE_INFINITY,
+      onExhausted: () => {},
       ...options,
     };
+    this.#budgets = new CpuBudgets({
+      allowanceOf: this.#options.cpuAllowance,
+      totalMsPerSecond: this.#options.cpuTotalMsPerSecond,
+      onOpened: (workspace, slot) => {
+        for (const thread of this.#threads.values()) thread.port.post({ type: "budget", workspace, slot });
+      },
+      onExhausted: (workspace) => this.#options.onExhausted(workspace),
+    });
+    this.#cpuWatch = new CpuWatch(this.#budgets, (cordon) =>
+      this.#kill(cordon, "budget", "its workspace's guests have used up their CPU time", null),
+    );
     const { log, maxRssBytes, budgetBytes, idleMs } = this.#options;
     this.#spares = new Spares({
       engines: this.#options.spares,
@@ -106,7 +130,13 @@ export class Supervisor {
       kill: (cordon, failure, message) => this.#kill(cordon, failure, message, null),
       retire: (cordon) => this.#retire(cordon),
       evictOne: () => this.#evictOne(),
+      onLook: (cordon, busy, now) => this.#cpuWatch.look(cordon, busy, now),
     });
+  }
+
+  /** CPU time of each workspace that has had a cordon. */
+  cpuAccounts(): CpuAccount[] {
+    return this.#budgets.accounts();
   }
 
   /** Takes a data thread's channel. Returns a function for when that thread is no more. */
@@ -114,7 +144,8 @@ export class Supervisor {
     const thread: Thread = { id: this.#nextThread++, port, socketName: null };
     this.#threads.set(thread.id, thread);
     port.onMessage((message) => this.#on(thread, message));
-    port.post({ type: "welcome", activity: this.#activityBuffer });
+    port.post({ type: "welcome", activity: this.#activityBuffer, budgets: this.#budgets.buffer });
+    for (const slot of this.#budgets.slots()) port.post({ type: "budget", ...slot });
     return () => {
       this.#threads.delete(thread.id);
       // Its calls are lost with it; the others' cordons must not keep counting them as open.
@@ -219,6 +250,8 @@ export class Supervisor {
   #assign(lane: Lane, cordon: CordonProcess): void {
     lane.cordon = cordon;
     cordon.workspace = lane.workspace;
+    this.#budgets.open(lane.workspace);
+    this.#cpuWatch.assigned(cordon);
     cordon.lastUsedAt = Date.now();
     this.#watch.wake(cordon.lastUsedAt);
     this.#announce(cordon);
@@ -265,12 +298,14 @@ export class Supervisor {
   #kill(cordon: CordonProcess, failure: Failure | null, message: string, blame: Blame | null): void {
     if (cordon.cause !== null) return;
     cordon.cause = { failure, message, blame };
+    this.#cpuWatch.settle(cordon);
     cordon.kill();
   }
 
   #died(cordon: CordonProcess, how: string): void {
     const cause = cordon.cause ?? { failure: "crashed" as const, message: `it died: ${how}`, blame: null };
     this.#cordons.delete(cordon.id);
+    this.#cpuWatch.forget(cordon);
     // Threads may still count a call out of this slot: it is used again when they have heard.
     setTimeout(() => this.#slots.push(cordon.slot), SLOT_REST_MS).unref();
     this.#spares.drop(cordon);

@@ -24,6 +24,8 @@ export interface WatchOptions {
   readonly kill: (cordon: CordonProcess, failure: Failure, message: string) => void;
   readonly retire: (cordon: CordonProcess) => void;
   readonly evictOne: () => void;
+  /** Told of every cordon at each look. */
+  readonly onLook: (cordon: CordonProcess, busy: boolean, now: number) => void;
 }
 
 export class Watch {
@@ -59,7 +61,8 @@ export class Watch {
 
   #look(): void {
     const now = Date.now();
-    const { cordons, activity, maxRssBytes, budgetBytes, idleMs, kill, retire, evictOne } = this.#options;
+    const { cordons, activity, maxRssBytes, budgetBytes, idleMs, kill, retire, evictOne, onLook } =
+      this.#options;
     let total = 0;
     for (const cordon of cordons.values()) {
       const started = activity.started(cordon.slot);
@@ -74,6 +77,7 @@ export class Watch {
         kill(cordon, "memory", `it used ${used} MiB of memory, ${maxRssBytes / 1024 / 1024} are allowed`);
       }
       total += cordon.rssBytes;
+      onLook(cordon, busy, now);
       if (!cordon.ready && now - cordon.startedAt > START_MS)
         kill(cordon, "crashed", `it was not ready ${START_MS} ms after its start`);
       if (cordon.workspace !== null && now - cordon.lastUsedAt > idleMs) retire(cordon);

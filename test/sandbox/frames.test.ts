@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { GuestCall, Turn } from "../../src/sandbox/engine.ts";
+import { FAILURES, GATEWAYS_OWN, type GuestCall, type Turn } from "../../src/sandbox/engine.ts";
 import {
   batchFrame,
   callFrame,
@@ -228,6 +228,14 @@ const REFUSED: [string, string][] = [
   ["a frame that is longer than allowed", "\xff\xff\xff\xff"],
   ["a frame that is shorter than its own head", "\0\0\0\x04\0\0\0\0"],
   ["an unknown kind of turn", frame(1, FROM_CORDON.turn, `\x03${zeros(26)}`)],
+  ...[...GATEWAYS_OWN].map((failure): [string, string] => [
+    `the failure '${failure}', which the gateway alone can know,`,
+    frame(
+      1,
+      FROM_CORDON.turn,
+      `\x02${zeros(26)}${String.fromCharCode(FAILURES.indexOf(failure))}${zeros(4)}`,
+    ),
+  ]),
   ["65,535 host calls", frame(1, FROM_CORDON.turn, `${head}\xff\xff`)],
   ["bytes after the turn", frame(1, FROM_CORDON.turn, `${head}\0\0\0x`)],
   ["a verdict with an unknown part", frame(1, FROM_CORDON.turn, `${head}\0\0\x40`)],

@@ -39,6 +39,7 @@ export const LIMITS: GuestLimits = {
   headerCount: 100,
   headerBytes: 32 * 1024,
   hostCalls: 50,
+  concurrentCalls: 2048,
 };
 
 /** For guests that behave: a busy machine must not fail them. */
@@ -166,6 +167,7 @@ export interface GuestParts {
   instance?: GuestSettings["instance"];
   grants?: Partial<GuestGrants>;
   limits?: Partial<GuestLimits>;
+  cpuWaitMs?: number;
 }
 
 export function settings(artifact: Uint8Array, parts: GuestParts = {}): GuestSettings {
@@ -182,6 +184,7 @@ export function settings(artifact: Uint8Array, parts: GuestParts = {}): GuestSet
     version: parts.version ?? "1.0.0",
     fail: parts.fail ?? "closed",
     grants: { ...NO_GRANTS, ...parts.grants },
+    cpuWaitMs: parts.cpuWaitMs ?? 0,
   };
 }
 

@@ -42,6 +42,7 @@ export const LIMITS: GuestLimits = {
   headerCount: 10,
   headerBytes: 4096,
   hostCalls: 50,
+  concurrentCalls: 512,
 };
 
 /** Configures `instance` of an engine with a forged guest. */
