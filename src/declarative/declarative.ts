@@ -29,6 +29,7 @@ import type { ConfigError } from "./errors.ts";
 import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./gather.ts";
 import { contentHash, entityContent, entityId } from "./identity.ts";
 import { nearest } from "./nearest.ts";
+import { checkOperatorOnly } from "./operator-only.ts";
 import { type Origin, Previous, remember } from "./previous.ts";
 import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
 import { checkDestinations } from "./resolve-egress.ts";
@@ -253,6 +254,7 @@ class Loader {
     draft.sound = violations.length === 0;
     for (const violation of violations) this.#violation(draft, violation, schema, []);
     if (type.name === "plugins") this.#plugin(draft);
+    checkOperatorOnly(draft, this.#faults);
     if (!draft.sound) return;
     for (const [field, message] of Object.entries(type.notServed?.(value) ?? {}))
       this.#faults.entity(draft, field.split("."), message);

@@ -113,12 +113,13 @@ export class EgressPolicy {
     const [setting, field] =
       purpose === "guest" ? ["egress_guest_allow", "guest_allow"] : ["egress_allow", "allow"];
     const where = this.workspace === "default" ? "" : `, or to egress.${field} of the workspace`;
+    const entry = read.family === "ipv4" ? read.text : address.replace(/%.*/, "");
     return this.#refusal(
       kind,
       address,
       port,
       `${shown} is ${KIND_WORDS[kind]}`,
-      `if that is meant, the operator adds '${read.text}' to ${setting}${where}`,
+      `if that is meant, the operator adds '${entry}' to ${setting}${where}`,
     );
   }
 

@@ -31,8 +31,8 @@ export function parseHost(text: string): HostParts | string {
   const name = (colon === -1 ? text : text.slice(0, colon)).toLowerCase();
   const port = colon === -1 ? undefined : text.slice(colon + 1);
   if (isIP(name) === 4) return withPort(name, port, "ipv4", text);
-  // A last label of digits only would be read as an IPv4 address by some resolvers and not by others.
-  if (!isHostname(name) || /(?:^|\.)[0-9]+$/.test(name)) return `invalid hostname: ${text}`;
+  // A last label that is a number, also in hexadecimal, is read as an IPv4 address by some and not by others.
+  if (!isHostname(name) || /(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)$/.test(name)) return `invalid hostname: ${text}`;
   return withPort(name, port, "name", text);
 }
 

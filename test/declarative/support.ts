@@ -1,5 +1,5 @@
 /** A catalogue of plugins for tests of loading: two built-ins and one uploaded package of a workspace. */
-import { array, integer, map, record, string } from "@gatehouse/sdk";
+import { array, boolean, integer, map, record, string } from "@gatehouse/sdk";
 import { type Loaded, loadDeclarative } from "../../src/declarative/declarative.ts";
 import type { CataloguePlugin, GatewayConfig, PluginCatalogue } from "../../src/entities/entities.ts";
 
@@ -17,6 +17,16 @@ const keyAuth: CataloguePlugin = {
 
 const cors: CataloguePlugin = { name: "cors", version: "1.0.0", priority: 2000, schema: record({}) };
 
+/** One of those that touch the host. */
+const fileLog: CataloguePlugin = {
+  name: "file-log",
+  version: "1.0.0",
+  priority: 9,
+  schema: record({ path: string(), reopen: boolean(), prefixes: array(string()) }),
+};
+
+const syslog: CataloguePlugin = { name: "syslog", version: "1.0.0", priority: 4, schema: record({}) };
+
 const stamp: CataloguePlugin = {
   name: "stamp",
   version: "1.2.0",
@@ -28,6 +38,8 @@ export const catalogue: PluginCatalogue = {
   find(name, workspaceName) {
     if (name === "key-auth") return keyAuth;
     if (name === "cors") return cors;
+    if (name === "file-log") return fileLog;
+    if (name === "syslog") return syslog;
     if (name === "stamp@1.2.0" && workspaceName === "acme") return stamp;
     if (name === "stamp@1.2.0")
       return { missing: `package '${name}' is not in workspace '${workspaceName}'` };

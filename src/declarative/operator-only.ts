@@ -1,0 +1,82 @@
+/**
+ * What only the operator's own configuration may say, because it touches the host: references to secrets and the
+ * environment of the gateway's process, and fields of built-in plugins that name files or devices of the machine. In a
+ * tenant's workspace they are refused when it is loaded, wherever they stand, so that nothing that resolves or uses
+ * them ever sees a tenant's.
+ */
+import { isObject } from "@gatehouse/sdk";
+import { DEFAULT_WORKSPACE } from "../entities/workspaces.ts";
+import type { Draft, Faults, Path } from "./draft.ts";
+
+interface OperatorField {
+  readonly field: Path;
+  readonly what: string;
+}
+
+/**
+ * Fields of built-in plugins, by plugin, from the top of `config` (an empty way is the plugin as a whole): all of Kong's
+ * that touch the host, whether the plugin is there yet or not. A plugin that is added with such a field is added here.
+ * A package that somebody uploaded touches no host, whatever its fields are called: its name has an `@`.
+ */
+export const OPERATOR_FIELDS: Readonly<Record<string, readonly OperatorField[]>> = {
+  "file-log": [{ field: ["path"], what: "a file that the gateway writes" }],
+  "grpc-gateway": [{ field: ["proto"], what: "a file that the gateway reads" }],
+  "grpc-web": [{ field: ["proto"], what: "a file that the gateway reads" }],
+  syslog: [{ field: [], what: "the machine's own log" }],
+};
+
+/** `{vault://name/key}` as the whole value, as Kong has it. */
+const VAULT = /^\{vault:\/\//;
+/** `${NAME}` anywhere. */
+const ENVIRONMENT = /\$\{[A-Z_][A-Z0-9_]*\}/;
+
+/** Of an entity: what a workspace other than `default` may not say, and references that nobody resolves yet. */
+export function checkOperatorOnly(draft: Draft, faults: Faults): void {
+  const { scope, type, input } = draft;
+  const theOperators = scope.name === DEFAULT_WORKSPACE;
+  const where = `workspace '${scope.name}'`;
+  for (const { path, text } of texts(input, [])) {
+    if (VAULT.test(text) && theOperators)
+      refuse(draft, path, "references to vaults are not served yet by this version; write the value", faults);
+    else if (VAULT.test(text))
+      refuse(
+        draft,
+        path,
+        `${where} may not refer to vaults, which are the operator's; write the value`,
+        faults,
+      );
+    else if (!theOperators && ENVIRONMENT.test(text)) {
+      const what = "may not refer to the gateway's environment, which is the operator's; write the value";
+      refuse(draft, path, `${where} ${what}`, faults);
+    }
+  }
+  if (theOperators || type.name !== "plugins") return;
+  for (const { field, what } of operatorFields(String(input.name))) {
+    if (field.length > 0 && !isGiven(input.config, field)) continue;
+    const path = field.length === 0 ? ["name"] : ["config", ...field];
+    refuse(draft, path, `${where} may not use ${what}; only workspace 'default' may`, faults);
+  }
+}
+
+function operatorFields(plugin: string): readonly OperatorField[] {
+  return Object.hasOwn(OPERATOR_FIELDS, plugin) ? (OPERATOR_FIELDS[plugin] ?? []) : [];
+}
+
+function refuse(draft: Draft, path: Path, message: string, faults: Faults): void {
+  draft.sound = false;
+  faults.entity(draft, path, message);
+}
+
+function isGiven(config: unknown, field: Path): boolean {
+  let at: unknown = config;
+  for (const step of field) at = isObject(at) ? at[step as string] : null;
+  return at !== null && at !== undefined;
+}
+
+/** Every text in a value, with the way to it. Reading a document bounds how deep it is. */
+function* texts(value: unknown, path: Path): Generator<{ readonly path: Path; readonly text: string }> {
+  if (typeof value === "string") yield { path, text: value };
+  else if (Array.isArray(value)) for (const [i, item] of value.entries()) yield* texts(item, [...path, i]);
+  else if (isObject(value))
+    for (const [key, item] of Object.entries(value)) yield* texts(item, [...path, key]);
+}
