@@ -62,9 +62,12 @@ export function changeBetween(
 function withUsers(change: ConfigChange, before: GatewayConfig, { services }: GatewayConfig): ConfigChange {
   const { put } = change;
   const touched = new Set([...put.certificates, ...put.ca_certificates].map(({ id }) => id));
-  const egress = new Map(before.workspaces.map(({ id, egress }) => [id, JSON.stringify(egress)]));
+  const known = put.workspaces.length === 0 ? [] : before.workspaces;
+  const egressOf = new Map(known.map(({ id, egress }) => [id, egress]));
   const rerouted = new Set(
-    put.workspaces.flatMap(({ id, egress: now }) => (egress.get(id) === JSON.stringify(now) ? [] : [id])),
+    put.workspaces.flatMap(({ id, egress }) =>
+      JSON.stringify(egressOf.get(id)) === JSON.stringify(egress) ? [] : [id],
+    ),
   );
   if (touched.size === 0 && rerouted.size === 0) return change;
   const named = new Set(put.services);

@@ -78,6 +78,11 @@ test("flags win over the file, the file over the environment", () => {
 
 const READ: [title: string, text: string, expected: Partial<Settings>][] = [
   ["a list written with commas", 'trusted_ips: "10.0.0.0/8, ::1"', { trustedIps: ["10.0.0.0/8", "::1"] }],
+  [
+    "where tenants may lead, by address, network and kind",
+    "egress_allow: 127.0.0.1, fd00::/8, link_local",
+    { egressAllow: ["127.0.0.1", "fd00::/8", "link_local"], egressDeny: [], egressGuestAllow: [] },
+  ],
   ["a list written as YAML", "trusted_ips: [10.0.0.0/8]", { trustedIps: ["10.0.0.0/8"] }],
   ["Kong's name for the number of threads", "nginx_worker_processes: 3", { dataThreads: 3 }],
   ["auto threads", "data_threads: auto", { dataThreads: availableParallelism() }],
@@ -192,6 +197,16 @@ const REFUSED: [title: string, text: string, message: RegExp][] = [
   ["a word for a number", "max_headers: many", /expected an integer/],
   ["an unknown log level", "log_level: loud", /expected one of: debug, info/],
   ["a broken network", "trusted_ips: 10.0.0.0/33", /is not an IP address or network/],
+  [
+    "a network of an egress list",
+    "egress_deny: 10.0.0.0/8, 10.0/8",
+    /entry 2: '10\.0\/8' is not a network; write/,
+  ],
+  [
+    "a kind of address that is none",
+    "egress_guest_allow: privat",
+    /'privat' is not a network; .* private, shared/,
+  ],
   ["an unknown response header", "headers: X-Wrong", /'X-Wrong' is not known; allowed: server_tokens/],
   ["an origin with a path", "admin_allowed_origins: https://a.example/x", /is not an origin/],
   ["a host with a port", "admin_allowed_hosts: a.example:80", /is not a host name/],
