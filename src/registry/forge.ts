@@ -8,6 +8,7 @@ import type { Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
 import { DEFAULT_FORGE_LIMITS } from "../sandbox/forge/limits.ts";
 import type { Smoke, SmokeJob } from "../sandbox/forge/smoke.ts";
 import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
+import { asksOf, ungranted } from "../sandbox/wasm/abi.ts";
 import { defaultConfig } from "./config-schema.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Forge } from "./registry.ts";
@@ -23,6 +24,8 @@ export function forgeBy(client: ForgeClient, tryGuest: (job: SmokeJob) => Promis
       memoryPages: Math.min(memoryPages, pages),
     });
     if (!forged.ok) return forged;
+    const reasons = ungranted(forged.report.imports, manifest.grants);
+    if (reasons.length > 0) return { ok: false, reasons };
     const smoke = await tryGuest({
       artifact: forged.emitted,
       config: startConfig(manifest, forged.digest, forged.report.startFuel),
@@ -35,7 +38,7 @@ export function forgeBy(client: ForgeClient, tryGuest: (job: SmokeJob) => Promis
 
 /** A guest with the defaults of its schema. One that cannot do without more is only evaluated. */
 function startConfig(manifest: Manifest, digest: string, startFuel?: number): SmokeJob["config"] {
-  const { name, runtime, phases, limits } = manifest;
+  const { name, runtime, phases, grants, limits } = manifest;
   return {
     digest,
     runtime,
@@ -43,6 +46,7 @@ function startConfig(manifest: Manifest, digest: string, startFuel?: number): Sm
     instance: "resident",
     pluginId: name,
     config: defaultConfig(manifest.schema),
+    asks: asksOf(grants),
     limits: { ...WORKSPACE_LIMITS, ...limits, fuel: startFuel ?? 0 },
   };
 }

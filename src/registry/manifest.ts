@@ -121,6 +121,7 @@ const LIMIT_NAMES = {
   header_count: "headerCount",
   header_bytes: "headerBytes",
   host_calls: "hostCalls",
+  instances: "instances",
   concurrent_calls: "concurrentCalls",
 } as const satisfies Record<string, keyof GuestLimits>;
 
@@ -142,6 +143,7 @@ function limitsSchema(ceilings: Readonly<GuestLimits>) {
       header_count: limit(ceilings.headerCount, "Header edits of one call."),
       header_bytes: limit(ceilings.headerBytes, "Bytes of one call's header edits."),
       host_calls: limit(ceilings.hostCalls, "Host calls of one call."),
+      instances: limit(ceilings.instances, "Calls that may wait for the host in one cordon (WASM)."),
       concurrent_calls: limit(ceilings.concurrentCalls, "Calls that are open at once on one data thread."),
     },
     { required: true, description: "Lower limits than the workspace's." },

@@ -146,9 +146,14 @@ export interface GuestLimits {
   headerCount: number;
   headerBytes: number;
   hostCalls: number;
+  /** Instances of a WASM guest in one cordon: as many of its calls can wait for the host there. */
+  instances: number;
   /** Calls of one plugin that may be open at once on one data thread; the parent enforces it. */
   concurrentCalls: number;
 }
+
+/** What a guest's grants let it wait for: outbound requests, stored values, secrets. */
+export type HostAsk = "fetch" | "kv" | "secret";
 
 /** One configured plugin in a cordon. */
 export interface GuestConfig {
@@ -159,6 +164,8 @@ export interface GuestConfig {
   pluginId: string;
   /** The plugin entity's config as validated JSON. */
   config: unknown;
+  /** A WASM guest with none of them never waits, and is run without what waiting costs. */
+  asks: HostAsk[];
   limits: GuestLimits;
 }
 

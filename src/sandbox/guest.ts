@@ -4,9 +4,10 @@ import type { EngineKind, Failure, GuestConfig } from "./engine.ts";
 import type { GuestGrants, Sight } from "./grants.ts";
 import type { HostCallTally } from "./host-calls.ts";
 import type { LedgerRow } from "./ledger.ts";
+import { asksOf } from "./wasm/abi.ts";
 
 /** What the gateway knows of a plugin entity that a guest serves. */
-export interface GuestSettings extends GuestConfig {
+export interface GuestSettings extends Omit<GuestConfig, "asks"> {
   readonly workspace: string;
   /** The plugin's name without its version: suspensions go by it. */
   readonly name: string;
@@ -34,7 +35,8 @@ export class Guest implements Sight {
   constructor(settings: GuestSettings, sight: Sight, host: Host, row: LedgerRow) {
     const { digest, runtime, phases, instance, pluginId, config, limits } = settings;
     this.settings = settings;
-    this.config = { digest, runtime, phases, instance, pluginId, config, limits };
+    const asks = asksOf(sight.grants);
+    this.config = { digest, runtime, phases, instance, pluginId, config, asks, limits };
     this.engine = runtime === "isolate" ? "isolate" : "wasm";
     this.grants = sight.grants;
     this.requestHeaders = sight.requestHeaders;

@@ -19,5 +19,6 @@ export const WORKSPACE_LIMITS: Readonly<GuestLimits> = {
   headerCount: 100,
   headerBytes: 32 * 1024,
   hostCalls: 50,
+  instances: 4,
   concurrentCalls: 512,
 };

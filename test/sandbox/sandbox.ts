@@ -39,6 +39,7 @@ export const LIMITS: GuestLimits = {
   headerCount: 100,
   headerBytes: 32 * 1024,
   hostCalls: 50,
+  instances: 4,
   concurrentCalls: 2048,
 };
 

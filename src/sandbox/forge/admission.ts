@@ -13,6 +13,7 @@ import {
   MEMORY_EXPORT,
   PHASE_SIGNATURE,
   RESERVED_PREFIX,
+  USER_FUNCTIONS,
   USER_MODULE,
   WASI_MODULE,
 } from "../wasm/abi.ts";
@@ -112,8 +113,9 @@ function importReason({ module, name, kind, signature }: ImportShape): string | 
   if (kind !== "function") return `${what}: only functions may be imported, not a ${kind}`;
   if (/^wasi/.test(module) && module !== WASI_MODULE)
     return `${what}: this version of WASI is not available; preview 1 is (GOOS=wasip1, wasm32-wasip1)`;
-  if (module === USER_MODULE) return `${what}: no such host function; '${USER_MODULE}' has none yet`;
   const expected = importSignature(module, name);
+  if (expected === undefined && module === USER_MODULE)
+    return `${what}: no such host function; '${USER_MODULE}' has ${USER_FUNCTIONS.join(", ")}`;
   if (expected === undefined)
     return `${what}: not available; a guest may import the Extism kernel functions of '${KERNEL_MODULE}' and WASI preview 1, '${WASI_MODULE}'`;
   if (signature !== expected)

@@ -2,8 +2,10 @@
  * The WebAssembly side of the Extism ABI, as data: which functions a guest may import, with which signature,
  * and the names that the forge adds to a module. The forge checks modules against it, the engine implements it.
  *
- * A signature is written as parameters, ">", results, with i for i32 and I for i64.
+ * A signature is written as parameters, ">", results, with i for i32, I for i64 and F for f64.
  */
+import type { HostAsk } from "../engine.ts";
+import type { GuestGrants } from "../grants.ts";
 
 /** The kernel functions of Extism's `extism:host/env`, all 27 of them. */
 export const KERNEL_MODULE = "extism:host/env";
@@ -39,8 +41,30 @@ const KERNEL_IMPORTS = {
 } as const;
 export type KernelImport = keyof typeof KERNEL_IMPORTS;
 
-/** Where host functions beyond the kernel live. None is defined yet. */
+/**
+ * Host functions beyond the kernel's. Texts and values are addresses of blocks in Extism's memory; host-functions.ts
+ * tells what each of them does.
+ */
 export const USER_MODULE = "extism:host/user";
+
+const USER_IMPORTS = {
+  kv_get: "I>I",
+  kv_set: "III>I",
+  kv_delete: "I>I",
+  secret_get: "I>I",
+  metric_count: "IIIF>",
+} as const;
+export type UserImport = keyof typeof USER_IMPORTS;
+export const USER_FUNCTIONS = Object.keys(USER_IMPORTS) as readonly UserImport[];
+
+/** What a guest may wait for, and the imports by which it does. */
+const ASKING_IMPORTS: Readonly<Record<string, HostAsk>> = {
+  [`${KERNEL_MODULE}.http_request`]: "fetch",
+  [`${USER_MODULE}.kv_get`]: "kv",
+  [`${USER_MODULE}.kv_set`]: "kv",
+  [`${USER_MODULE}.kv_delete`]: "kv",
+  [`${USER_MODULE}.secret_get`]: "secret",
+};
 
 /**
  * WASI preview 1, all of it: https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/witx. wasi.ts tells
@@ -123,8 +147,49 @@ export const MEMORY_EXPORT = "gatehouse:memory";
 export function importSignature(module: string, name: string): string | undefined {
   if (module === KERNEL_MODULE)
     return Object.hasOwn(KERNEL_IMPORTS, name) ? KERNEL_IMPORTS[name as KernelImport] : undefined;
+  if (module === USER_MODULE)
+    return Object.hasOwn(USER_IMPORTS, name) ? USER_IMPORTS[name as UserImport] : undefined;
   if (module === WASI_MODULE)
     return Object.hasOwn(WASI_IMPORTS, name) ? WASI_IMPORTS[name as WasiImport] : undefined;
   if (module === ABORT_MODULE && name === ABORT_NAME) return ABORT_SIGNATURE;
   return undefined;
 }
+
+/** What an import may have the guest wait for; undefined for one that never waits. */
+export function askOf(module: string, name: string): HostAsk | undefined {
+  const key = `${module}.${name}`;
+  return Object.hasOwn(ASKING_IMPORTS, key) ? ASKING_IMPORTS[key] : undefined;
+}
+
+/** What guests with these grants may wait for. */
+export function asksOf({ httpHosts, kvBytes, secrets }: GuestGrants): HostAsk[] {
+  const asks: HostAsk[] = [];
+  if (httpHosts.length > 0) asks.push("fetch");
+  if (kvBytes > 0) asks.push("kv");
+  if (secrets.length > 0) asks.push("secret");
+  return asks;
+}
+
+/**
+ * Why a module may not have its imports (`module.name`): host functions that its manifest asks no grant for.
+ * Extism's own http_request is no reason, because development kits import it whether or not a guest uses it.
+ */
+export function ungranted(imports: readonly string[], grants: GuestGrants): string[] {
+  const asks = asksOf(grants);
+  const reasons: string[] = [];
+  for (const name of new Set(imports)) {
+    if (!name.startsWith(`${USER_MODULE}.`)) continue;
+    const ask = ASKING_IMPORTS[name];
+    const isGranted = ask === undefined ? grants.metrics : asks.includes(ask);
+    const grant = ask === undefined ? "metrics" : GRANT_NAMES[ask];
+    if (!isGranted)
+      reasons.push(`the module imports '${name}', for which plugin.yaml has to ask: grants.${grant}`);
+  }
+  return reasons;
+}
+
+const GRANT_NAMES: Readonly<Record<HostAsk, string>> = {
+  fetch: "http_hosts",
+  kv: "kv_bytes",
+  secret: "secrets",
+};

@@ -41,11 +41,20 @@ export class Arena {
 
   /** Cuts a block and returns its address; an empty block is address 0. */
   alloc(length: bigint | number): number {
-    const size = Number(length);
-    if (size === 0) return 0;
+    return Number(length) === 0 ? 0 : this.#cut(Number(length));
+  }
+
+  /** The same, with an address of its own for an empty block: it is a value, where 0 means that there is none. */
+  storeValue(bytes: Uint8Array): number {
+    const address = this.#cut(bytes.length);
+    this.#bytes.set(bytes, address);
+    return address;
+  }
+
+  #cut(size: number): number {
     const address = this.#mark;
-    // Negative and fractional sizes cannot come from an i64, but a negative i64 can mean 2^63 and more.
-    const end = address + Math.ceil(size / 8) * 8;
+    // A negative i64 can mean 2^63 and more.
+    const end = address + Math.max(Math.ceil(size / 8), 1) * 8;
     if (size < 0 || end > this.#limit)
       throw new GuestFault(
         "memory",
@@ -66,7 +75,7 @@ export class Arena {
     const length = this.#blocks.get(at);
     if (length === undefined) return;
     this.#blocks.delete(at);
-    if (at + Math.ceil(length / 8) * 8 === this.#mark) this.#mark = at;
+    if (at + Math.max(Math.ceil(length / 8), 1) * 8 === this.#mark) this.#mark = at;
   }
 
   /** Length of the block that starts at `address`, or 0. */

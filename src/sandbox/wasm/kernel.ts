@@ -1,26 +1,38 @@
 /**
- * The Extism kernel: the 27 host functions of `extism:host/env`, over one arena per call.
+ * What a guest's call can reach: the 27 host functions of Extism's kernel over one arena, WASI, and the functions
+ * of `extism:host/user`.
  *
- * One kernel serves every guest of the engine, because calls never overlap; `begin` sets whose call it is.
- * What a guest may do wrong with these functions (addresses outside the arena, lengths that overflow, endless
- * allocations, endless logging) ends in a GuestFault or is cut short, never in work without bound.
+ * A kernel serves one call at a time; `begin` sets whose it is. All guests that never wait share one, because
+ * their calls never overlap; an instance that may be suspended has its own. What a guest may do wrong with these
+ * functions (addresses outside the arena, lengths that overflow, endless allocations, endless logging) ends in a
+ * GuestFault or is cut short, never in work without bound.
  */
-import type { HostCall } from "../engine.ts";
-import { ABORT_MODULE, ABORT_NAME, KERNEL_MODULE, type KernelImport, WASI_MODULE } from "./abi.ts";
+import type { HostAsk, HostCall } from "../engine.ts";
+import type { HostResult } from "../frames.ts";
+import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
+import {
+  ABORT_MODULE,
+  ABORT_NAME,
+  askOf,
+  KERNEL_MODULE,
+  type KernelImport,
+  USER_MODULE,
+  WASI_MODULE,
+} from "./abi.ts";
 import { Arena } from "./arena.ts";
 import { GuestFault } from "./fault.ts";
+import { HostDesk, type Level } from "./host-desk.ts";
+import { HostFunctions } from "./host-functions.ts";
 import { Wasi, type WasiState } from "./wasi.ts";
 
-export const MAX_LOG_LINES = 20;
-export const MAX_LOG_BYTES = 1024;
-/** Calls of config_get, var_get, var_set and http_request together: each may copy or search. */
+/** Of names and of what is read of a log line: none is that long. */
+const MAX_TEXT_BYTES = HOST_CALL_LIMITS.logCharacters;
+/** Calls of functions that copy or search, together. */
 const MAX_LOOKUPS = 1000;
 export const MAX_VARS = 128;
 export const MAX_VARS_BYTES = 64 * 1024;
 /** What get_log_level answers: 1 is debug in Extism's order of trace, debug, info, warn, error. */
 const LOG_LEVEL = 1;
-
-type Level = "debug" | "info" | "warn" | "error";
 
 /** Extism's variables: bytes by name, bounded, kept as long as the guest's instance lives. */
 export class Vars {
@@ -73,7 +85,14 @@ export interface KernelCall {
   arenaBytes: number;
   /** Bound of the log lines and other host calls of one hook call. */
   hostCalls: number;
+  /** What the guest may wait for. */
+  asks: readonly HostAsk[];
+  /** Told each time the guest waits. */
+  onSuspend: () => void;
 }
+
+/** For a module that starts, or a guest that never waits. */
+export const WAITS_FOR_NOTHING = { asks: [], onSuspend: () => {} } as const;
 
 const EMPTY = new Uint8Array(0);
 const decoder = new TextDecoder();
@@ -81,7 +100,7 @@ const decoder = new TextDecoder();
 export class Kernel {
   readonly imports: Record<string, Record<string, unknown>>;
   readonly #arena = new Arena();
-  readonly #wasi = new Wasi((stream, line) => this.#log(stream === "stdout" ? "info" : "warn", line));
+  readonly #wasi = new Wasi((stream, line) => this.#desk.log(stream === "stdout" ? "info" : "warn", line));
   #call: KernelCall = {
     config: new Map(),
     state: newInstanceState(),
@@ -89,18 +108,32 @@ export class Kernel {
     input: null,
     arenaBytes: 0,
     hostCalls: 0,
+    ...WAITS_FOR_NOTHING,
   };
   #inputAt = 0n;
   #inputLength = 0n;
   #output: readonly [address: bigint, length: bigint] | null = null;
   #error = 0n;
   #lookups = 0;
-  #dropped = 0;
-  #hostCalls: HostCall[] = [];
+  readonly #desk = new HostDesk();
+  readonly #functions: HostFunctions;
 
-  constructor() {
-    this.imports = {
+  /** `suspends` tells whether the instance that it is for may be suspended while it waits. */
+  constructor(suspends: boolean) {
+    this.#functions = new HostFunctions({
+      block: (address, what) => this.#block(address, what),
+      store: (bytes) => BigInt(this.#arena.storeValue(bytes)),
+      ask: (method, args) => this.#desk.ask(method, args),
+      tell: (method, args) => this.#desk.tell(method, args),
+      warn: (message) => this.#desk.log("warn", message),
+      isGranted: (ask) => this.#call.asks.includes(ask),
+    });
+    const imports = {
       [KERNEL_MODULE]: this.#kernelImports(),
+      [USER_MODULE]: this.#userImports(),
+    };
+    this.imports = {
+      ...(suspends ? suspending(imports) : imports),
       [WASI_MODULE]: this.#wasi.imports,
       [ABORT_MODULE]: {
         [ABORT_NAME]: () => {
@@ -119,8 +152,8 @@ export class Kernel {
     this.#output = null;
     this.#error = 0n;
     this.#lookups = 0;
-    this.#dropped = 0;
-    this.#hostCalls = [];
+    this.#desk.begin(call.hostCalls, call.onSuspend);
+    this.#functions.begin();
     this.#wasi.begin(call.state, call.now);
   }
 
@@ -132,22 +165,32 @@ export class Kernel {
   /** What the guest set as error, cut to a log line; null if nothing. */
   error(): string | null {
     if (this.#error === 0n) return null;
-    return this.#text(this.#error, "error_set").slice(0, MAX_LOG_BYTES);
+    return this.#text(this.#error, "error_set");
   }
 
-  hostCalls(): HostCall[] {
+  /** The host calls that were made since the last turn of a call that waits. */
+  takeHostCalls(): HostCall[] {
+    return this.#desk.take();
+  }
+
+  /** The same at the call's end. */
+  takeLastHostCalls(): HostCall[] {
     this.#wasi.flush();
-    if (this.#dropped > 0) {
-      const message = `${this.#dropped} more log lines were dropped`;
-      this.#hostCalls.push({
-        seq: this.#hostCalls.length,
-        method: "log",
-        args: ["warn", message],
-        waits: false,
-      });
-      this.#dropped = 0;
-    }
-    return this.#hostCalls;
+    return this.#desk.takeLast();
+  }
+
+  isWaitingFor(seq: number): boolean {
+    return this.#desk.isWaitingFor(seq);
+  }
+
+  /** Lets a suspended guest go on, in a microtask. */
+  answer(result: HostResult): void {
+    this.#desk.answer(result);
+  }
+
+  /** Ends a suspended guest without running any more of its code. */
+  unwind(): void {
+    this.#desk.unwind();
   }
 
   /** Bytes of host memory that the call has used. */
@@ -199,13 +242,12 @@ export class Kernel {
         if (value === 0n) this.#call.state.vars.delete(name);
         else this.#call.state.vars.set(name, this.#block(value, "var_set"));
       },
-      http_request: () => {
+      http_request: (request: bigint, body: bigint) => {
         this.#lookup("http_request");
-        this.#log("warn", "http_request: not granted");
-        return 0n;
+        return this.#functions.httpRequest(request, body);
       },
-      http_status_code: () => 0,
-      http_headers: () => 0n,
+      http_status_code: () => this.#functions.httpStatus(),
+      http_headers: () => this.#functions.httpHeaders(),
       log_trace: (line: bigint) => this.#logBlock("debug", line),
       log_debug: (line: bigint) => this.#logBlock("debug", line),
       log_info: (line: bigint) => this.#logBlock("info", line),
@@ -213,6 +255,18 @@ export class Kernel {
       log_error: (line: bigint) => this.#logBlock("error", line),
       get_log_level: () => LOG_LEVEL,
     };
+  }
+
+  #userImports(): Record<string, (...args: never[]) => unknown> {
+    return Object.fromEntries(
+      Object.entries(this.#functions.user).map(([name, run]) => [
+        name,
+        (...args: never[]) => {
+          this.#lookup(name);
+          return run(...args);
+        },
+      ]),
+    );
   }
 
   #inputAddress(offset: bigint, length: bigint, what: string): bigint {
@@ -230,9 +284,9 @@ export class Kernel {
     return bytes;
   }
 
-  /** A block as text. Names and messages longer than a log line are cut: none is that long. */
+  /** A block as text, cut to the longest that a name or a log line can be. */
   #text(address: bigint, what: string): string {
-    return decoder.decode(this.#block(address, what).subarray(0, MAX_LOG_BYTES));
+    return decoder.decode(this.#block(address, what).subarray(0, MAX_TEXT_BYTES));
   }
 
   #lookup(what: string): void {
@@ -241,22 +295,26 @@ export class Kernel {
   }
 
   #logBlock(level: Level, line: bigint): void {
-    if (this.#isLogFull()) this.#dropped++;
-    else this.#log(level, this.#text(line, "log"));
+    if (this.#desk.isLogFull) this.#desk.drop();
+    else this.#desk.log(level, this.#text(line, "log"));
   }
+}
 
-  #isLogFull(): boolean {
-    return this.#hostCalls.length >= Math.min(MAX_LOG_LINES, this.#call.hostCalls);
-  }
+type Imports = Record<string, Record<string, unknown>>;
 
-  #log(level: Level, message: string): void {
-    if (this.#isLogFull()) this.#dropped++;
-    else
-      this.#hostCalls.push({
-        seq: this.#hostCalls.length,
-        method: "log",
-        args: [level, message],
-        waits: false,
-      });
-  }
+/** The same imports, with those that may wait made so that V8 suspends the guest while they do. */
+function suspending(imports: Imports): Imports {
+  return Object.fromEntries(
+    Object.entries(imports).map(([module, functions]) => [
+      module,
+      Object.fromEntries(
+        Object.entries(functions).map(([name, run]) => [
+          name,
+          askOf(module, name) === undefined
+            ? run
+            : new WebAssembly.Suspending(run as (...args: never[]) => unknown),
+        ]),
+      ),
+    ]),
+  );
 }

@@ -9,6 +9,17 @@ declare namespace WebAssembly {
   class LinkError extends Error {}
   class RuntimeError extends Error {}
 
+  /** A stack with frames of JavaScript on it, or one that is not `promising`, cannot be suspended. */
+  class SuspendError extends Error {}
+
+  /** An import that suspends the guest's stack while the promise that it returned is pending. */
+  class Suspending {
+    constructor(fn: (...args: never[]) => unknown);
+  }
+
+  /** An export that returns a promise, because what it calls may suspend its stack. */
+  function promising(fn: unknown): (...args: unknown[]) => Promise<unknown>;
+
   class Module {
     constructor(bytes: Uint8Array);
     static imports(module: Module): { module: string; name: string; kind: Kind }[];

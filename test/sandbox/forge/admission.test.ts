@@ -70,9 +70,9 @@ describe("a module is refused with a reason", () => {
       /exports '_start': it is built as a program that runs once; build a library/,
     ],
     [
-      "a user host function",
-      `(module (import "extism:host/user" "kv_get" (func (param i64) (result i64))) ${OK})`,
-      /no such host function/,
+      "a host function that does not exist",
+      `(module (import "extism:host/user" "kv_list" (func (param i64) (result i64))) ${OK})`,
+      /no such host function; 'extism:host\/user' has kv_get, kv_set, /,
     ],
     [
       "a kernel function that does not exist",

@@ -21,7 +21,7 @@ function configOf(
 ): GuestConfig {
   const limits = { ...LIMITS, fuel };
   const phases: Phase[] = ["access"];
-  return { digest, runtime, phases, instance: "resident", pluginId: "tried", config, limits };
+  return { digest, runtime, phases, instance: "resident", pluginId: "tried", config, asks: [], limits };
 }
 
 describe("a guest that is tried at its upload", () => {

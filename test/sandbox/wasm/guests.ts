@@ -42,6 +42,7 @@ export const LIMITS: GuestLimits = {
   headerCount: 10,
   headerBytes: 4096,
   hostCalls: 50,
+  instances: 4,
   concurrentCalls: 512,
 };
 
@@ -62,6 +63,7 @@ export async function configure(
     instance: "resident",
     pluginId: "5f1f6b5e-3f8c-4a52-9a55-0d4d9e3d0b11",
     config: {},
+    asks: [],
     limits: LIMITS,
     ...options,
   });

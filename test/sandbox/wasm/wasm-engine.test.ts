@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import type { Engine, Turn } from "../../../src/sandbox/engine.ts";
-import { MAX_LOG_BYTES, MAX_LOG_LINES } from "../../../src/sandbox/wasm/kernel.ts";
+import { HOST_CALL_LIMITS } from "../../../src/sandbox/host-call-limits.ts";
 import { createWasmEngine } from "../../../src/sandbox/wasm/wasm-engine.ts";
 import {
   answering,
@@ -200,7 +200,7 @@ describe("a guest", () => {
         (br_if 0 (i32.lt_u (local.get $i) (i32.const 200000)))) (i32.const 0)`;
     await configure(engine, 1, guest(code));
     const { hostCalls } = run();
-    assert.equal(hostCalls.length, MAX_LOG_LINES + 1);
+    assert.equal(hostCalls.length, HOST_CALL_LIMITS.logLines + 1);
     assert.deepEqual(
       hostCalls.map(({ seq }) => seq),
       Array.from(hostCalls.keys()),
@@ -208,13 +208,13 @@ describe("a guest", () => {
     assert.ok(hostCalls.every(({ method, waits }) => method === "log" && !waits));
     assert.deepEqual(hostCalls.at(-1)?.args, [
       "warn",
-      `${200_000 - MAX_LOG_LINES} more log lines were dropped`,
+      `${200_000 - HOST_CALL_LIMITS.logLines} more log lines were dropped`,
     ]);
   });
 
   it("that logs a long line has it cut", async () => {
     await configure(engine, 1, guest("(call $log_info (call $alloc (i64.const 1000000))) (i32.const 0)"));
-    assert.equal(String(run().hostCalls[0]?.args[1]).length, MAX_LOG_BYTES);
+    assert.equal(String(run().hostCalls[0]?.args[1]).length, HOST_CALL_LIMITS.logCharacters);
   });
 
   it("gets no outbound HTTP, and its log says why", async () => {
@@ -294,6 +294,7 @@ describe("loading", () => {
       instance: "resident",
       pluginId: "p",
       config: null,
+      asks: [],
       limits: LIMITS,
     });
     return engine;
@@ -322,6 +323,7 @@ describe("loading", () => {
       instance: "resident",
       pluginId: "p",
       config: {},
+      asks: [],
       limits: LIMITS,
     });
     const turn = startNow(engine, 1, hookCall());
@@ -364,7 +366,8 @@ describe("loading", () => {
     assert.equal(failureOf(startNow(empty, 1, hookCall())), "load");
   });
 
-  it("refuses to resume: no call of this engine waits", () => {
-    assert.throws(() => createWasmEngine().resume(1, 0, { value: null }), /nothing can be resumed/);
+  it("fails a call that is resumed although it does not wait", () => {
+    const turn = createWasmEngine().resume(1, 0, { value: null });
+    assert.ok(!(turn instanceof Promise) && turn.kind === "failure" && turn.failure === "violation");
   });
 });
