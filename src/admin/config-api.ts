@@ -2,6 +2,8 @@
  * `/config`: the whole configuration, read and replaced at once. A replacement is answered when every data
  * thread serves it; one with a fault changes nothing and names every fault.
  */
+import { Readable } from "node:stream";
+import { setImmediate as rest } from "node:timers/promises";
 import { formatConfigErrors, toFields } from "../declarative/errors.ts";
 import { ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
 import { numbered, Refusal, unsupportedType } from "./answers.ts";
@@ -63,20 +65,37 @@ async function replace(port: AdminPort, text: string, ifChanged: boolean): Promi
     const message = `declarative config is invalid: ${formatConfigErrors(applied.errors)}`;
     throw numbered("invalidConfig", message, { fields: toFields(applied.errors) });
   }
-  return applied.changed || !ifChanged ? { status: 201, body: entitiesById(port.config()) } : { status: 304 };
+  return applied.changed || !ifChanged
+    ? { status: 201, body: Readable.from(entitiesById(port.config()), { objectMode: false }) }
+    : { status: 304 };
 }
 
-/** `{ services: { <id>: {...} } }`, as Kong answers. */
-function entitiesById(config: GatewayConfig): object {
-  const lists = ENTITY_NAMES.map((name) => [name, config[name] as unknown as StoredEntity[]] as const);
-  return Object.fromEntries(
-    lists
-      .filter(([, entities]) => entities.length > 0)
-      .map(([name, entities]) => [
-        name,
-        Object.fromEntries(entities.map((entity) => [entity.id, publicEntity(ENTITIES[name], entity)])),
-      ]),
-  );
+/** Entities that are written at once: a few milliseconds' work. */
+const SLICE_ENTITIES = 500;
+
+/**
+ * `{ services: { <id>: {...} } }`, as Kong answers. Of a large configuration the answer is as much work as reading it,
+ * and what is in force is in force already: it is written piece by piece, between whatever else there is to do.
+ */
+async function* entitiesById(config: GatewayConfig): AsyncGenerator<string> {
+  let text = "{";
+  let written = 0;
+  let first = true;
+  for (const name of ENTITY_NAMES) {
+    const entities = config[name] as unknown as StoredEntity[];
+    if (entities.length === 0) continue;
+    text += `${first ? "" : ","}"${name}":{`;
+    first = false;
+    for (const [i, entity] of entities.entries()) {
+      text += `${i === 0 ? "" : ","}${JSON.stringify(entity.id)}:${JSON.stringify(publicEntity(ENTITIES[name], entity))}`;
+      if (++written % SLICE_ENTITIES > 0) continue;
+      yield text;
+      text = "";
+      await rest();
+    }
+    text += "}";
+  }
+  yield `${text}}`;
 }
 
 /** The document in a body: the body itself, or the `config` field of JSON or of a form. */

@@ -2,6 +2,7 @@
  * How the Admin API's parts declare what they answer, and the one place that turns it into Fastify routes:
  * every other verb on a known path is 405, OPTIONS lists what is there.
  */
+import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Refusal } from "./answers.ts";
 import type { Query } from "./page.ts";
@@ -24,8 +25,8 @@ export interface Call {
 
 export interface Answer {
   readonly status: number;
-  /** Sent as JSON; none for 204. */
-  readonly body?: object;
+  /** Sent as JSON, a stream as the JSON that it is; none for 204. */
+  readonly body?: object | Readable;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -72,6 +73,7 @@ export function addRoutes(app: FastifyInstance, routes: readonly Route[]): void 
 }
 
 function send(reply: FastifyReply, { status, headers = {}, body }: Answer): FastifyReply {
+  if (body instanceof Readable) reply.type("application/json; charset=utf-8");
   return reply.code(status).headers(headers).send(body);
 }
 

@@ -21,6 +21,7 @@ import type { Settings } from "../settings.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { createCatalogue } from "./catalogue.ts";
 import { type InstalledPackage, identityOf, packagesOf } from "./packages.ts";
+import { politely } from "./polite.ts";
 import { StartError } from "./start-error.ts";
 import type { DataThreads } from "./threads.ts";
 
@@ -121,13 +122,15 @@ export class Configuration {
   }
 
   #load(text: string, file?: string) {
-    return loadDeclarative(text, {
-      plugins: this.catalogue,
-      previous: this.#current,
-      egress: this.#egress,
-      routerFlavor: this.#parts.settings.routerFlavor,
-      ...(file === undefined ? {} : { file }),
-    });
+    return politely(() =>
+      loadDeclarative(text, {
+        plugins: this.catalogue,
+        previous: this.#current,
+        egress: this.#egress,
+        routerFlavor: this.#parts.settings.routerFlavor,
+        ...(file === undefined ? {} : { file }),
+      }),
+    );
   }
 
   /**
