@@ -26,6 +26,8 @@ export interface EgressConnectorParts {
 
 /** Addresses of one name that are tried, one after the other. */
 const MAX_TRIED = 3;
+/** Addresses of one name that are looked at: an answer may hold thousands. */
+const MAX_CHECKED = 16;
 
 /** No address of a host may be connected to. The message tells no address that the caller did not write himself. */
 export class EgressRefusedError extends Error {
@@ -87,7 +89,7 @@ async function allowedAddresses(
   host: string,
   port: number,
 ): Promise<readonly string[]> {
-  const addresses = await resolver.resolve(host);
+  const addresses = (await resolver.resolve(host)).slice(0, MAX_CHECKED);
   const inForce = policy();
   let refusal: Refusal | null = null;
   const allowed: string[] = [];

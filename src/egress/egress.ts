@@ -8,20 +8,26 @@ import type { Purpose, Refusal } from "./policy.ts";
 interface EgressParts {
   readonly policies: Policies;
   readonly resolver: Resolver;
-  /** An address is refused; `host` is the name that led to it, `asker` who asked: a service, a plugin. */
-  onRefused(refusal: Refusal, host: string, asker: string): void;
+  /** An address is refused; `host` is the name that led to it, `asker` who asked; `first` if the log has not said so lately. */
+  onRefused(refusal: Refusal, host: string, asker: string, first: boolean): void;
 }
+
+/** Refusals that were told of, and are told again after that time. */
+const MAX_TOLD = 1000;
+const QUIET_MS = 60_000;
 
 export class Egress {
   /** Replaced whole when the configuration changes. */
   policies: Policies;
   readonly resolver: Resolver;
-  readonly onRefused: EgressParts["onRefused"];
+  readonly #onRefused: EgressParts["onRefused"];
+  /** When each was told of. */
+  readonly #told = new Map<string, number>();
 
   constructor({ policies, resolver, onRefused }: EgressParts) {
     this.policies = policies;
     this.resolver = resolver;
-    this.onRefused = onRefused;
+    this.#onRefused = onRefused;
   }
 
   /**
@@ -38,7 +44,18 @@ export class Egress {
       ...options,
       resolver: this.resolver,
       policy: () => this.policies.named(workspace, purpose),
-      onRefused: (refusal, host) => this.onRefused(refusal, host, asker),
+      onRefused: (refusal, host) =>
+        this.#onRefused(refusal, host, asker, this.#isFirst(refusal, host, asker)),
     });
+  }
+
+  /** Whether nothing was said of it for a while. Who is refused may ask again thousands of times a second. */
+  #isFirst({ workspace, rule }: Refusal, host: string, asker: string): boolean {
+    const key = JSON.stringify([workspace, asker, host, rule]);
+    const now = performance.now();
+    if (now - (this.#told.get(key) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return false;
+    if (this.#told.size >= MAX_TOLD) this.#told.clear();
+    this.#told.set(key, now);
+    return true;
   }
 }

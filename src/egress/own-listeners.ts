@@ -34,8 +34,13 @@ export function listenersOf(settings: {
   ];
 }
 
+const MACHINE_MS = 1000;
+
 export class OwnListeners {
   #bound: readonly Bound[] = [];
+  /** Addresses of this machine, and until when they are taken for that. */
+  #machine: ReadonlySet<string> = new Set();
+  #machineUntil = 0;
 
   constructor(listeners: readonly OwnListener[]) {
     this.replace(listeners);
@@ -59,16 +64,20 @@ export class OwnListeners {
       // The system takes a connection to the unspecified address to this machine.
       if (bound.text === address.text || kind === "unspecified") return bound.name;
       if (bound.text !== null) continue;
-      // Asked anew each time: interfaces come and go while the gateway runs.
-      local ??= kind === "loopback" || isOfThisMachine(address);
+      local ??= kind === "loopback" || this.#isOfThisMachine(address);
       if (local) return bound.name;
     }
     return null;
   }
-}
 
-function isOfThisMachine({ text }: Pick<Address, "text">): boolean {
-  return Object.values(networkInterfaces()).some((list) =>
-    list?.some(({ address }) => readIp(address)?.text === text),
-  );
+  /** Interfaces come and go while the gateway runs, and asking for them takes longer than all the rest. */
+  #isOfThisMachine({ text }: Pick<Address, "text">): boolean {
+    const now = performance.now();
+    if (now >= this.#machineUntil) {
+      const list = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+      this.#machine = new Set(list.map(({ address }) => readIp(address)?.text ?? ""));
+      this.#machineUntil = now + MACHINE_MS;
+    }
+    return this.#machine.has(text);
+  }
 }

@@ -30,6 +30,9 @@ interface Entry {
 
 const NO_SETTINGS: EgressSettings = { egressAllow: [], egressDeny: [], egressGuestAllow: [] };
 
+/** Policies of workspaces that no configuration has. */
+const MAX_STRANGERS = 1000;
+
 export class Policies {
   readonly #lists: EgressLists;
   readonly #own: OwnListeners;
@@ -87,6 +90,7 @@ export class Policies {
     if (egress !== null) return this.#make(workspace, egress, purpose);
     let policy = this.#strangers.get(`${purpose} ${workspace}`);
     if (policy === undefined) {
+      if (this.#strangers.size >= MAX_STRANGERS) this.#strangers.clear();
       policy = this.#make(workspace, null, purpose);
       this.#strangers.set(`${purpose} ${workspace}`, policy);
     }

@@ -101,14 +101,14 @@ const resolver = new Resolver({ servers: nameServers(settings.dnsResolver), host
 const egress = new Egress({
   policies: Policies.of(settings, own),
   resolver,
-  onRefused: (refusal, host, asker) => onRefused(refusal, { host, asker }),
+  onRefused: (refusal, host, asker, first) => onRefused(refusal, { host, asker }, first),
 });
 
-function onRefused(refusal: Refusal, fields: Record<string, unknown>): void {
+function onRefused(refusal: Refusal, fields: Record<string, unknown>, first: boolean): void {
   const { workspace, purpose, rule } = refusal;
   const labels = { workspace, purpose, rule };
   metrics.count("gatehouse_egress_refused_total", "Addresses that the egress policy refused.", labels, 1);
-  log.unreachable(refusal, fields);
+  if (first) log.unreachable(refusal, fields);
 }
 
 const balancers = new Balancers({
@@ -116,7 +116,7 @@ const balancers = new Balancers({
   resolver,
   ca,
   clientPair,
-  onRefused: (refusal, host, { id, name }) => onRefused(refusal, { host, service: name ?? id }),
+  onRefused: (refusal, host, { id, name }) => onRefused(refusal, { host, service: name ?? id }, true),
 });
 const guests = new Guests(
   (message) => post({ kind: "sandbox", message }),
