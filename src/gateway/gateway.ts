@@ -132,6 +132,7 @@ export class Gateway {
     const config = await this.#configuration.initial();
     await started;
     await this.#configuration.deploy(config);
+    this.#sandbox.expectGuests(this.#registry.runtimes());
     const ports: Record<string, number | number[]> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
     const admin = await listening("admin_listen", this.#openAdmin());
@@ -262,7 +263,7 @@ export class Gateway {
         renderMetrics(await this.#threads.collect(), {
           nodeId: this.#nodeId,
           version: VERSION,
-          cordons: this.#sandbox.cordons().length,
+          cordons: this.#sandbox.status().cordons.length,
           refused: this.#caps.refused,
         }),
       version: VERSION,
@@ -327,7 +328,7 @@ export class Gateway {
       dataThreads: this.#settings.dataThreads,
       startedAt: this.#startedAt,
       fence: this.#sandbox.fence,
-      cordons: this.#sandbox.cordons(),
+      sandbox: this.#sandbox.status(),
       refused: this.#caps.refused,
     });
   }

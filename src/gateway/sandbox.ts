@@ -1,6 +1,7 @@
 /** What the main thread runs for guests: the forge, the fence, and the supervisor of cordons. */
 import type { Logger } from "pino";
 import { forgeBy } from "../registry/forge.ts";
+import type { Manifest } from "../registry/manifest.ts";
 import type { Forge } from "../registry/registry.ts";
 import type { Fence } from "../sandbox/fence.ts";
 import { probeFence } from "../sandbox/fence-probe.ts";
@@ -8,7 +9,7 @@ import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-c
 import { type SmokeJob, smokeRun } from "../sandbox/forge/smoke.ts";
 import type { ToSupervisor } from "../sandbox/messages.ts";
 import { prepareRoom, type Room } from "../sandbox/room.ts";
-import { type CordonStatus, Supervisor } from "../sandbox/supervisor.ts";
+import { Supervisor } from "../sandbox/supervisor.ts";
 import type { Settings } from "../settings.ts";
 
 /** What a data thread's sandbox says goes in here. */
@@ -30,11 +31,16 @@ export class Sandbox {
     this.fence = fence;
     this.#supervisor = supervisor;
     this.#forgeClient = forgeClient;
-    this.forge = forgeBy(forgeClient, (job: SmokeJob) => {
+    const forge = forgeBy(forgeClient, (job: SmokeJob) => {
       const run = this.#lastTry.then(() => smokeRun(job, { room, fence }));
       this.#lastTry = run.catch(() => undefined);
       return run;
     });
+    this.forge = async (input) => {
+      const answer = await forge(input);
+      if (answer.ok) this.expectGuests([input.manifest.runtime]);
+      return answer;
+    };
   }
 
   /** Prepares the room that cordons live in and tries the fence once. */
@@ -50,6 +56,10 @@ export class Sandbox {
       room,
       fence,
       log: (level, message, fields) => log[level](fields, message),
+      maxCordons: settings.cordonsMax,
+      maxReplicas: settings.cordonsPerWorkspace,
+      spares: settings.cordonsSpare,
+      budgetBytes: settings.cordonsMemoryBytes,
     });
     return new Sandbox(room, fence, supervisor, createForge());
   }
@@ -69,8 +79,13 @@ export class Sandbox {
     };
   }
 
-  cordons(): readonly CordonStatus[] {
-    return this.#supervisor.status().cordons;
+  /** There are packages of these runtimes: their engines are kept ready for first calls. */
+  expectGuests(runtimes: Iterable<Manifest["runtime"]>): void {
+    for (const runtime of runtimes) this.#supervisor.expectGuests(runtime === "isolate" ? "isolate" : "wasm");
+  }
+
+  status(): ReturnType<Supervisor["status"]> {
+    return this.#supervisor.status();
   }
 
   async close(): Promise<void> {

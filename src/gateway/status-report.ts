@@ -1,6 +1,6 @@
 /** What `/status` tells: counters and conditions of this node, in the shape of Kong's `GET /status`. */
 import type { Fence } from "../sandbox/fence.ts";
-import type { CordonStatus } from "../sandbox/supervisor.ts";
+import type { Supervisor } from "../sandbox/supervisor.ts";
 import type { CapColumns } from "./connection-caps.ts";
 import type { Collected } from "./threads.ts";
 
@@ -10,14 +10,14 @@ interface Node {
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
   readonly fence: Fence;
-  readonly cordons: readonly CordonStatus[];
+  readonly sandbox: ReturnType<Supervisor["status"]>;
   /** Connections that found no seat. */
   readonly refused: CapColumns["refused"];
 }
 
 export function statusReport(
   { stats, losses }: Pick<Collected, "stats" | "losses">,
-  { configurationHash, dataThreads, startedAt, fence, cordons, refused }: Node,
+  { configurationHash, dataThreads, startedAt, fence, sandbox, refused }: Node,
 ): object {
   const { heapUsed, rss } = process.memoryUsage();
   const { total, address } = refused;
@@ -43,6 +43,12 @@ export function statusReport(
     },
     uptime_seconds: Math.round((Date.now() - startedAt) / 1000),
     fence,
-    cordons,
+    cordons: sandbox.cordons,
+    lost_cordons: sandbox.deaths,
+    held_back_plugins: sandbox.heldBack.map(({ blame, apart, untilMs }) => ({
+      ...blame,
+      own_cordon: apart,
+      suspended_until: untilMs === null ? null : new Date(untilMs).toISOString(),
+    })),
   };
 }

@@ -101,6 +101,11 @@ export class Registry {
       );
   }
 
+  /** The runtimes of all packages. */
+  runtimes(): ReadonlySet<Manifest["runtime"]> {
+    return new Set([...this.#packages.values()].map(({ manifest }) => manifest.runtime));
+  }
+
   /** A package of this workspace by id (`sha256:...`) or `name@version`. */
   get(workspace: string, idOrName: string): StoredPackage | undefined {
     if (!idOrName.startsWith("sha256:")) return this.#packages.get(`${workspace}/${idOrName}`);

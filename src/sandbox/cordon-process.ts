@@ -3,14 +3,14 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import type { EngineKind, Failure } from "./engine.ts";
 import { cordonCommand, type Fence } from "./fence.ts";
-import { type Blame, TOKEN_CHARACTERS } from "./messages.ts";
+import { type Blame, type LaneName, TOKEN_CHARACTERS } from "./messages.ts";
+import { lastDescendantOf, ProcessStat } from "./process-stat.ts";
 import type { Room } from "./room.ts";
 
-const PAGE_BYTES = 4096;
 const CONNECT_MS = 5000;
 const MAX_LAST_WORDS = 2000;
 /** The kernel, when it is out of memory, takes a cordon before anything else. */
@@ -30,18 +30,24 @@ export class CordonProcess {
   /** Threads that hold a socket to it. */
   readonly threads: ReadonlySet<number>;
   /** Null while it is a spare. Set once, never changed. */
-  workspace: string | null = null;
+  lane: LaneName | null = null;
   cause: Cause | null = null;
   retired = false;
   ready = false;
   readonly startedAt = Date.now();
   lastUsedAt = Date.now();
   callsSeen = 0;
+  /** Resident bytes when it was last measured, what it shares with others included. */
   rssBytes = 0;
+  /** Those of them that nobody else has. */
+  ownBytes = 0;
+  /** For the watch: its CPU time when that was last looked at, and for how long calls were open since. */
+  cpuSeen = { at: 0, ms: 0, busyMs: 0, excesses: 0 };
   readonly #child: ChildProcess;
   readonly #fenced: boolean;
   #pid: number | null = null;
-  #statm: number | null = null;
+  #stat: ProcessStat | null = null;
+  #wantedMs = 0;
   #lastWords = "";
 
   constructor(
@@ -63,6 +69,11 @@ export class CordonProcess {
     });
   }
 
+  /** Null while it is a spare. */
+  get workspace(): string | null {
+    return this.lane?.workspace ?? null;
+  }
+
   /** The process id of the cordon itself; null before it is ready. */
   get pid(): number | null {
     return this.#pid;
@@ -75,8 +86,7 @@ export class CordonProcess {
 
   onExit(listener: (how: string) => void): void {
     this.#child.once("exit", (code, signal) => {
-      if (this.#statm !== null) closeSync(this.#statm);
-      this.#statm = null;
+      this.#stat?.close();
       listener(signal === null ? `exit code ${code}` : `signal ${signal}`);
     });
     this.#child.once("error", () => {}); // an exit follows, or start() has rejected
@@ -86,46 +96,44 @@ export class CordonProcess {
   cameUp(): void {
     if (this.ready) return;
     this.ready = true;
-    this.#pid = this.#fenced ? this.#fencedPid() : (this.#child.pid ?? null);
+    this.#pid = this.#fenced ? lastDescendantOf(this.#child.pid) : (this.#child.pid ?? null);
     if (this.#pid === null) return;
     try {
-      this.#statm = openSync(`/proc/${this.#pid}/statm`, "r");
+      this.#stat = new ProcessStat(this.#pid);
       writeFileSync(`/proc/${this.#pid}/oom_score_adj`, OOM_SCORE);
     } catch {
       // It died in this moment, or /proc is read-only: the first is noticed by exit, the second harmless.
     }
   }
 
-  /** Behind the fence the spawned process is `unshare` or a launcher, and the cordon its last descendant. */
-  #fencedPid(): number | null {
-    let pid = this.#child.pid ?? null;
-    for (let depth = 0; depth < MAX_DEPTH && pid !== null; depth++) {
-      const child = onlyChild(pid);
-      if (child === null) return depth === 0 ? null : pid;
-      pid = child;
-    }
-    return pid;
-  }
-
   /** Resident bytes now; the last known value if they cannot be read. */
   measure(): number {
-    if (this.#statm === null) return this.rssBytes;
-    try {
-      const length = readSync(this.#statm, STATM, 0, STATM.length, 0);
-      const pages = Number(STATM.toString("latin1", 0, length).split(" ")[1]);
-      if (pages > 0) this.rssBytes = pages * PAGE_BYTES;
-    } catch {
-      // ESRCH: it is dead, and `exit` is on its way.
+    const memory = this.#stat?.memory() ?? null;
+    if (memory !== null) {
+      this.rssBytes = memory.rssBytes;
+      this.ownBytes = memory.ownBytes;
     }
     return this.rssBytes;
   }
 
+  /** CPU time of all its threads since it started, milliseconds. Null if that cannot be known. */
+  cpuMs(): number | null {
+    return this.#stat?.cpuMs() ?? null;
+  }
+
+  /** For how long it has worked or wanted a core since this was last asked, milliseconds. */
+  takeWantedMs(): number {
+    const before = this.#wantedMs;
+    this.#wantedMs = this.#stat?.wantedMs() ?? before;
+    return this.#wantedMs - before;
+  }
+
   /**
    * SIGKILL: nothing softer works on a process that is stuck in V8. Behind the fence the cordon itself is
-   * killed; `unshare` above it reaps it and ends, so that nothing is left once the exit is seen.
+   * killed; `unshare` or the launcher, whose last descendant it is, reaps it and ends, so that nothing is left once the exit is seen.
    */
   kill(): void {
-    const pid = this.#fenced ? this.#fencedPid() : null;
+    const pid = this.#fenced ? lastDescendantOf(this.#child.pid) : null;
     if (pid === null) {
       this.#child.kill("SIGKILL");
       return;
@@ -140,22 +148,8 @@ export class CordonProcess {
   }
 }
 
-/** Processes that a launcher may put between. */
-const MAX_DEPTH = 8;
-
-function onlyChild(pid: number): number | null {
-  try {
-    const child = Number.parseInt(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"), 10);
-    return Number.isNaN(child) ? null : child;
-  } catch {
-    return null;
-  }
-}
-
 /** Time that `unshare` has to notice that its child is dead. */
 const REAPED_MS = 1000;
-
-const STATM = Buffer.alloc(128);
 
 export interface ThreadAddress {
   readonly thread: number;
@@ -169,7 +163,8 @@ export function newToken(): string {
 
 /**
  * Connects to every thread, proves by its token that the connection is the announced one, and starts the
- * process with the connected sockets as descriptors 3 and up. This process keeps no copy of them.
+ * process with the connected sockets as descriptors 3 and up. This process keeps no copy of them. A thread that
+ * died in the meantime is left out.
  */
 export async function startCordon(
   place: { room: Room; fence: Fence },
@@ -179,15 +174,21 @@ export async function startCordon(
   addresses: readonly ThreadAddress[],
 ): Promise<CordonProcess> {
   const sockets: Socket[] = [];
+  const threads = new Set<number>();
   try {
-    for (const address of addresses) sockets.push(await open(address));
+    for (const address of addresses) {
+      const socket = await open(address);
+      if (socket === null) continue;
+      sockets.push(socket);
+      threads.add(address.thread);
+    }
+    if (sockets.length === 0) throw new Error("no data thread listens");
     const command = cordonCommand(place.room, place.fence, engine, sockets.length, slot);
     const child = spawn(command.file, [...command.args], {
       cwd: command.cwd,
       env: {},
       stdio: ["ignore", "ignore", "pipe", ...sockets],
     });
-    const threads = new Set(addresses.map((address) => address.thread));
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);
@@ -198,15 +199,17 @@ export async function startCordon(
   }
 }
 
-function open(address: ThreadAddress): Promise<Socket> {
+/** Null if nobody listens there any more. */
+function open(address: ThreadAddress): Promise<Socket | null> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: `\0${address.socketName}` });
     socket.pause(); // what comes back is for the cordon
     const timer = setTimeout(() => fail(new Error("the data thread did not accept in time")), CONNECT_MS);
-    const fail = (error: Error) => {
+    const fail = (error: NodeJS.ErrnoException) => {
       clearTimeout(timer);
       socket.destroy();
-      reject(error);
+      if (error.code === "ECONNREFUSED") resolve(null);
+      else reject(error);
     };
     socket.once("error", fail);
     socket.once("connect", () => {

@@ -1,9 +1,13 @@
 /**
- * A data thread's lanes: the calls of one workspace to one engine, and the cordon that takes them. A call that
+ * A data thread's lanes: the calls of one workspace to one engine, and the cordons that take them. A call that
  * finds no place in a cordon is queued here, where it survives that cordon's death.
+ *
+ * A lane under load has several cordons. Each new request goes to the one with the fewest open calls, and stays
+ * with it: what a guest keeps about a request in one phase is there in the next, for as long as the cordon lives.
  */
 import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
+import type { Context } from "@gatehouse/sdk";
 import { BudgetGate } from "./budget.ts";
 import type { CallEnds, Reason } from "./call-ends.ts";
 import type { Failure, Turn } from "./engine.ts";
@@ -11,7 +15,15 @@ import { BodyTooLong } from "./grants.ts";
 import type { Call, Guest } from "./guest.ts";
 import { CordonLink } from "./link.ts";
 import { Lobby } from "./lobby.ts";
-import { Activity, type Blame, type ClientPort, type ToThread } from "./messages.ts";
+import {
+  Activity,
+  type Blame,
+  blameKey,
+  type ClientPort,
+  type LaneName,
+  laneKey,
+  type ToThread,
+} from "./messages.ts";
 
 /** Calls that one cordon has at a time; the rest is queued here, where they survive its death. */
 const MAX_IN_FLIGHT = 32;
@@ -24,11 +36,10 @@ const BUSY_MS = 1000;
 export type Admission = "now" | "later" | Reason;
 
 interface Lane {
-  readonly key: string;
-  readonly engine: Guest["engine"];
-  readonly workspace: string;
-  link: CordonLink | null;
-  readonly queue: Call[];
+  readonly name: LaneName;
+  /** In the order in which they came: while there is little to do the first ones do it. */
+  readonly links: CordonLink[];
+  queue: Call[];
   asked: boolean;
   /** Its workspace's place at the gate; null while the workspace has used nothing. */
   budget: number | null;
@@ -46,9 +57,16 @@ export class Lanes {
   readonly #options: LanesOptions;
   readonly #lanes = new Map<string, Lane>();
   readonly #links = new Map<number, CordonLink>();
+  /** By `blameKey`, until when (milliseconds since the epoch). */
   readonly #suspended = new Map<string, number>();
+  /** Plugins with a cordon of their own, by `blameKey`. */
+  readonly #apart = new Set<string>();
+  /** What is computed for each call otherwise. Replaced when a plugin changes its lane. */
+  #laneOf = new WeakMap<Guest, Lane>();
+  /** Which cordon a request's calls go to, where a lane has several. */
+  readonly #homes = new WeakMap<Context, CordonLink>();
   /** What a cordon was assigned to before its socket was here. */
-  readonly #assigned = new Map<number, { slot: number; key: string }>();
+  readonly #assigned = new Map<number, { slot: number; lane: LaneName }>();
   readonly #lobby = new Lobby((cordon, socket, rest) => this.#admit(cordon, socket, rest));
   #activity: Activity | null = null;
   #gate: BudgetGate | null = null;
@@ -91,7 +109,7 @@ export class Lanes {
     const { workspace, name } = guest.settings;
     if (this.#suspended.size > 0 && this.#isSuspended(workspace, name))
       return { failure: "suspended", message: "it keeps killing its cordon" };
-    const { link, queue, budget } = this.#lane(guest);
+    const { links, queue, budget } = this.#lane(guest);
     const waitMs = this.#waitFor(budget);
     if (waitMs > guest.settings.cpuWaitMs) return outOfBudget(waitMs);
     const { concurrentCalls } = guest.config.limits;
@@ -99,26 +117,20 @@ export class Lanes {
       return { failure: "busy", message: `it has ${concurrentCalls} open calls`, retryAfterMs: BUSY_MS };
     if (queue.length >= MAX_QUEUED || this.#closed)
       return { failure: "unavailable", message: `${MAX_QUEUED} calls are waiting` };
-    if (waitMs > 0 || link === null || queue.length > 0) return "later";
-    return link.open.size < MAX_IN_FLIGHT ? "now" : "later";
+    return waitMs === 0 && queue.length === 0 && links.some(hasRoom) ? "now" : "later";
   }
 
   /** Takes a call that was admitted. */
   submit(call: Call, admission: "now" | "later"): void {
     const lane = this.#lane(call.guest);
-    const { link } = lane;
-    if (admission === "now" && link !== null) return this.#send(link, call);
+    if (admission === "now") return this.#send(this.#choose(lane, call.ctx), call);
     lane.queue.push(call);
-    if (link === null) this.#ask(lane);
+    if (lane.links.length === 0) this.#ask(lane);
   }
 
   /** Lets calls go that wait for their workspace's budget, or fails those that waited for long enough. */
   resumeHeld(): void {
-    for (const lane of this.#lanes.values()) {
-      if (lane.queue.length === 0) continue;
-      if (lane.link !== null) this.#fill(lane.link);
-      else this.#hold(lane);
-    }
+    for (const lane of this.#lanes.values()) this.#fill(lane);
   }
 
   /** Lets every cordon forget an instance. */
@@ -142,24 +154,28 @@ export class Lanes {
       cordon: link.id,
       failure,
       message,
-      blame: head === undefined ? null : blameOf(head),
+      blame: head === undefined ? null : blameOf(head.guest),
     });
     this.#detach(link);
   }
 
   #lane(guest: Guest): Lane {
-    const key = `${guest.engine}\n${guest.settings.workspace}`;
+    let lane = this.#laneOf.get(guest);
+    if (lane === undefined) {
+      const { workspace, name: plugin } = guest.settings;
+      const apart = this.#apart.has(blameKey({ workspace, plugin }));
+      lane = this.#named({ engine: guest.engine, workspace, plugin: apart ? plugin : null });
+      this.#laneOf.set(guest, lane);
+    }
+    return lane;
+  }
+
+  #named(name: LaneName): Lane {
+    const key = laneKey(name);
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
-      lane = {
-        key,
-        engine: guest.engine,
-        workspace: guest.settings.workspace,
-        link: null,
-        queue: [],
-        asked: false,
-        budget: this.#budgets.get(guest.settings.workspace) ?? null,
-      };
+      const budget = this.#budgets.get(name.workspace) ?? null;
+      lane = { name, links: [], queue: [], asked: false, budget };
       this.#lanes.set(key, lane);
     }
     return lane;
@@ -184,7 +200,19 @@ export class Lanes {
   #ask(lane: Lane): void {
     if (lane.asked) return;
     lane.asked = true;
-    this.#options.port.post({ type: "acquire", engine: lane.engine, workspace: lane.workspace });
+    this.#options.port.post({ type: "acquire", lane: lane.name });
+  }
+
+  /** The cordon that this request is at home in, or the one with the fewest open calls. One of them has room. */
+  #choose({ links }: Lane, ctx: Context): CordonLink {
+    const [first] = links as [CordonLink];
+    if (links.length === 1) return first;
+    const home = this.#homes.get(ctx);
+    if (home !== undefined && links.includes(home) && hasRoom(home)) return home;
+    let least = first;
+    for (const link of links) if (link.open.size < least.open.size) least = link;
+    this.#homes.set(ctx, least);
+    return least;
   }
 
   #send(link: CordonLink, call: Call): void {
@@ -204,16 +232,18 @@ export class Lanes {
     return bytes;
   };
 
-  #fill(link: CordonLink): void {
-    if (link.key === null || link.retired || link.broken) return;
-    const lane = this.#lanes.get(link.key);
-    if (lane === undefined || this.#hold(lane)) return;
-    const { queue } = lane;
-    while (queue.length > 0 && link.open.size < MAX_IN_FLIGHT) this.#send(link, queue.shift() as Call);
+  /** Sends what waits, as far as there is room and the workspace's budget allows. */
+  #fill(lane: Lane): void {
+    if (lane.queue.length === 0 || this.#hold(lane)) return;
+    if (lane.links.length === 0) return this.#ask(lane);
+    while (lane.queue.length > 0 && lane.links.some(hasRoom)) {
+      const call = lane.queue.shift() as Call;
+      this.#send(this.#choose(lane, call.ctx), call);
+    }
   }
 
   #isSuspended(workspace: string, plugin: string): boolean {
-    const key = `${workspace}\n${plugin}`;
+    const key = blameKey({ workspace, plugin });
     const until = this.#suspended.get(key);
     if (until === undefined) return false;
     if (Date.now() < until) return true;
@@ -230,16 +260,14 @@ export class Lanes {
       case "budget":
         this.#budgets.set(message.workspace, message.slot);
         for (const lane of this.#lanes.values())
-          if (lane.workspace === message.workspace) lane.budget = message.slot;
+          if (lane.name.workspace === message.workspace) lane.budget = message.slot;
         return;
       case "expect":
         this.#lobby.expect(message.cordon, message.token);
         return;
       case "assigned": {
-        const key = `${message.engine}\n${message.workspace}`;
-        const lane = this.#lanes.get(key);
-        if (lane !== undefined) lane.asked = false;
-        this.#assigned.set(message.cordon, { slot: message.slot, key });
+        this.#named(message.lane).asked = false;
+        this.#assigned.set(message.cordon, { slot: message.slot, lane: message.lane });
         const link = this.#links.get(message.cordon);
         if (link !== undefined) this.#attach(link);
         return;
@@ -249,23 +277,26 @@ export class Lanes {
         if (link !== undefined) {
           link.retired = true;
           this.#detach(link);
-          this.#reask(link.key);
         }
+        this.#reask(message.cordon);
+        this.#assigned.delete(message.cordon); // its socket may come yet
         return;
       }
       case "gone":
         this.#gone(message.cordon, message.failure, message.message, message.blame);
         return;
       case "refused": {
-        const lane = this.#lanes.get(`${message.engine}\n${message.workspace}`);
-        if (lane === undefined) return;
+        const lane = this.#named(message.lane);
         lane.asked = false;
         for (const call of lane.queue.splice(0))
           this.#options.ends.fail(call, "unavailable", message.message);
         return;
       }
       case "suspended":
-        this.#suspended.set(`${message.blame.workspace}\n${message.blame.plugin}`, message.untilMs);
+        this.#suspended.set(blameKey(message.blame), message.untilMs);
+        return;
+      case "apart":
+        this.#setApart(message.blame, message.apart);
         return;
     }
   }
@@ -278,7 +309,7 @@ export class Lanes {
       },
       onTurn: (turned, call, turn) => {
         this.#options.onTurn(turned, call, turn);
-        this.#fill(turned);
+        if (turned.lane !== null) this.#fill(this.#named(turned.lane));
       },
       onNonsense: (broken, message) => this.condemn(broken, "violation", `the cordon sent ${message}`),
       onClose: (closed) => this.#detach(closed),
@@ -293,30 +324,61 @@ export class Lanes {
     const assigned = this.#assigned.get(link.id);
     if (assigned === undefined || !link.ready || link.retired || link.broken || link.condemned) return;
     link.slot = assigned.slot;
-    link.key = assigned.key;
-    const lane = this.#lanes.get(assigned.key);
-    if (lane === undefined) {
-      const [engine, workspace] = assigned.key.split("\n") as [Guest["engine"], string];
-      const budget = this.#budgets.get(workspace) ?? null;
-      const { key } = assigned;
-      this.#lanes.set(key, { key, engine, workspace, link, queue: [], asked: false, budget });
-      return;
-    }
-    lane.link = link;
-    this.#fill(link);
+    link.lane = assigned.lane;
+    const lane = this.#named(assigned.lane);
+    if (!lane.links.includes(link)) lane.links.push(link);
+    this.#fill(lane);
   }
 
   #detach(link: CordonLink): void {
-    if (link.key === null) return;
-    const lane = this.#lanes.get(link.key);
-    if (lane?.link === link) lane.link = null;
+    if (link.lane === null) return;
+    const { links } = this.#named(link.lane);
+    const at = links.indexOf(link);
+    if (at >= 0) links.splice(at, 1);
   }
 
-  #reask(key: string | null): void {
-    const lane = key === null ? undefined : this.#lanes.get(key);
-    if (lane !== undefined && lane.link === null && lane.queue.length > 0) {
-      lane.asked = false;
-      this.#ask(lane);
+  /** This cordon is lost to its lane. */
+  #reask(cordon: number): void {
+    const name = this.#links.get(cordon)?.lane ?? this.#assigned.get(cordon)?.lane;
+    if (name === undefined || name === null) return;
+    const lane = this.#named(name);
+    if (lane.links.length === 0) lane.asked = false;
+    this.#fill(lane);
+  }
+
+  /** Calls that wait move with their plugin. The cordons that it leaves forget it, unless it runs there now. */
+  #setApart(blame: Blame, apart: boolean): void {
+    const key = blameKey(blame);
+    if (apart === this.#apart.has(key)) return;
+    if (apart) this.#apart.add(key);
+    else this.#apart.delete(key);
+    this.#laneOf = new WeakMap();
+    const moved: Call[] = [];
+    for (const lane of this.#lanes.values()) {
+      if (lane.name.workspace !== blame.workspace) continue;
+      const isIts = (call: Call) => call.guest.settings.name === blame.plugin;
+      moved.push(...lane.queue.filter(isIts));
+      lane.queue = lane.queue.filter((call) => !isIts(call));
+      for (const link of lane.links)
+        link.releaseIdle(
+          ({ settings }) => settings.workspace === blame.workspace && settings.name === blame.plugin,
+        );
+    }
+    this.#requeue(moved);
+  }
+
+  /** Puts calls before those that wait already. */
+  #requeue(calls: readonly Call[]): void {
+    const lanes = new Map<Lane, Call[]>();
+    for (const call of calls) {
+      const lane = this.#lane(call.guest);
+      const own = lanes.get(lane);
+      if (own === undefined) lanes.set(lane, [call]);
+      else own.push(call);
+    }
+    for (const [lane, own] of lanes) {
+      lane.queue.unshift(...own);
+      this.#fill(lane);
     }
   }
 
@@ -327,38 +389,42 @@ export class Lanes {
   #gone(cordon: number, failure: Failure | null, message: string, blame: Blame | null): void {
     const { ends, port } = this.#options;
     const link = this.#links.get(cordon);
-    const key = link?.key ?? this.#assigned.get(cordon)?.key ?? null;
-    this.#assigned.delete(cordon);
     this.#lobby.forget(cordon);
-    if (link === undefined) {
-      this.#reask(key);
-      return;
+    if (link !== undefined) {
+      link.broken = true;
+      link.close();
+      this.#detach(link);
     }
+    this.#reask(cordon);
+    this.#assigned.delete(cordon);
     this.#links.delete(cordon);
-    link.broken = true;
-    link.close();
-    this.#detach(link);
-    const lane = key === null ? undefined : this.#lanes.get(key);
+    if (link === undefined) return;
     const othersFault = blame !== null && !link.condemned;
     const [head] = link.order;
-    const retryAfterMs = failure === "budget" ? this.#waitFor(lane?.budget ?? null) : null;
+    const retryAfterMs =
+      failure === "budget" ? this.#waitFor(this.#budgets.get(link.lane?.workspace ?? "") ?? null) : null;
     const again: Call[] = [];
     for (const call of link.open.values()) {
       const ran = call.began || (call === head && link.headSince > 0 && !othersFault && failure !== null);
-      if (!ran && call.attempts < MAX_ATTEMPTS && lane !== undefined && !this.#closed) again.push(call);
+      if (!ran && call.attempts < MAX_ATTEMPTS && !this.#closed) again.push(call);
       else if (call === head && failure !== null && !othersFault) {
-        if (blame === null && failure !== "budget")
-          port.post({ type: "suspect", cordon, failure, blame: blameOf(call) });
+        // Who is alone in a lane is known to the supervisor.
+        if (blame === null && failure !== "budget" && link.lane?.plugin === null)
+          port.post({ type: "suspect", cordon, failure, blame: blameOf(call.guest) });
         ends.fail(call, failure, message, retryAfterMs);
       } else if (failure === "budget") ends.fail(call, failure, message, retryAfterMs);
       else ends.fail(call, failure === null ? "unavailable" : "crashed", `its cordon is gone: ${message}`);
     }
-    if (lane !== undefined) {
-      lane.queue.unshift(...again);
-      this.#hold(lane);
-    }
-    this.#reask(key);
+    // A cordon that ran out of time without an open call ran something that a call had left behind.
+    const { last } = link;
+    if (head === undefined && failure === "timeout" && last !== null && link.lane?.plugin === null)
+      port.post({ type: "suspect", cordon, failure, blame: blameOf(last) });
+    this.#requeue(again);
   }
+}
+
+function hasRoom(link: CordonLink): boolean {
+  return link.open.size < MAX_IN_FLIGHT;
 }
 
 function outOfBudget(waitMs: number): Reason {
@@ -369,6 +435,6 @@ function outOfBudget(waitMs: number): Reason {
   };
 }
 
-function blameOf(call: Call): Blame {
-  return { workspace: call.guest.settings.workspace, plugin: call.guest.settings.name };
+function blameOf({ settings }: Guest): Blame {
+  return { workspace: settings.workspace, plugin: settings.name };
 }

@@ -22,7 +22,7 @@ import {
 } from "./frames.ts";
 import { guestCall } from "./grants.ts";
 import type { Call, Guest } from "./guest.ts";
-import type { Activity } from "./messages.ts";
+import type { Activity, LaneName } from "./messages.ts";
 import { FrameError, FrameSplitter, type Reader } from "./wire.ts";
 
 /** The first call of an instance loads it: compiling and `create()` have this long on top. */
@@ -40,7 +40,7 @@ export class CordonLink {
   readonly id: number;
   /** Known once it is assigned. */
   slot = -1;
-  key: string | null = null;
+  lane: LaneName | null = null;
   ready = false;
   /** Gets no new calls. */
   retired = false;
@@ -53,6 +53,8 @@ export class CordonLink {
   readonly order: Call[] = [];
   /** When the first of `order` began to run (`performance.now()`); 0 while another thread's batch may run. */
   headSince = 0;
+  /** Whose turn has ended last. */
+  last: Guest | null = null;
   /** How many turns have arrived. */
   turns = 0;
   readonly #socket: Socket;
@@ -149,6 +151,16 @@ export class CordonLink {
     this.#write(releaseFrame(instance.id));
   }
 
+  /** Forgets those instances that have no open call here. */
+  releaseIdle(isMeant: (guest: Guest) => boolean): void {
+    for (const guest of [...this.#instances.keys()]) {
+      if (!isMeant(guest)) continue;
+      let open = false;
+      for (const call of this.open.values()) open ||= call.guest === guest;
+      if (!open) this.release(guest);
+    }
+  }
+
   /** Whether the running call has used up its time. */
   isOverdue(now: number): boolean {
     const [head] = this.order;
@@ -202,6 +214,7 @@ export class CordonLink {
     const turn = readTurn(payload);
     this.order.shift();
     this.turns++;
+    this.last = call.guest;
     const instance = this.#instances.get(call.guest);
     if (instance !== undefined) instance.warm = true;
     if (this.#marked) {

@@ -17,6 +17,22 @@ export interface Blame {
   readonly plugin: string;
 }
 
+/** Which calls a cordon takes: one workspace's to one engine, or those of one plugin of it that is kept apart. */
+export interface LaneName {
+  readonly engine: EngineKind;
+  readonly workspace: string;
+  /** Null for the cordons that all plugins of the workspace share. */
+  readonly plugin: string | null;
+}
+
+export function laneKey({ engine, workspace, plugin }: LaneName): string {
+  return plugin === null ? `${engine}\n${workspace}` : `${engine}\n${workspace}\n${plugin}`;
+}
+
+export function blameKey({ workspace, plugin }: Blame): string {
+  return `${workspace}\n${plugin}`;
+}
+
 export type ToThread =
   /** Counters for every cordon, see `Activity`, and CPU budgets, see `BudgetGate`. The first message. */
   | { type: "welcome"; activity: SharedArrayBuffer; budgets: SharedArrayBuffer }
@@ -24,23 +40,25 @@ export type ToThread =
   | { type: "budget"; workspace: string; slot: number }
   /** A cordon's socket is about to connect and will open with this token. */
   | { type: "expect"; cordon: number; token: string }
-  /** The cordon serves this workspace from now on; it never serves another. */
-  | { type: "assigned"; cordon: number; slot: number; engine: EngineKind; workspace: string }
+  /** The cordon serves this lane from now on, beside others if there are; it never serves another. */
+  | { type: "assigned"; cordon: number; slot: number; lane: LaneName }
   /** Let open calls end, start no new ones: the cordon is about to be replaced or evicted. */
   | { type: "retired"; cordon: number }
   /** The process is dead. `failure` is null if nothing failed (evicted, shut down). */
   | { type: "gone"; cordon: number; failure: Failure | null; message: string; blame: Blame | null }
-  | { type: "refused"; engine: EngineKind; workspace: string; message: string }
+  | { type: "refused"; lane: LaneName; message: string }
+  /** Calls of this plugin go to a cordon of its own from now on, or to the common one again. */
+  | { type: "apart"; blame: Blame; apart: boolean }
   | { type: "suspended"; blame: Blame; untilMs: number };
 
 export type ToSupervisor =
   /** Name of the abstract socket that this thread listens on, without the leading NUL. */
   | { type: "listening"; name: string }
-  | { type: "acquire"; engine: EngineKind; workspace: string }
+  | { type: "acquire"; lane: LaneName }
   | { type: "ready"; cordon: number }
   /** A deadline passed, or the cordon broke the protocol: kill it. */
   | { type: "kill"; cordon: number; failure: Failure; message: string; blame: Blame | null }
-  /** This plugin's call was running when a cordon died without anybody having been blamed. */
+  /** This plugin's call was the last on this thread to run in a cordon that died without anybody being blamed. */
   | { type: "suspect"; cordon: number; failure: Failure; blame: Blame };
 
 export type SupervisorPort = Port<ToThread, ToSupervisor>;

@@ -1,21 +1,30 @@
 /**
  * The only parent of cordons, on the main thread: starts them, gives each to one workspace, kills and reaps
- * them, and holds back plugins that keep killing them. `watch.ts` looks after their memory, `spares.ts` keeps
- * some started.
+ * them, and holds back plugins that keep killing them. `placement.ts` says which cordons serve whom, `watch.ts`
+ * looks after what they use, `spares.ts` keeps some started.
  *
  * Nothing here waits for a cordon or reads from one. Data threads talk to cordons and judge their answers;
  * this judges by what the kernel says. A cordon is killed with SIGKILL only, and never changes hands.
  */
-
+import { availableParallelism } from "node:os";
 import { type CpuAccount, type CpuAllowance, CpuBudgets, UNBOUNDED } from "./budget.ts";
 import { type CordonProcess, newToken, startCordon } from "./cordon-process.ts";
 import { CpuWatch } from "./cpu-watch.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import type { Fence } from "./fence.ts";
-import { Activity, type Blame, MAX_CORDONS, type SupervisorPort, type ToSupervisor } from "./messages.ts";
+import {
+  Activity,
+  type Blame,
+  type LaneName,
+  MAX_CORDONS,
+  type SupervisorPort,
+  type ToSupervisor,
+  type ToThread,
+} from "./messages.ts";
+import { Placement } from "./placement.ts";
 import type { Room } from "./room.ts";
 import { Spares } from "./spares.ts";
-import { Suspensions } from "./suspension.ts";
+import { FORGIVEN_AFTER_MS, type HeldBack, Suspensions } from "./suspension.ts";
 import { Watch } from "./watch.ts";
 
 export interface SupervisorOptions {
@@ -24,14 +33,23 @@ export interface SupervisorOptions {
   readonly log: (level: "info" | "warn" | "error", message: string, fields: Record<string, unknown>) => void;
   /** Resident bytes at which a cordon is killed. Default 256 MiB. */
   readonly maxRssBytes?: number;
-  /** Resident bytes of all cordons together, beyond which idle ones are evicted. Default 2 GiB. */
+  /**
+   * Bytes of all cordons together, beyond which idle ones are evicted. What they share with each other, such as
+   * the code of Node, is counted for none of them. Default 2 GiB.
+   */
   readonly budgetBytes?: number;
-  /** Cordons without a workspace that are kept started, for each of these engines. Default none. */
-  readonly spares?: readonly EngineKind[];
+  /** Cordons without a workspace that are kept started for each engine that has guests. Default 1. */
+  readonly spares?: number;
   /** Idle time after which a cordon is evicted. Default ten minutes. */
   readonly idleMs?: number;
   /** How many cordons there may be at once. Default 256. */
   readonly maxCordons?: number;
+  /** Cordons that one workspace may have for each engine while it is under load. Default half of the cores. */
+  readonly maxReplicas?: number;
+  /** How long a workspace has a cordon too many before it gives it up. Default ten seconds. */
+  readonly slackMs?: number;
+  /** How long a plugin has to behave until what it did is forgotten. Default five minutes. */
+  readonly forgivenAfterMs?: number;
   /** CPU time that a workspace's guests may use. Default: without a bound. */
   readonly cpuAllowance?: (workspace: string) => CpuAllowance;
   /** Milliseconds a second of CPU time for all workspaces with a bound together. Default: without a bound. */
@@ -42,9 +60,8 @@ export interface SupervisorOptions {
 
 const RETIREMENT_MS = 2000;
 const SLOT_REST_MS = 1000;
-/** A lane whose cordons die faster than this has to wait before the next one. */
-const DEATHS = 20;
-const DEATHS_WINDOW_MS = 10_000;
+/** A cordon that data threads came or went under while it started is started again, this many times. */
+const START_ATTEMPTS = 4;
 
 interface Thread {
   readonly id: number;
@@ -52,20 +69,18 @@ interface Thread {
   socketName: string | null;
 }
 
-interface Lane {
-  readonly engine: EngineKind;
-  readonly workspace: string;
-  cordon: CordonProcess | null;
-  starting: boolean;
-  deaths: number[];
-}
-
 export interface CordonStatus {
   readonly id: number;
   readonly pid: number | null;
   readonly engine: EngineKind;
+  /** Null while it is a spare. */
   readonly workspace: string | null;
+  /** The only plugin that it runs, if that one is kept apart. */
+  readonly plugin: string | null;
   readonly rssBytes: number;
+  /** Those of them that it shares with nobody. */
+  readonly ownBytes: number;
+  readonly cpuMs: number;
   readonly calls: number;
 }
 
@@ -73,64 +88,79 @@ export class Supervisor {
   readonly #options: Required<SupervisorOptions>;
   readonly #threads = new Map<number, Thread>();
   readonly #cordons = new Map<number, CordonProcess>();
-  readonly #lanes = new Map<string, Lane>();
+  readonly #placement: Placement;
   readonly #spares: Spares;
   readonly #watch: Watch;
   readonly #budgets: CpuBudgets;
   readonly #cpuWatch: CpuWatch<CordonProcess>;
   readonly #activityBuffer = Activity.allocate();
   readonly #activity = new Activity(this.#activityBuffer);
-  readonly #suspensions = new Suspensions();
+  readonly #suspensions: Suspensions;
   readonly #slots: number[] = Array.from({ length: MAX_CORDONS }, (_, i) => MAX_CORDONS - 1 - i);
+  /** Cordons that died lately by another hand than ours or their own. */
+  readonly #outsiders = new Set<number>();
+  #forgiving: NodeJS.Timeout | null = null;
   #nextThread = 1;
   #nextCordon = 1;
   #closing = false;
   #deaths = 0;
   #allGone: (() => void) | null = null;
 
-  constructor(options: SupervisorOptions) {
-    this.#options = {
+  constructor(given: SupervisorOptions) {
+    const options = {
       maxRssBytes: 256 * 1024 * 1024,
       budgetBytes: 2 * 1024 * 1024 * 1024,
-      spares: [],
+      spares: 1,
       idleMs: 600_000,
       maxCordons: 256,
+      maxReplicas: Math.max(1, Math.floor(availableParallelism() / 2)),
+      slackMs: 10_000,
+      forgivenAfterMs: FORGIVEN_AFTER_MS,
       cpuAllowance: () => UNBOUNDED,
       cpuTotalMsPerSecond: Number.POSITIVE_INFINITY,
       onExhausted: () => {},
-      ...options,
+      ...given,
     };
+    this.#options = options;
     this.#budgets = new CpuBudgets({
-      allowanceOf: this.#options.cpuAllowance,
-      totalMsPerSecond: this.#options.cpuTotalMsPerSecond,
-      onOpened: (workspace, slot) => {
-        for (const thread of this.#threads.values()) thread.port.post({ type: "budget", workspace, slot });
-      },
-      onExhausted: (workspace) => this.#options.onExhausted(workspace),
+      allowanceOf: options.cpuAllowance,
+      totalMsPerSecond: options.cpuTotalMsPerSecond,
+      onOpened: (workspace, slot) => this.#tell({ type: "budget", workspace, slot }),
+      onExhausted: options.onExhausted,
     });
     this.#cpuWatch = new CpuWatch(this.#budgets, (cordon) =>
       this.#kill(cordon, "budget", "its workspace's guests have used up their CPU time", null),
     );
-    const { log, maxRssBytes, budgetBytes, idleMs } = this.#options;
-    this.#spares = new Spares({
-      engines: this.#options.spares,
-      mayStart: () =>
-        !this.#closing && [...this.#threads.values()].some((thread) => thread.socketName !== null),
-      start: (engine) => this.#start(engine),
-      onFailure: (engine, { message: reason }) =>
-        log("error", "a spare cordon could not be started", { engine, reason }),
+    this.#suspensions = new Suspensions(options.forgivenAfterMs);
+    const shared = {
+      ...options,
+      activity: this.#activity,
+      start: (engine: EngineKind) => this.#start(engine),
+      retire: (cordon: CordonProcess) => this.#retire(cordon),
       onSettled: () => this.#settleClose(),
+    };
+    this.#spares = new Spares({
+      ...shared,
+      count: options.spares,
+      mayStart: () => this.#mayStartSpare(),
+      onFailure: (engine, { message: reason }) =>
+        options.log("error", "a spare cordon could not be started", { engine, reason }),
+    });
+    this.#placement = new Placement({
+      ...shared,
+      takeSpare: (engine) => this.#spares.take(engine),
+      hasPlace: () => this.#hasPlace(),
+      onAssigned: (cordon) => this.#assigned(cordon),
+      announce: (cordon) => this.#announce(cordon),
+      refuse: (lane, message) => this.#tell({ type: "refused", lane, message }),
     });
     this.#watch = new Watch({
+      ...shared,
       cordons: this.#cordons,
-      activity: this.#activity,
-      maxRssBytes,
-      budgetBytes,
-      idleMs,
       kill: (cordon, failure, message) => this.#kill(cordon, failure, message, null),
-      retire: (cordon) => this.#retire(cordon),
-      evictOne: () => this.#evictOne(),
+      evictOne: () => this.#evictIdle() || this.#evictSpare(),
       onLook: (cordon, busy, now) => this.#cpuWatch.look(cordon, busy, now),
+      onLooked: (now) => this.#placement.weigh(now),
     });
   }
 
@@ -146,6 +176,10 @@ export class Supervisor {
     port.onMessage((message) => this.#on(thread, message));
     port.post({ type: "welcome", activity: this.#activityBuffer, budgets: this.#budgets.buffer });
     for (const slot of this.#budgets.slots()) port.post({ type: "budget", ...slot });
+    for (const { blame, apart, untilMs } of this.#suspensions.heldBack(Date.now())) {
+      if (apart) port.post({ type: "apart", blame, apart });
+      if (untilMs !== null) port.post({ type: "suspended", blame, untilMs });
+    }
     return () => {
       this.#threads.delete(thread.id);
       // Its calls are lost with it; the others' cordons must not keep counting them as open.
@@ -153,34 +187,45 @@ export class Supervisor {
     };
   }
 
-  status(): { cordons: CordonStatus[]; deaths: number } {
+  /** There are guests for this engine: a spare is kept started for it from now on. */
+  expectGuests(engine: EngineKind): void {
+    this.#spares.want(engine);
+  }
+
+  /** `heldBack` are plugins that are kept apart or suspended; `deaths` counts cordons that failed. */
+  status(): { cordons: CordonStatus[]; heldBack: HeldBack[]; deaths: number } {
     const cordons = [...this.#cordons.values()].map((cordon) => ({
       id: cordon.id,
       pid: cordon.pid,
       engine: cordon.engine,
-      workspace: cordon.workspace,
+      workspace: cordon.lane?.workspace ?? null,
+      plugin: cordon.lane?.plugin ?? null,
       rssBytes: cordon.measure(),
+      ownBytes: cordon.ownBytes,
+      cpuMs: cordon.cpuMs() ?? 0,
       calls: this.#activity.started(cordon.slot),
     }));
-    return { cordons, deaths: this.#deaths };
+    return { cordons, heldBack: this.#suspensions.heldBack(Date.now()), deaths: this.#deaths };
   }
 
   /** Kills every cordon; resolves when all are dead. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#watch.stop();
+    this.#spares.close();
+    this.#placement.close();
+    if (this.#forgiving !== null) clearTimeout(this.#forgiving);
     const gone = new Promise<void>((resolve) => {
       this.#allGone = resolve;
     });
     for (const cordon of this.#cordons.values()) this.#kill(cordon, null, "the gateway shuts down", null);
-    if (this.#cordons.size === 0 && this.#startingCount() === 0) return;
+    this.#settleClose();
     await gone;
   }
 
-  #startingCount(): number {
-    let count = this.#spares.starting;
-    for (const lane of this.#lanes.values()) if (lane.starting) count++;
-    return count;
+  #settleClose(): void {
+    if (this.#closing && this.#cordons.size + this.#placement.starting + this.#spares.starting === 0)
+      this.#allGone?.();
   }
 
   #on(thread: Thread, message: ToSupervisor): void {
@@ -189,10 +234,10 @@ export class Supervisor {
         thread.socketName = message.name;
         // Cordons that were started before it have no socket to it.
         for (const cordon of this.#cordons.values()) this.#retire(cordon);
-        this.#spares.fill();
         return;
       case "acquire":
-        void this.#acquire(message.engine, message.workspace);
+        this.#spares.want(message.lane.engine);
+        this.#placement.acquire(message.lane);
         return;
       case "ready": {
         this.#cordons.get(message.cordon)?.cameUp();
@@ -204,70 +249,65 @@ export class Supervisor {
         return;
       }
       case "suspect":
-        this.#strike(message.blame);
+        if (!this.#outsiders.has(message.cordon)) this.#strike(message.blame, false);
         return;
     }
   }
 
-  async #acquire(engine: EngineKind, workspace: string): Promise<void> {
-    const key = `${engine}\n${workspace}`;
-    let lane = this.#lanes.get(key);
-    if (lane === undefined) {
-      lane = { engine, workspace, cordon: null, starting: false, deaths: [] };
-      this.#lanes.set(key, lane);
-    }
-    if (lane.cordon !== null) return this.#announce(lane.cordon);
-    if (lane.starting || this.#closing) return;
-    const spare = this.#spares.take(engine);
-    if (spare !== null) {
-      this.#assign(lane, spare);
-      return;
-    }
-    lane.starting = true;
-    try {
-      const wait = this.#backOff(lane);
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      this.#assign(lane, await this.#start(engine));
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      this.#options.log("error", "a cordon could not be started", { engine, workspace, reason: message });
-      for (const thread of this.#threads.values())
-        thread.port.post({ type: "refused", engine, workspace, message });
-    } finally {
-      lane.starting = false;
-      this.#settleClose();
-    }
+  /**
+   * Whether somebody else has killed it. Nothing within a cordon can send it SIGKILL; only when memory runs
+   * out does the kernel, on account of one that uses much.
+   */
+  #isOutsiders({ cause, ownBytes }: CordonProcess, how: string): boolean {
+    return cause === null && how === "signal SIGKILL" && ownBytes < this.#options.maxRssBytes / 2;
   }
 
-  /** How long the next start has to wait. A few quick deaths are met at once; a storm of them is slowed. */
-  #backOff(lane: Lane): number {
-    const now = Date.now();
-    lane.deaths = lane.deaths.filter((at) => now - at < DEATHS_WINDOW_MS);
-    const excess = lane.deaths.length - DEATHS;
-    return excess < 0 ? 0 : Math.min(100 * 2 ** Math.min(excess, 10), 5000);
+  #tell(message: ToThread): void {
+    for (const { port } of this.#threads.values()) port.post(message);
   }
 
-  #assign(lane: Lane, cordon: CordonProcess): void {
-    lane.cordon = cordon;
-    cordon.workspace = lane.workspace;
-    this.#budgets.open(lane.workspace);
+  #assigned(cordon: CordonProcess): void {
+    if (cordon.lane !== null) this.#budgets.open(cordon.lane.workspace);
     this.#cpuWatch.assigned(cordon);
-    cordon.lastUsedAt = Date.now();
-    this.#watch.wake(cordon.lastUsedAt);
-    this.#announce(cordon);
-    this.#spares.fill();
   }
 
   #announce(cordon: CordonProcess): void {
-    const { id, slot, engine, workspace } = cordon;
-    if (workspace === null) return;
+    const { id, slot, lane } = cordon;
+    if (lane === null) return;
+    this.#watch.wake(Date.now());
     for (const thread of this.#threads.values())
-      if (cordon.threads.has(thread.id))
-        thread.port.post({ type: "assigned", cordon: id, slot, engine, workspace });
+      if (cordon.threads.has(thread.id)) thread.port.post({ type: "assigned", cordon: id, slot, lane });
+  }
+
+  /** A spare waits until every other cordon is up. */
+  #mayStartSpare(): boolean {
+    if (this.#placement.starting > 0 || !this.#hasPlace()) return false;
+    if (this.#watch.ownBytes > this.#options.budgetBytes / 2) return false;
+    for (const { ready, cause } of this.#cordons.values()) if (!ready && cause === null) return false;
+    for (const { socketName } of this.#threads.values()) if (socketName !== null) return true;
+    return false;
+  }
+
+  /** Whether there can be one more without another having to go. */
+  #hasPlace(): boolean {
+    return this.#cordons.size < this.#options.maxCordons;
   }
 
   async #start(engine: EngineKind): Promise<CordonProcess> {
-    if (this.#cordons.size >= this.#options.maxCordons && !this.#evictOne())
+    for (let attempt = 1; ; attempt++) {
+      const cordon = await this.#startOnce(engine);
+      // A thread that began to listen in the meantime would wait for this lane's cordon for ever.
+      const whole = [...this.#threads.values()].every(
+        ({ id, socketName }) => socketName === null || cordon.threads.has(id),
+      );
+      if ((whole && !cordon.retired && cordon.cause === null) || this.#closing) return cordon;
+      this.#kill(cordon, null, "data threads came or went while it started", null);
+      if (attempt === START_ATTEMPTS) throw new Error("data threads come and go");
+    }
+  }
+
+  async #startOnce(engine: EngineKind): Promise<CordonProcess> {
+    if (!this.#hasPlace() && !this.#evictSpare() && !this.#evictIdle())
       throw new Error(`there are ${this.#cordons.size} cordons already and none of them is idle`);
     const slot = this.#slots.pop();
     if (slot === undefined) throw new Error(`there can be ${MAX_CORDONS} cordons at most`);
@@ -290,7 +330,6 @@ export class Supervisor {
     this.#cordons.set(id, cordon);
     cordon.onExit((how) => this.#died(cordon, how));
     if (this.#closing) this.#kill(cordon, null, "the gateway shuts down", null);
-    for (const { thread } of addresses) if (!this.#threads.has(thread)) this.#retire(cordon);
     this.#watch.start();
     return cordon;
   }
@@ -300,52 +339,89 @@ export class Supervisor {
     cordon.cause = { failure, message, blame };
     this.#cpuWatch.settle(cordon);
     cordon.kill();
+    // Whoever needs one now need not wait for this one's end.
+    this.#placement.drop(cordon);
+    this.#spares.drop(cordon);
   }
 
   #died(cordon: CordonProcess, how: string): void {
     const cause = cordon.cause ?? { failure: "crashed" as const, message: `it died: ${how}`, blame: null };
-    this.#cordons.delete(cordon.id);
+    const { engine, lane, id } = cordon;
+    this.#cordons.delete(id);
     this.#cpuWatch.forget(cordon);
+    if (this.#isOutsiders(cordon, how)) this.#outsiders.add(id);
     // Threads may still count a call out of this slot: it is used again when they have heard.
-    setTimeout(() => this.#slots.push(cordon.slot), SLOT_REST_MS).unref();
+    setTimeout(() => {
+      this.#slots.push(cordon.slot);
+      this.#outsiders.delete(id);
+    }, SLOT_REST_MS).unref();
+    cordon.cause = cause;
     this.#spares.drop(cordon);
-    const { engine, workspace, id } = cordon;
-    const lane = workspace === null ? undefined : this.#lanes.get(`${engine}\n${workspace}`);
-    if (lane?.cordon === cordon) lane.cordon = null;
+    this.#placement.drop(cordon);
     if (cause.failure !== null) {
+      const itsDoing = cause.failure !== "budget" && !this.#outsiders.has(id);
+      const blame = cause.blame ?? (itsDoing ? aloneIn(lane) : null);
       this.#deaths++;
-      lane?.deaths.push(Date.now());
+      this.#placement.countDeath(cordon, Date.now());
       this.#options.log("warn", "a cordon died", {
         cordon: id,
         engine,
-        workspace,
+        workspace: lane?.workspace ?? null,
         kind: cause.failure,
-        plugin: cause.blame?.plugin ?? null,
+        plugin: blame?.plugin ?? null,
         reason: cause.message,
         rss_bytes: cordon.rssBytes,
         ...(cordon.lastWords === "" ? {} : { stderr: cordon.lastWords }),
       });
-      if (cause.blame !== null) this.#strike(cause.blame);
+      if (blame !== null) this.#strike(blame, true);
     }
     for (const thread of this.#threads.values())
       if (cordon.threads.has(thread.id)) thread.port.post({ type: "gone", cordon: id, ...cause });
     this.#settleClose();
-    if (workspace === null) this.#spares.fill();
   }
 
-  #settleClose(): void {
-    if (this.#closing && this.#cordons.size === 0 && this.#startingCount() === 0) this.#allGone?.();
-  }
-
-  #strike(blame: Blame): void {
-    const untilMs = this.#suspensions.strike(blame, Date.now());
+  /** `certain` unless other plugins may have been to blame. */
+  #strike(blame: Blame, certain: boolean): void {
+    const sentence = this.#suspensions.strike(blame, certain, Date.now());
+    this.#forgiveLater();
+    if (sentence === null) return;
+    const { workspace, plugin } = blame;
+    const { log } = this.#options;
+    if (sentence.apart) {
+      log("warn", "a plugin gets a cordon of its own: it keeps killing its workspace's", {
+        workspace,
+        plugin,
+      });
+      this.#tell({ type: "apart", blame, apart: true });
+    }
+    const { untilMs } = sentence;
     if (untilMs === null) return;
-    this.#options.log("error", "a plugin is suspended: it keeps killing its cordon", {
-      workspace: blame.workspace,
-      plugin: blame.plugin,
+    log("error", "a plugin is suspended: it keeps killing its cordon", {
+      workspace,
+      plugin,
       until: new Date(untilMs).toISOString(),
     });
-    for (const thread of this.#threads.values()) thread.port.post({ type: "suspended", blame, untilMs });
+    this.#tell({ type: "suspended", blame, untilMs });
+  }
+
+  #forgiveLater(): void {
+    this.#forgiving ??= setTimeout(() => {
+      this.#forgiving = null;
+      for (const blame of this.#suspensions.forgive(Date.now())) this.#takeBack(blame);
+      if (!this.#suspensions.isEmpty) this.#forgiveLater();
+    }, this.#options.forgivenAfterMs / 4).unref();
+  }
+
+  #takeBack(blame: Blame): void {
+    const { workspace, plugin } = blame;
+    this.#options.log("info", "a plugin that behaved is back in its workspace's cordon", {
+      workspace,
+      plugin,
+    });
+    this.#tell({ type: "apart", blame, apart: false });
+    for (const engine of ["isolate", "wasm"] as const)
+      for (const cordon of [...this.#placement.cordonsOf({ engine, workspace, plugin })])
+        this.#retire(cordon);
   }
 
   /** Gets no new calls; is killed when its open ones have ended, or after two seconds. */
@@ -353,8 +429,7 @@ export class Supervisor {
     if (cordon.retired) return;
     cordon.retired = true;
     this.#spares.drop(cordon);
-    const lane = this.#lanes.get(`${cordon.engine}\n${cordon.workspace}`);
-    if (lane?.cordon === cordon) lane.cordon = null;
+    this.#placement.drop(cordon);
     for (const thread of this.#threads.values())
       if (cordon.threads.has(thread.id)) thread.port.post({ type: "retired", cordon: cordon.id });
     const since = Date.now();
@@ -368,14 +443,28 @@ export class Supervisor {
   }
 
   /** Retires the cordon that was idle for the longest time. False if all are busy. */
-  #evictOne(): boolean {
+  #evictIdle(): boolean {
     let oldest: CordonProcess | null = null;
     for (const cordon of this.#cordons.values()) {
-      if (cordon.retired || cordon.workspace === null || this.#activity.open(cordon.slot) > 0) continue;
+      if (cordon.retired || cordon.lane === null || this.#activity.open(cordon.slot) > 0) continue;
       if (oldest === null || cordon.lastUsedAt < oldest.lastUsedAt) oldest = cordon;
     }
     if (oldest === null) return false;
     this.#retire(oldest);
     return true;
   }
+
+  /** Retires a spare. False if there is none. */
+  #evictSpare(): boolean {
+    const spare = this.#spares.oldest();
+    if (spare === null) return false;
+    this.#retire(spare);
+    return true;
+  }
+}
+
+/** Who is to blame for whatever happens to the cordons of a lane: the plugin that is alone there. */
+function aloneIn(lane: LaneName | null): Blame | null {
+  if (lane === null || lane.plugin === null) return null;
+  return { workspace: lane.workspace, plugin: lane.plugin };
 }

@@ -4,7 +4,7 @@
  *
  * Names, meanings and defaults are Kong's where Kong has the setting.
  */
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { array, boolean, type Field, integer, number, string, type ValueOf } from "@gatehouse/sdk";
 import { checkNetwork } from "../egress/networks.ts";
@@ -446,6 +446,43 @@ export const SETTINGS = {
     { bytes: true },
   ),
   drain_timeout_ms: timeout(30_000, "Time that requests in flight get to finish when the gateway stops."),
+  cordons_max: plain(
+    integer({
+      default: 256,
+      between: [1, 1024],
+      description:
+        "Processes that run guests at the same time. If one more is needed, a spare or the one idle for the longest " +
+        "time goes; if none is idle, calls that need it fail as `unavailable`.",
+    }),
+  ),
+  cordons_per_workspace: read(
+    integer({
+      between: [1, 64],
+      description:
+        "Processes that one workspace's guests get for each engine while those they have are busy all the time. " +
+        "The default is half of the cores, and at least one.",
+    }),
+    (count) => count ?? Math.min(Math.max(1, Math.floor(availableParallelism() / 2)), 64),
+  ),
+  cordons_spare: plain(
+    integer({
+      default: 1,
+      between: [0, 8],
+      description:
+        "Processes that are kept started for each engine that has guests, so that a workspace's first call does " +
+        "not wait for one.",
+    }),
+  ),
+  cordons_memory_bytes: read(
+    integer({
+      between: [64 * MIB, 1024 * 1024 * MIB],
+      description:
+        "Memory of all processes that run guests, what they share not counted, beyond which idle ones are ended. " +
+        "The default is half of the machine's memory.",
+    }),
+    (bytes) => bytes ?? Math.max(64 * MIB, Math.floor(totalmem() / 2)),
+    { bytes: true },
+  ),
   unfenced_uploads: plain(
     array(string({ match: "^[A-Za-z0-9._~-]+$", lenMax: 128 }), {
       default: [],

@@ -150,7 +150,7 @@ test("a workspace whose cordon dies again and again is suspended, and its neighb
   }));
 
 test("under a storm of kill -9 every call gets an answer, and the last ones are good", async () => {
-  const sandbox = await startSandbox({ spares: ["isolate"] });
+  const sandbox = await startSandbox({ warm: ["isolate"] });
   try {
     const hooks = sandbox.client.hooks(
       settings(await bundleSource(accessPlugin(GOOD)), { name: "good", limits: PATIENT }),

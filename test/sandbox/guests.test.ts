@@ -16,7 +16,7 @@ import {
 
 let sandbox: Sandbox;
 before(async () => {
-  sandbox = await startSandbox({ spares: ["isolate"] });
+  sandbox = await startSandbox({ warm: ["isolate"] });
 });
 after(() => sandbox.close());
 

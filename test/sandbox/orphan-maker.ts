@@ -5,7 +5,7 @@
 import { MemoryContext } from "./context.ts";
 import { accessPlugin, bundleSource, RecordingHost, settings, startSandbox } from "./sandbox.ts";
 
-const sandbox = await startSandbox({ ...JSON.parse(process.argv[2] ?? "{}"), spares: ["isolate"] });
+const sandbox = await startSandbox({ ...JSON.parse(process.argv[2] ?? "{}"), warm: ["isolate"] });
 const good = settings(await bundleSource(accessPlugin(`return reply(200);`)));
 await sandbox.client.hooks(good, new RecordingHost()).access?.(new MemoryContext());
 const stuck = settings(await bundleSource(accessPlugin(`for (;;) Array(1e9).fill(0);`)), {

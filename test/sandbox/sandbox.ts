@@ -4,6 +4,7 @@
  * worker thread.
  */
 import { createHash } from "node:crypto";
+import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -79,22 +80,32 @@ export interface Sandbox {
   readonly supervisor: Supervisor;
   readonly client: SandboxClient;
   readonly log: LogLine[];
+  /** Emits every line of the log under its message. */
+  readonly events: EventEmitter;
   readonly failures: GuestFailure[];
   close(): Promise<void>;
 }
 
 const artifacts = new Map<string, Uint8Array>();
 
-export async function startSandbox(options: Partial<SupervisorOptions> = {}): Promise<Sandbox> {
+/** `warm` are the engines for which guests are expected: each gets a spare. */
+export async function startSandbox({
+  warm = [],
+  ...options
+}: Partial<SupervisorOptions> & { warm?: EngineKind[] } = {}): Promise<Sandbox> {
   const { room, fence } = await (options.room && options.fence
     ? { room: options.room, fence: options.fence }
     : place());
   const log: LogLine[] = [];
+  const events = new EventEmitter();
   const failures: GuestFailure[] = [];
   const supervisor = new Supervisor({
     room,
     fence,
-    log: (level, message, fields) => log.push({ level, message, fields }),
+    log: (level, message, fields) => {
+      log.push({ level, message, fields });
+      events.emit(message, fields);
+    },
     ...options,
   });
   const { port1, port2 } = new MessageChannel();
@@ -105,10 +116,12 @@ export async function startSandbox(options: Partial<SupervisorOptions> = {}): Pr
     onFailure: (failure) => failures.push(failure),
   });
   await client.listen();
+  for (const engine of warm) supervisor.expectGuests(engine);
   return {
     supervisor,
     client,
     log,
+    events,
     failures,
     async close() {
       client.close();
