@@ -73,7 +73,11 @@ function readListener(entry: string, allowed: readonly string[]): ProxyListen {
     if (given) backlog = Number(given[1]);
     else if (option === "ssl" && allowed.includes(option)) ssl = true;
     else if (option === "proxy_protocol" && allowed.includes(option)) proxyProtocol = true;
-    else if (option === "ssl" || option === "http2" || option === "proxy_protocol")
+    else if (option === "http2")
+      throw new UnreadableValue(
+        `'http2' is not served yet: listeners speak HTTP/1.1, which clients of HTTP/2 fall back to; drop it from '${entry}'`,
+      );
+    else if (option === "ssl" || option === "proxy_protocol")
       throw new UnreadableValue(`'${option}' is not served here yet; drop it from '${entry}'`);
     // Every data thread listens by SO_REUSEPORT anyway.
     else if (option !== "reuseport")

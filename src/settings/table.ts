@@ -395,6 +395,7 @@ export const SETTINGS = {
   ),
   max_headers: plain(
     integer({ default: 100, between: [1, 10_000], description: "Most header fields in one head." }),
+    { aliases: ["lua_max_req_headers"] },
   ),
   max_url_bytes: plain(
     integer({ default: 16_384, between: [64, MIB], description: "Longest request target, in bytes." }),

@@ -174,7 +174,11 @@ const REFUSED: [title: string, text: string, message: RegExp][] = [
   ],
   ["no version of TLS", 'ssl_protocols: ","', /names no version; allowed/],
   ["a time without end", "ssl_session_timeout: 8d", /'8d' is not a time from 1s to 7d/],
-  ["an HTTP/2 listener", "proxy_listen: 0.0.0.0:8443 http2", /'http2' is not served here yet/],
+  [
+    "an HTTP/2 listener",
+    "proxy_listen: 0.0.0.0:8443 http2",
+    /'http2' is not served yet: listeners speak HTTP\/1\.1.*drop it from/,
+  ],
   [
     "an unknown listener option",
     "proxy_listen: 0.0.0.0:80 fast",
@@ -251,4 +255,19 @@ test("all mistakes of all sources are named at once, each with its place", () =>
 
 test("a settings file that is not there is an error", () => {
   assert.match(refused({ file: "nowhere.yaml" }), /nowhere\.yaml: cannot be read \(ENOENT\)/);
+});
+
+test("Kong's other names for a setting stand for it", () => {
+  for (const [name, value, read] of [
+    ["lua_max_req_headers", "50", (settings: Settings) => settings.maxHeaders],
+    ["nginx_worker_processes", "3", (settings: Settings) => settings.dataThreads],
+    ["nginx_http_keepalive_requests", "7", (settings: Settings) => settings.maxRequestsPerConnection],
+    ["nginx_http_client_max_body_size", "8", (settings: Settings) => settings.clientMaxBodySize],
+    ["nginx_proxy_client_max_body_size", "8", (settings: Settings) => settings.clientMaxBodySize],
+    ["nginx_http_client_body_buffer_size", "9", (settings: Settings) => settings.bodyBufferMemoryBytes],
+  ] as const) {
+    const { settings, errors } = loadSettings({ flags: { [name]: value }, env: {} });
+    assert.equal(errors, undefined, name);
+    assert.equal(read(settings as Settings), Number(value), name);
+  }
 });
