@@ -9,6 +9,7 @@
  */
 import type { Socket } from "node:net";
 import type { buildConnector } from "undici";
+import { GatewayError } from "../errors.ts";
 import type { Resolver } from "../upstream/resolver.ts";
 import type { EgressPolicy, Refusal } from "./policy.ts";
 
@@ -65,11 +66,16 @@ export function egressConnector(parts: EgressConnectorParts): buildConnector.con
       : {};
     const connect = (by: buildConnector.connector, addresses: readonly string[], at: number): void => {
       const place = { hostname: addresses[at] as string, protocol, port: String(port) };
-      by({ ...place, ...named }, (...[error, socket]: [Error, null] | [null, Socket]) => {
+      const done = (...[error, socket]: [Error, null] | [null, Socket]): void => {
         if (error === null) callback(null, socket);
         else if (at + 1 < addresses.length) connect(by, addresses, at + 1);
         else callback(error, null);
-      });
+      };
+      try {
+        by({ ...place, ...named }, done);
+      } catch (error) {
+        callback(error as Error, null); // of certificates that cannot be read, and such
+      }
     };
     const begin = async () => {
       const addresses = await allowedAddresses(parts, name, port);
@@ -83,9 +89,12 @@ export function egressConnector(parts: EgressConnectorParts): buildConnector.con
   };
 }
 
-/** @throws {EgressRefusedError} if there is none, and what the resolver throws */
-async function allowedAddresses(
-  { policy, resolver, onRefused }: EgressConnectorParts,
+/**
+ * Addresses of a host that may be connected to, at least one.
+ * @throws {EgressRefusedError} if there is none, and what the resolver throws
+ */
+export async function allowedAddresses(
+  { policy, resolver, onRefused }: Pick<EgressConnectorParts, "policy" | "resolver" | "onRefused">,
   host: string,
   port: number,
 ): Promise<readonly string[]> {
@@ -102,6 +111,7 @@ async function allowedAddresses(
     }
     if (allowed.length === MAX_TRIED) break;
   }
-  if (allowed.length === 0 && refusal !== null) throw new EgressRefusedError(host, refusal);
-  return allowed;
+  if (allowed.length > 0) return allowed;
+  if (refusal !== null) throw new EgressRefusedError(host, refusal);
+  throw new GatewayError("name_resolution", `'${host}' has no address`);
 }

@@ -1,7 +1,7 @@
 /** The way out of one data thread: the policies in force, the resolver that all names go through, and the connector. */
 import type { buildConnector } from "undici";
 import type { Resolver } from "../upstream/resolver.ts";
-import { egressConnector } from "./connector.ts";
+import { allowedAddresses, egressConnector } from "./connector.ts";
 import type { Policies } from "./policies.ts";
 import type { Purpose, Refusal } from "./policy.ts";
 
@@ -40,13 +40,29 @@ export class Egress {
     asker: string,
     options: { readonly timeoutMs?: number; readonly ca?: readonly string[] | null } = {},
   ): buildConnector.connector {
-    return egressConnector({
-      ...options,
+    return egressConnector({ ...options, ...this.#door(workspace, purpose, asker) });
+  }
+
+  /**
+   * Addresses of a host that may be connected to, for what does not speak HTTP: connect to one of them, not to the name.
+   * @throws {EgressRefusedError} by rejection, if there is none, and what the resolver throws
+   */
+  addresses(
+    workspace: string,
+    purpose: Purpose,
+    asker: string,
+    { host, port }: { readonly host: string; readonly port: number },
+  ): Promise<readonly string[]> {
+    return allowedAddresses(this.#door(workspace, purpose, asker), host, port);
+  }
+
+  #door(workspace: string, purpose: Purpose, asker: string) {
+    return {
       resolver: this.resolver,
       policy: () => this.policies.named(workspace, purpose),
-      onRefused: (refusal, host) =>
+      onRefused: (refusal: Refusal, host: string) =>
         this.#onRefused(refusal, host, asker, this.#isFirst(refusal, host, asker)),
-    });
+    };
   }
 
   /** Whether nothing was said of it for a while. Who is refused may ask again thousands of times a second. */

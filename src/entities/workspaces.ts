@@ -34,6 +34,7 @@ export const workspaceSchema = record({
     default: [],
     description: "Hosts that its routes may match: names, addresses, or '*.name' for all below a name.",
   }),
+  // The operator's to write, as a workspace is: who may change what is in a workspace may not change this.
   egress: record(
     {
       allow: networks(

@@ -16,6 +16,7 @@ describe("requests over TLS", () => {
   let names: NameServer;
   let server: Server;
   let agent: Agent;
+  let egress: Egress;
   let port: number;
   const refused: { host: string; asker: string; first: boolean }[] = [];
 
@@ -29,7 +30,7 @@ describe("requests over TLS", () => {
     });
     await new Promise<void>((resolve) => server.listen(0, "0.0.0.0", resolve));
     port = (server.address() as { port: number }).port;
-    const egress = new Egress({
+    egress = new Egress({
       policies: Policies.of({ egressAllow: [], egressDeny: [], egressGuestAllow: ["127.0.0.2"] }),
       resolver: new Resolver({ servers: [names.address], hostsFile: "/dev/null" }),
       onRefused: (_refusal, host, asker, first) => refused.push({ host, asker, first }),
@@ -60,6 +61,25 @@ describe("requests over TLS", () => {
 
   it("a certificate for another name is refused", async () => {
     await assert.rejects(get("other.test"), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  });
+
+  it("an authority that cannot be read fails the request, and nothing else", async () => {
+    const broken = new Agent({
+      connect: egress.connector("acme", "guest", "plugin 'p'", {
+        ca: ["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
+      }),
+    });
+    await assert.rejects(request(`https://good.test:${port}/`, { dispatcher: broken as never }));
+    await broken.destroy();
+  });
+
+  it("what does not speak HTTP gets the addresses that it may connect to", async () => {
+    const of = (host: string) => egress.addresses("acme", "guest", "a test", { host, port });
+    assert.deepEqual(await of("good.test"), ["127.0.0.2"]);
+    assert.deepEqual(await of("127.0.0.2"), ["127.0.0.2"]);
+    for (const host of ["127.0.0.1", "localhost", "10.0.0.1"])
+      await assert.rejects(of(host), { code: "egress_refused" });
+    refused.length = 0;
   });
 
   it("what is refused is told again and again, and marked as told after the first time", async () => {
