@@ -133,6 +133,12 @@ export type Turn =
   | { kind: "waiting"; hostCalls: HostCall[]; usage: Usage }
   | { kind: "failure"; failure: Failure; message: string; hostCalls: HostCall[]; usage: Usage };
 
+/**
+ * A turn as an engine gives it: as data, or written already (the text of turn-text.ts) by the guest's own
+ * runtime. `waits` tells whether the call goes on.
+ */
+export type EngineTurn = Turn | { kind: "written"; text: string; waits: boolean; usage: Usage };
+
 export interface GuestLimits {
   memoryBytes: number;
   /** CPU of one turn, isolates. */
@@ -170,24 +176,24 @@ export interface GuestConfig {
 }
 
 /**
- * One engine in a cordon. A turn runs until the guest ends or waits, and nothing else happens in the meantime:
+ * One engine in a cordon. It takes calls as it can use them best: as data, or as the text that came. A turn runs until the guest ends or waits, and nothing else happens in the meantime:
  * where it is a promise, that settles in microtasks alone. An engine never throws for what a guest does; a guest
  * that cannot be loaded or configured fails its calls with `load`.
  */
-export interface Engine {
+export interface Engine<Call = GuestCall, Told extends EngineTurn = Turn> {
   /** Keeps an artifact, found by its digest from now on. */
   load(digest: string, artifact: Uint8Array): void;
   configure(instance: number, config: GuestConfig): void;
   release(instance: number): void;
   /** Starts a hook call. `call` ids are unique among open calls. */
-  start(call: number, instance: number, request: GuestCall): MaybePromise<Turn>;
+  start(call: number, instance: number, request: Call): MaybePromise<Told>;
   /**
    * Brings an instance up without calling a hook, as the first call would, and ends with an empty verdict or with
    * why that fails. An isolate's `create` is left out if the instance has no config. `now` as in GuestCall.
    */
-  prepare(instance: number, now: number): MaybePromise<Turn>;
+  prepare(instance: number, now: number): MaybePromise<Told>;
   /** Goes on with a call that waits, once one of its host calls was answered. */
-  resume(call: number, seq: number, result: { value: unknown } | { error: string }): MaybePromise<Turn>;
+  resume(call: number, seq: number, result: { value: unknown } | { error: string }): MaybePromise<Told>;
   /** Forgets a call that will not be resumed. */
   abandon(call: number): void;
 }

@@ -11,6 +11,7 @@
  */
 import { PHASES, type Phase } from "@gatehouse/sdk";
 import {
+  type EngineTurn,
   FAILURES,
   GATEWAYS_OWN,
   type GuestCall,
@@ -24,20 +25,17 @@ import {
   type Verdict,
 } from "./engine.ts";
 import { MAX_ARGUMENTS_BYTES } from "./host-call-limits.ts";
+import { headerPairs, json, latin1, u8, u16, u32, utf8 } from "./text.ts";
 import {
-  bytes,
-  FrameError,
-  f64,
-  frame,
-  headerPairs,
-  json,
-  latin1,
-  type Reader,
-  u8,
-  u16,
-  u32,
-  utf8,
-} from "./wire.ts";
+  EDIT_KINDS,
+  failureTurn,
+  MAX_MESSAGE,
+  TURN_KINDS,
+  type VerdictText,
+  verdictTurn,
+  waitingTurn,
+} from "./turn-text.ts";
+import { bodyText, bytes, FrameError, f64, frame, type Reader } from "./wire.ts";
 
 export const TO_CORDON = {
   /** digest, then the artifact. */
@@ -71,7 +69,6 @@ const MAX_HEADER_BYTES = 256 * 1024;
 const MAX_HOST_CALLS = 1000;
 const MAX_VARS = 64 * 1024;
 const MAX_TEXT = 64 * 1024;
-const MAX_MESSAGE = 4096;
 const UNBOUNDED = 0xffff_ffff;
 
 const PHASE_NUMBER = Object.fromEntries(PHASES.map((phase, i) => [phase, i])) as Record<Phase, number>;
@@ -139,7 +136,7 @@ export function callFrame(call: number, instance: number, guest: GuestCall): str
   }
   if (response !== null) {
     flags |= 8;
-    rest += u16(response.status) + u8(SOURCES.indexOf(response.source)) + headerPairs(response.headers);
+    rest += u16(response.status) + u8(SOURCES.indexOf(response.source)) + headerBlock(response.headers);
     if (response.body !== null) {
       flags |= 16;
       rest += bytes(response.body);
@@ -179,10 +176,10 @@ export function callFrame(call: number, instance: number, guest: GuestCall): str
     call,
     TO_CORDON.call,
     u32(instance) +
+      f64(guest.now) +
       u8(PHASE_NUMBER[guest.phase]) +
       u16(flags) +
       latin1(guest.requestId) +
-      f64(guest.now) +
       utf8(guest.workspace) +
       latin1(request.method) +
       latin1(request.scheme) +
@@ -193,21 +190,31 @@ export function callFrame(call: number, instance: number, guest: GuestCall): str
       latin1(request.clientIp) +
       u16(request.clientPort) +
       f64(request.startedAt) +
-      headerPairs(request.headers) +
+      headerBlock(request.headers) +
       rest,
   );
 }
 
+/** With their length in front, so that a guest that reads no header need not look for their end. */
+function headerBlock(pairs: readonly (readonly [string, string])[]): string {
+  return latin1(headerPairs(pairs));
+}
+
+function readHeaderBlock(payload: Reader): [string, string][] {
+  payload.u32();
+  return payload.headerPairs(UNBOUNDED, UNBOUNDED);
+}
+
 const NO_MEASURES = { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 };
 
-export function readCall(payload: Reader): { instance: number; call: GuestCall } {
+/** What follows the instance's number: for engines that need a call as plain data. */
+export function readCall(payload: Reader): GuestCall {
   const any = UNBOUNDED;
-  const instance = payload.u32();
+  const now = payload.f64();
   const phase = PHASES[payload.u8()];
   if (phase === undefined) throw new FrameError("an unknown phase");
   const flags = payload.u16();
   const requestId = payload.latin1(any);
-  const now = payload.f64();
   const workspace = payload.utf8(any);
   const request: GuestCall["request"] = {
     method: payload.latin1(any),
@@ -219,7 +226,7 @@ export function readCall(payload: Reader): { instance: number; call: GuestCall }
     clientIp: payload.latin1(any),
     clientPort: payload.u16(),
     startedAt: payload.f64(),
-    headers: payload.headerPairs(any, any),
+    headers: readHeaderBlock(payload),
     upstreamPath: null,
     uriCaptures: null,
     body: null,
@@ -231,7 +238,7 @@ export function readCall(payload: Reader): { instance: number; call: GuestCall }
   if (flags & 8) {
     const status = payload.u16();
     const source = SOURCES[payload.u8()] ?? "error";
-    const headers = payload.headerPairs(any, any);
+    const headers = readHeaderBlock(payload);
     response = { status, source, headers, body: flags & 16 ? payload.bytes(any) : null };
   }
   const chunk = flags & 32 ? { data: payload.bytes(any), last: (flags & 64) !== 0 } : null;
@@ -252,22 +259,19 @@ export function readCall(payload: Reader): { instance: number; call: GuestCall }
       : NO_MEASURES;
   payload.end();
   return {
-    instance,
-    call: {
-      phase,
-      requestId,
-      now,
-      workspace,
-      request,
-      response,
-      chunk,
-      route,
-      service,
-      consumer,
-      credential,
-      vars,
-      measures,
-    },
+    phase,
+    requestId,
+    now,
+    workspace,
+    request,
+    response,
+    chunk,
+    route,
+    service,
+    consumer,
+    credential,
+    vars,
+    measures,
   };
 }
 
@@ -300,93 +304,38 @@ export function readBatch(payload: Reader): number {
   return count;
 }
 
-const TURN_KINDS = ["verdict", "waiting", "failure"] as const;
-const EDIT_KINDS = ["set", "add", "remove"] as const;
-
 /** Hot: once for each turn. */
-export function turnFrame(call: number, turn: Turn): string {
-  const { usage, hostCalls } = turn;
-  let out =
-    u8(TURN_KINDS.indexOf(turn.kind)) +
-    f64(usage.cpuMicros) +
-    f64(usage.fuel) +
-    f64(usage.memoryBytes) +
-    u16(hostCalls.length);
-  for (const host of hostCalls)
-    out += u32(host.seq) + u8(host.waits ? 1 : 0) + latin1(host.method) + json(host.args);
-  if (turn.kind === "failure") {
-    out += u8(FAILURES.indexOf(turn.failure)) + utf8(turn.message.slice(0, MAX_MESSAGE / 4));
-  } else if (turn.kind === "verdict") out += verdictPayload(turn.verdict);
-  return frame(call, FROM_CORDON.turn, out);
+export function turnFrame(call: number, turn: EngineTurn): string {
+  const { cpuMicros, fuel, memoryBytes } = turn.usage;
+  return frame(call, FROM_CORDON.turn, f64(cpuMicros) + f64(fuel) + f64(memoryBytes) + textOf(turn));
 }
 
-function verdictPayload(verdict: Verdict): string {
-  let flags = 0;
-  let out = "";
-  if (verdict.request !== undefined) {
-    flags |= 1;
-    const { method, path, query } = verdict.request;
-    let which = 0;
-    let texts = "";
-    if (method !== undefined) {
-      which |= 1;
-      texts += latin1(method);
-    }
-    if (path !== undefined) {
-      which |= 2;
-      texts += latin1(path);
-    }
-    if (query !== undefined) {
-      which |= 4;
-      texts += latin1(query);
-    }
-    out += u8(which) + texts + editPayload(verdict.request);
-  }
-  if (verdict.response !== undefined) {
-    flags |= 2;
-    const { status } = verdict.response;
-    out += u16(status ?? 0) + editPayload(verdict.response);
-  }
-  if (verdict.chunk !== undefined) {
-    flags |= 4;
-    out += bytes(verdict.chunk);
-  }
-  if (verdict.reply !== undefined) {
-    flags |= 8;
-    const { status, headers, body } = verdict.reply;
-    out += u16(status) + headerPairs(headers) + bytes(body);
-  }
-  if (verdict.vars !== undefined) {
-    flags |= 16;
-    out += json(verdict.vars);
-  }
-  if (verdict.authenticated !== undefined) {
-    flags |= 32;
-    const { consumer, credential } = verdict.authenticated;
-    out +=
-      u8((consumer === null ? 0 : 1) | (credential === null ? 0 : 2)) +
-      utf8(consumer ?? "") +
-      utf8(credential ?? "");
-  }
-  return u8(flags) + out;
+function textOf(turn: EngineTurn): string {
+  if (turn.kind === "written") return turn.text;
+  if (turn.kind === "failure") return failureTurn(turn.failure, turn.message, turn.hostCalls);
+  if (turn.kind === "waiting") return waitingTurn(turn.hostCalls);
+  return verdictTurn(verdictText(turn.verdict), turn.hostCalls);
 }
 
-function editPayload(edit: RequestEdit | ResponseEdit): string {
-  const headers = edit.headers ?? [];
-  let out = u16(headers.length);
-  for (const one of headers)
-    out += u8(EDIT_KINDS.indexOf(one[0])) + latin1(one[1]) + (one[0] === "remove" ? "" : latin1(one[2]));
-  return edit.body === undefined ? out + u8(0) : out + u8(1) + bytes(edit.body);
+function verdictText({ request, response, chunk, reply, vars, authenticated }: Verdict): VerdictText {
+  return {
+    request: request && { ...request, body: request.body && bodyText(request.body) },
+    response: response && { ...response, body: response.body && bodyText(response.body) },
+    chunk: chunk && bodyText(chunk),
+    reply: reply && { ...reply, body: bodyText(reply.body) },
+    vars,
+    authenticated,
+  };
 }
 
 /** One turn as a cordon wrote it. Throws FrameError for whatever breaks the format or a bound. */
 export function readTurn(payload: Reader): Turn {
-  const kind = TURN_KINDS[payload.u8()];
   const usage: Usage = {
     cpuMicros: payload.quantity(),
     fuel: payload.quantity(),
     memoryBytes: payload.quantity(),
   };
+  const kind = TURN_KINDS[payload.u8()];
   const count = payload.u16();
   if (count > MAX_HOST_CALLS) throw new FrameError(`${count} host calls in one turn`);
   const hostCalls: HostCall[] = [];
@@ -405,7 +354,7 @@ export function readTurn(payload: Reader): Turn {
     const failure = FAILURES[payload.u8()];
     if (failure === undefined || GATEWAYS_OWN.has(failure))
       throw new FrameError("a kind of failure that no guest has");
-    turn = { kind, failure, message: payload.utf8(MAX_MESSAGE), hostCalls, usage };
+    turn = { kind, failure, message: payload.utf8(MAX_MESSAGE * 4), hostCalls, usage };
   } else throw new FrameError("an unknown kind of turn");
   payload.end();
   return turn;

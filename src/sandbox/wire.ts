@@ -1,28 +1,13 @@
 /**
- * The two hands of the cordon's wire format: strings and numbers into one latin1 string, and back out of bytes.
- *
- * The writer makes latin1 text because one `socket.write(text, "latin1")` is the cheapest way of handing a
- * small message to the kernel. The reader trusts nothing: every length is held against what is left of the
- * frame, so a hostile peer gets a `FrameError` and nothing else.
+ * The reading hand of the cordon's wire format (text.ts is the other), and its frames. The reader trusts
+ * nothing: every length is held against what is left of the frame, so a hostile peer gets a `FrameError` and
+ * nothing else.
  */
+import { latin1, u8, u32 } from "./text.ts";
 
 /** What a peer wrote breaks the format. The connection and the process behind it are not to be used again. */
 export class FrameError extends Error {
   override readonly name = "FrameError";
-}
-
-const NOT_ASCII = /[^\x00-\x7f]/;
-
-export function u8(value: number): string {
-  return String.fromCharCode(value & 255);
-}
-
-export function u16(value: number): string {
-  return String.fromCharCode((value >>> 8) & 255, value & 255);
-}
-
-export function u32(value: number): string {
-  return String.fromCharCode((value >>> 24) & 255, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
 }
 
 const double = Buffer.alloc(8);
@@ -31,29 +16,13 @@ export function f64(value: number): string {
   return double.toString("latin1");
 }
 
-/** Text whose every character fits into a byte: header fields, paths, addresses. At most 4 GiB. */
-export function latin1(value: string): string {
-  return u32(value.length) + value;
-}
-
-/** Any text, as UTF-8 bytes. */
-export function utf8(value: string): string {
-  return latin1(NOT_ASCII.test(value) ? Buffer.from(value, "utf8").toString("latin1") : value);
-}
-
-export function json(value: unknown): string {
-  return utf8(JSON.stringify(value ?? null));
-}
-
 export function bytes(value: Uint8Array): string {
-  return latin1(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("latin1"));
+  return latin1(bodyText(value));
 }
 
-/** Header fields: their count, then each name and value as latin1 text. */
-export function headerPairs(pairs: readonly (readonly [string, string])[]): string {
-  let out = u16(pairs.length);
-  for (const pair of pairs) out += latin1(pair[0]) + latin1(pair[1]);
-  return out;
+/** Bytes, one character each. */
+export function bodyText(value: Uint8Array): string {
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("latin1");
 }
 
 /** Reads one frame's payload from front to back. Every method throws a FrameError past the payload's end. */
@@ -94,6 +63,12 @@ export class Reader {
 
   f64(): number {
     return this.#buffer.readDoubleBE(this.#take(8));
+  }
+
+  /** The next f64, which stays to be read. */
+  peekF64(): number {
+    if (this.#end - this.#at < 8) throw new FrameError("a length points past the end of its frame");
+    return this.#buffer.readDoubleBE(this.#at);
   }
 
   /** A number that counts something: finite and not negative. */
@@ -155,6 +130,12 @@ export class Reader {
   rest(): Uint8Array {
     const from = this.#take(this.#end - this.#at);
     return new Uint8Array(this.#buffer.subarray(from, this.#end));
+  }
+
+  /** What is left, one character a byte. */
+  restText(): string {
+    const from = this.#take(this.#end - this.#at);
+    return this.#buffer.toString("latin1", from, this.#end);
   }
 
   /** The payload must end here. */

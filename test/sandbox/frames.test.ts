@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { parsed, readCallText } from "../../src/sandbox/cordon/call-text.ts";
 import { FAILURES, GATEWAYS_OWN, type GuestCall, type Turn } from "../../src/sandbox/engine.ts";
 import {
   batchFrame,
@@ -189,10 +190,49 @@ test("a call comes out as it went in, full and empty", () => {
     measures: { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 },
   };
   for (const one of [call, empty]) {
-    const [got] = receive(Buffer.from(callFrame(7, 9, one), "latin1"), readCall);
+    const wire = Buffer.from(callFrame(7, 9, one), "latin1");
+    const [got] = receive(wire, (payload) => ({ instance: payload.u32(), call: readCall(payload) }));
     assert.equal(got?.type, TO_CORDON.call);
     assert.deepEqual(plain(got?.value), plain({ instance: 9, call: one }));
   }
+});
+
+test("the runtime inside an isolate reads a call as the cordon would", () => {
+  const wire = Buffer.from(callFrame(7, 9, call), "latin1");
+  const [got] = receive(wire, (payload) => [payload.u32(), payload.peekF64(), payload.restText()]);
+  assert.ok(got);
+  const [instance, now, text] = got.value as [number, number, string];
+  assert.equal(instance, 9);
+  assert.equal(now, call.now);
+  const read = readCallText(text);
+  const { request, response } = call;
+  const latin1 = (body: Uint8Array | null | undefined) => body && Buffer.from(body).toString("latin1");
+  assert.deepEqual(
+    {
+      ...read.request,
+      headers: read.request.headers.entries(),
+      uriCaptures: parsed(read.request.uriCaptures),
+    },
+    { ...request, body: latin1(request.body) },
+  );
+  assert.deepEqual(
+    { ...read.response, headers: read.response?.headers.entries() },
+    { ...response, body: latin1(response?.body) },
+  );
+  assert.equal(read.chunk, latin1(call.chunk?.data));
+  assert.equal(read.last, call.chunk?.last);
+  const { phase, requestId, workspace, measures } = read;
+  assert.deepEqual(
+    { phase, requestId, workspace, measures },
+    {
+      phase: call.phase,
+      requestId: call.requestId,
+      workspace: call.workspace,
+      measures: call.phase === "log" ? call.measures : null,
+    },
+  );
+  for (const name of ["route", "service", "consumer", "credential", "vars"] as const)
+    assert.deepEqual(parsed(read[`${name}Json`]), call[name]);
 });
 
 test("an artifact crosses byte for byte", () => {
@@ -240,7 +280,7 @@ const REFUSED: [string, string][] = [
   ["bytes after the turn", frame(1, FROM_CORDON.turn, `${head}\0\0\0x`)],
   ["a verdict with an unknown part", frame(1, FROM_CORDON.turn, `${head}\0\0\x40`)],
   ["a body that is longer than the frame", frame(1, FROM_CORDON.turn, `${head}\0\0\x04\x00\x00\xff\xffx`)],
-  ["a negative count of CPU time", frame(1, FROM_CORDON.turn, `\0\xbf\xf0${zeros(6)}${zeros(16)}\0\0\0`)],
+  ["a negative count of CPU time", frame(1, FROM_CORDON.turn, `\xbf\xf0${zeros(6)}${zeros(16)}\0\0\0\0`)],
   ["header edits without end", frame(1, FROM_CORDON.turn, `${head}\0\0\x02\0\0\xff\xff`)],
   ["vars that are no object", frame(1, FROM_CORDON.turn, `${head}\0\0\x10\0\0\0\x02[]`)],
   ["vars that are no JSON", frame(1, FROM_CORDON.turn, `${head}\0\0\x10\0\0\0\x02{x`)],

@@ -11,7 +11,8 @@
  * after guest code has run, and what one call does to a prototype cannot reach the next one.
  */
 import type { Hooks, PluginDefinition } from "@gatehouse/sdk";
-import { CallRecord, encodeFailure, encodeVerdict, encodeWaiting, type Limits } from "./guest-call.ts";
+import { readCallText } from "./call-text.ts";
+import { CallRecord, type Limits, tellFailure, tellVerdict, tellWaiting } from "./guest-call.ts";
 import { GuestContext, readResult } from "./guest-context.ts";
 import { GuestHost } from "./guest-host.ts";
 import { harden, setClock } from "./harden.ts";
@@ -60,28 +61,22 @@ function missing(phases: string): string {
 }
 
 /**
- * Runs a hook. `body` and `extra` (response body or chunk) are bytes as latin1 text, null where there are
- * none. Returns the turn, or an empty string if the hook waits: then `collect` tells once microtasks ran.
+ * Runs a hook. `text` is the call as it came over the wire. Returns the turn, or an empty string if the hook
+ * waits: then `collect` tells once microtasks ran.
  */
-function invoke(
-  id: number,
-  text: string,
-  body: string | null,
-  extra: string | null,
-  random: string | undefined,
-): string {
+function invoke(id: number, text: string, random?: string): string {
   const record = new CallRecord(id, limits, host);
   open.set(id, record);
   try {
-    const call = JSON.parse(text);
+    const call = readCallText(text);
     enter(record, call.now, random);
-    const hook = hooks[HOOK_NAMES[call.phase as keyof typeof HOOK_NAMES]];
+    const hook = hooks[HOOK_NAMES[call.phase]];
     if (typeof hook !== "function") return finish(record, undefined);
-    const ctx = new GuestContext(record, call, body, extra);
+    const ctx = new GuestContext(record, call);
     record.context = ctx;
     const result: unknown =
       call.phase === "body_filter"
-        ? (hook as NonNullable<Hooks["bodyFilter"]>).call(hooks, ctx, ctx.chunk, call.last)
+        ? (hook as NonNullable<Hooks["bodyFilter"]>).call(hooks, ctx, ctx.chunk(), call.last)
         : (hook as NonNullable<Hooks["access"]>).call(hooks, ctx);
     if (
       typeof result === "object" &&
@@ -101,7 +96,7 @@ function invoke(
 }
 
 /** Gives a host call its answer: `{"value": ...}` or `{"error": "..."}`. `collect` tells what came of it. */
-function resume(id: number, seq: number, answer: string, now: number, random: string | undefined): void {
+function resume(id: number, seq: number, answer: string, now: number, random?: string): void {
   const record = open.get(id);
   if (record === undefined) return;
   enter(record, now, random);
@@ -115,9 +110,9 @@ function collect(id: number): string {
   try {
     if (record.failure !== null) return failed(record, record.failure.error);
     if (record.settled !== null) return finish(record, record.settled.value);
-    if (record.isWaiting()) return encodeWaiting(record);
+    if (record.isWaiting()) return tellWaiting(record);
     open.delete(id);
-    return encodeFailure(record, "violation", "its promise can never settle: nothing is left to wait for");
+    return tellFailure(record, "violation", "its promise can never settle: nothing is left to wait for");
   } catch (error) {
     return failed(record, error);
   }
@@ -134,20 +129,20 @@ function enter(record: CallRecord, now: number, random: string | undefined): voi
 
 function finish(record: CallRecord, result: unknown): string {
   open.delete(record.id);
-  if (record.violation !== null) return encodeFailure(record, "violation", record.violation);
+  if (record.violation !== null) return tellFailure(record, "violation", record.violation);
   const { context } = record;
-  if (context === null) return encodeVerdict(record, null);
+  if (context === null) return tellVerdict(record, {});
   const verdict = readResult(context, result);
   return typeof verdict === "string"
-    ? encodeFailure(record, "violation", verdict)
-    : encodeVerdict(record, verdict);
+    ? tellFailure(record, "violation", verdict)
+    : tellVerdict(record, verdict);
 }
 
 function failed(record: CallRecord, error: unknown): string {
   open.delete(record.id);
   return record.violation === null
-    ? encodeFailure(record, "throw", describe(error))
-    : encodeFailure(record, "violation", record.violation);
+    ? tellFailure(record, "throw", describe(error))
+    : tellFailure(record, "violation", record.violation);
 }
 
 /** What was thrown, as bounded text. It may be anything: reading it may throw again. */

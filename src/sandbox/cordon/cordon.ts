@@ -11,12 +11,11 @@
  */
 import { Socket } from "node:net";
 import type { MaybePromise } from "@gatehouse/sdk";
-import type { Engine, GuestCall, GuestConfig, Turn } from "../engine.ts";
+import type { Engine, EngineTurn, GuestConfig } from "../engine.ts";
 import {
   batchFrame,
   type HostResult,
   MAX_FRAME_TO_CORDON,
-  readCall,
   readConfigure,
   readHostReply,
   readLoad,
@@ -25,7 +24,7 @@ import {
   TO_CORDON,
   turnFrame,
 } from "../frames.ts";
-import { FrameSplitter } from "../wire.ts";
+import { FrameSplitter, type Reader } from "../wire.ts";
 import { seal } from "./seal.ts";
 
 const FIRST_FD = 3;
@@ -35,8 +34,8 @@ const FLUSH_AFTER_MS = 1;
 const PER_THREAD = 2 ** 32;
 
 /** Frames are executed in their order; the first three kinds yield a turn. */
-type Work =
-  | { type: "call"; id: number; instance: number; call: GuestCall }
+type Work<Call> =
+  | { type: "call"; id: number; instance: number; call: Call }
   | { type: "prepare"; id: number; instance: number; now: number }
   | { type: "hostReply"; id: number; seq: number; result: HostResult }
   | { type: "abandon" | "release"; id: number }
@@ -45,12 +44,12 @@ type Work =
 let threadsSeen = 0;
 
 /** One data thread's socket and what has arrived on it. */
-class ThreadLink {
-  readonly #engine: Engine;
+class ThreadLink<Call> {
+  readonly #engine: Engine<Call, EngineTurn>;
   readonly #offset: number;
   readonly #socket: Socket;
   readonly #splitter: FrameSplitter;
-  #work: Work[] = [];
+  #work: Work<Call>[] = [];
   /** How many of them yield a turn. */
   #expected = 0;
   /** Whether a turn ends in a microtask. */
@@ -59,14 +58,19 @@ class ThreadLink {
   #out = "";
   #flushedAt = 0;
 
-  constructor(index: number, engine: Engine, onClose: () => void) {
+  constructor(
+    index: number,
+    engine: Engine<Call, EngineTurn>,
+    read: (payload: Reader) => Call,
+    onClose: () => void,
+  ) {
     this.#engine = engine;
     this.#offset = index * PER_THREAD;
     this.#splitter = new FrameSplitter(MAX_FRAME_TO_CORDON, (id, type, payload) => {
       switch (type) {
         case TO_CORDON.call:
           this.#expected++;
-          this.#work.push({ type: "call", id, ...readCall(payload) });
+          this.#work.push({ type: "call", id, instance: payload.u32(), call: read(payload) });
           break;
         case TO_CORDON.prepare:
           this.#expected++;
@@ -125,9 +129,9 @@ class ThreadLink {
     this.#runFrom(work, 0);
   }
 
-  #runFrom(work: readonly Work[], from: number): void {
+  #runFrom(work: readonly Work<Call>[], from: number): void {
     for (let i = from; i < work.length; i++) {
-      const one = work[i] as Work;
+      const one = work[i] as Work<Call>;
       const turn = this.#run(one);
       if (turn instanceof Promise) {
         this.#busy = true;
@@ -144,7 +148,7 @@ class ThreadLink {
     this.#runAll();
   }
 
-  #run(one: Work): MaybePromise<Turn> | null {
+  #run(one: Work<Call>): MaybePromise<EngineTurn> | null {
     const id = this.#offset + one.id;
     switch (one.type) {
       case "call":
@@ -165,7 +169,7 @@ class ThreadLink {
     }
   }
 
-  #answer(id: number, turn: Turn): void {
+  #answer(id: number, turn: EngineTurn): void {
     this.#out += turnFrame(id, turn);
     if (performance.now() - this.#flushedAt > FLUSH_AFTER_MS) this.#flush();
   }
@@ -178,13 +182,16 @@ class ThreadLink {
   }
 }
 
-/** Serves until the last data thread hangs up. The first argument is the number of sockets. */
-export function runCordon(engine: Engine): void {
+/**
+ * Serves until the last data thread hangs up. The first argument is the number of sockets. `read` makes of a
+ * call's bytes what the engine takes; it copies, since they are overwritten.
+ */
+export function runCordon<Call>(engine: Engine<Call, EngineTurn>, read: (payload: Reader) => Call): void {
   const count = Number(process.argv[2]);
   let open = count;
   for (let index = 0; index < count; index++) {
     let closed = false;
-    new ThreadLink(index, engine, () => {
+    new ThreadLink(index, engine, read, () => {
       if (closed) return;
       closed = true;
       if (--open === 0) process.exit(0);

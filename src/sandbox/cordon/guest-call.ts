@@ -2,7 +2,10 @@
  * One open hook call inside an isolate: its host calls, how it ended, and the text that tells the cordon.
  * Part of the in-isolate runtime: see bootstrap.ts.
  */
+import type { Failure, HostCall } from "../engine.ts";
 import { HOST_CALL_LIMITS, MAX_ARGUMENTS_BYTES } from "../host-call-limits.ts";
+import { u16 } from "../text.ts";
+import { failureTurn, type VerdictText, verdictTurn, waitingTurn } from "../turn-text.ts";
 import type { GuestContext } from "./guest-context.ts";
 
 export interface Limits {
@@ -10,13 +13,6 @@ export interface Limits {
   headerCount: number;
   headerBytes: number;
   hostCalls: number;
-}
-
-interface PendingHostCall {
-  seq: number;
-  method: string;
-  args: unknown[];
-  waits: boolean;
 }
 
 interface Settlement {
@@ -34,7 +30,7 @@ export class CallRecord {
   /** Why the call fails whatever the guest returns. */
   violation: string | null = null;
   /** Host calls that were not told to the cordon yet. */
-  untold: PendingHostCall[] = [];
+  untold: HostCall[] = [];
   readonly #waiting = new Map<number, Settlement>();
   #made = 0;
   #lines = 0;
@@ -99,53 +95,36 @@ export class CallRecord {
   }
 }
 
-/** Bodies follow the JSON as latin1 text, in this order; the JSON holds their lengths. */
-export interface EncodedVerdict {
-  request?: { headers?: string[][]; method?: string; path?: string; query?: string; body?: number };
-  response?: { headers?: string[][]; status?: number; body?: number };
-  chunk?: number;
-  reply?: { status: number; headers: string[][]; body: number };
-  vars?: Record<string, unknown>;
-  authenticated?: { consumer: string | null; credential: string | null };
-  /** What follows the JSON. */
-  bodies: string;
-}
-
-/** `<length of the JSON>:<JSON><bodies>`; the JSON is `{k, h?, u?, v?}` or `{k, h?, u?, f, m}`, where `u` asks for that many random bytes. */
-function encode(record: CallRecord, fields: Record<string, unknown>, bodies: string): string {
-  if (record.untold.length > 0) {
-    fields.h = record.untold;
-    record.untold = [];
-  }
-  const wanted = record.host?.wantsRandom() ?? 0;
-  if (wanted > 0) fields.u = wanted;
-  let text = JSON.stringify(fields);
-  if (text.length + bodies.length > record.limits.outputBytes + OVERHEAD) {
-    const message = `its answer has more than ${record.limits.outputBytes} bytes`;
-    text = JSON.stringify({ k: 2, f: "violation", m: message });
-    return `${text.length}:${text}`;
-  }
-  return `${text.length}:${text}${bodies}`;
-}
-
-/** Room for what the host calls and the JSON's own punctuation take beside the guest's bytes. */
+/** Room for what the host calls take beside the guest's bytes. */
 const OVERHEAD = 64 * 1024 + 2 * MAX_ARGUMENTS_BYTES;
 
-export function encodeVerdict(record: CallRecord, verdict: EncodedVerdict | null): string {
-  record.closeLog();
-  // Nobody would hear the answers to calls that the guest did not wait for.
-  for (const call of record.untold) call.waits = false;
-  if (verdict === null) return encode(record, { k: 0 }, "");
-  const { bodies, ...fields } = verdict;
-  return encode(record, { k: 0, v: fields }, bodies);
+/** What `invoke` and `collect` return: how many random bytes are wanted (u16), then the turn (turn-text.ts). */
+function told(record: CallRecord, write: (hostCalls: HostCall[]) => string): string {
+  const hostCalls = record.untold;
+  record.untold = [];
+  const turn = write(hostCalls);
+  const wanted = u16(record.host?.wantsRandom() ?? 0);
+  if (turn.length <= record.limits.outputBytes + OVERHEAD) return wanted + turn;
+  const message = `its answer has more than ${record.limits.outputBytes} bytes`;
+  return wanted + failureTurn("violation", message, []);
 }
 
-export function encodeWaiting(record: CallRecord): string {
-  return encode(record, { k: 1 }, "");
-}
-
-export function encodeFailure(record: CallRecord, failure: string, message: string): string {
+/** Nobody would hear the answers to calls that the guest did not wait for. */
+function last(record: CallRecord): void {
   record.closeLog();
   for (const call of record.untold) call.waits = false;
-  return encode(record, { k: 2, f: failure, m: message }, "");
+}
+
+export function tellVerdict(record: CallRecord, verdict: VerdictText): string {
+  last(record);
+  return told(record, (hostCalls) => verdictTurn(verdict, hostCalls));
+}
+
+export function tellWaiting(record: CallRecord): string {
+  return told(record, waitingTurn);
+}
+
+export function tellFailure(record: CallRecord, failure: Failure, message: string): string {
+  last(record);
+  return told(record, (hostCalls) => failureTurn(failure, message, hostCalls));
 }

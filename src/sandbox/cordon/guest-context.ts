@@ -3,76 +3,56 @@
  * Part of the in-isolate runtime: see bootstrap.ts.
  */
 import type { Consumer, Context, Headers, PluginRequest, PluginResponse } from "@gatehouse/sdk";
-import type { CallRecord, EncodedVerdict } from "./guest-call.ts";
-import { bytesToLatin1, latin1ToBytes, utf8Latin1 } from "./harden.ts";
-
-/** GuestCall of engine.ts, as JSON: bodies come beside it, and what is not there is left out. */
-interface CallJson {
-  phase: string;
-  last?: boolean;
-  workspace: string;
-  requestId: string;
-  request: {
-    method: string;
-    scheme: string;
-    host: string;
-    port: number;
-    path: string;
-    upstreamPath?: string;
-    query: string;
-    clientIp: string;
-    clientPort: number;
-    startedAt: number;
-    uriCaptures?: Record<string, string>;
-    headers: [string, string][];
-  };
-  response?: { status: number; source: "service" | "exit" | "error"; headers: [string, string][] };
-  route?: Context["route"];
-  service?: Context["service"];
-  consumer?: Consumer;
-  credential?: { id: string };
-  vars?: Record<string, unknown>;
-  measures?: Context["measures"];
-}
+import { utf8Latin1 } from "../text.ts";
+import type { EditText, VerdictText } from "../turn-text.ts";
+import { type CallText, type HeaderText, parsed, type RequestText, type ResponseText } from "./call-text.ts";
+import type { CallRecord } from "./guest-call.ts";
+import { bytesToLatin1, latin1ToBytes } from "./harden.ts";
 
 const NO_BYTES = new Uint8Array(0);
 const NO_MEASURES = { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 };
 
 class GuestHeaders implements Headers {
-  #entries: [string, string][];
-  #lower: string[];
-  readonly edits: string[][] = [];
+  readonly edits: EditText[] = [];
   readonly #record: CallRecord;
+  /** What came, as long as nothing of it was changed. */
+  #text: HeaderText | null;
+  /** What was added to it; every field once `#text` is null. */
+  #entries: [string, string][] = [];
   #editBytes = 0;
 
-  constructor(record: CallRecord, entries: [string, string][]) {
+  /** `text` is null where there are no fields. */
+  constructor(record: CallRecord, text: HeaderText | null) {
     this.#record = record;
-    this.#entries = entries;
-    this.#lower = entries.map((entry) => entry[0].toLowerCase());
+    this.#text = text;
   }
 
   get(name: string): string | undefined {
-    const at = this.#lower.indexOf(name);
-    return at < 0 ? undefined : this.#entries[at]?.[1];
+    const came = this.#text?.find(name);
+    if (came !== undefined) return came;
+    for (const entry of this.#entries) if (isNamed(entry, name)) return entry[1];
+    return undefined;
   }
 
   getAll(name: string): string[] {
-    return this.#entries.filter((_, i) => this.#lower[i] === name).map((entry) => entry[1]);
+    const values: string[] = [];
+    for (const entry of this.#all()) if (isNamed(entry, name)) values.push(entry[1]);
+    return values;
   }
 
   has(name: string): boolean {
-    return this.#lower.includes(name);
+    return this.get(name) !== undefined;
   }
 
   set(name: string, value: string): void {
     this.#edit(["set", byteText(name), byteText(value)]);
     this.#drop(name.toLowerCase());
-    this.#push(name, value);
+    this.#entries.push([name, value]);
   }
 
   add(name: string, value: string): void {
     this.#edit(["add", byteText(name), byteText(value)]);
-    this.#push(name, value);
+    this.#entries.push([name, value]);
   }
 
   remove(name: string): void {
@@ -81,20 +61,22 @@ class GuestHeaders implements Headers {
   }
 
   entries(): [string, string][] {
-    return this.#entries.map((entry) => [entry[0], entry[1]]);
+    return this.#all().map((entry) => [entry[0], entry[1]]);
   }
 
-  #push(name: string, value: string): void {
-    this.#entries.push([name, value]);
-    this.#lower.push(name.toLowerCase());
+  #all(): [string, string][] {
+    if (this.#text !== null) {
+      this.#entries = [...this.#text.entries(), ...this.#entries];
+      this.#text = null;
+    }
+    return this.#entries;
   }
 
   #drop(lower: string): void {
-    this.#entries = this.#entries.filter((_, i) => this.#lower[i] !== lower);
-    this.#lower = this.#lower.filter((name) => name !== lower);
+    if (this.has(lower)) this.#entries = this.#all().filter((entry) => !isNamed(entry, lower));
   }
 
-  #edit(edit: string[]): void {
+  #edit(edit: EditText): void {
     const { limits } = this.#record;
     for (const part of edit) this.#editBytes += part.length;
     if (this.edits.length >= limits.headerCount)
@@ -105,68 +87,73 @@ class GuestHeaders implements Headers {
   }
 }
 
+/** Names compare without case; `lower` is in lower case. */
+function isNamed(entry: readonly [string, string], lower: string): boolean {
+  return entry[0].length === lower.length && entry[0].toLowerCase() === lower;
+}
+
 class GuestRequest implements PluginRequest {
-  readonly #call: CallJson;
-  readonly #body: string | null;
+  readonly id: string;
+  readonly #request: RequestText;
   readonly #record: CallRecord;
+  #captures: Readonly<Record<string, string>> | null | undefined;
   readonly headers: GuestHeaders;
   changed: { method?: string; path?: string; query?: string } = {};
   newBody: string | null = null;
 
-  constructor(record: CallRecord, call: CallJson, body: string | null) {
+  constructor(record: CallRecord, id: string, request: RequestText) {
     this.#record = record;
-    this.#call = call;
-    this.#body = body;
-    this.headers = new GuestHeaders(record, call.request.headers);
+    this.id = id;
+    this.#request = request;
+    this.headers = new GuestHeaders(record, request.headers);
   }
 
-  get id(): string {
-    return this.#call.requestId;
-  }
   get method(): string {
-    return this.changed.method ?? this.#call.request.method;
+    return this.changed.method ?? this.#request.method;
   }
   set method(value: string) {
     this.changed.method = byteText(value);
   }
   get scheme(): string {
-    return this.#call.request.scheme;
+    return this.#request.scheme;
   }
   get host(): string {
-    return this.#call.request.host;
+    return this.#request.host;
   }
   get port(): number {
-    return this.#call.request.port;
+    return this.#request.port;
   }
   get path(): string {
-    return this.#call.request.path;
+    return this.#request.path;
   }
   get upstreamPath(): string | null {
-    return this.changed.path ?? this.#call.request.upstreamPath ?? null;
+    return this.changed.path ?? this.#request.upstreamPath;
   }
   set upstreamPath(value: string | null) {
     if (value !== null) this.changed.path = byteText(value);
   }
   get query(): string {
-    return this.changed.query ?? this.#call.request.query;
+    return this.changed.query ?? this.#request.query;
   }
   set query(value: string) {
     this.changed.query = byteText(value);
   }
   get clientIp(): string {
-    return this.#call.request.clientIp;
+    return this.#request.clientIp;
   }
   get clientPort(): number {
-    return this.#call.request.clientPort;
+    return this.#request.clientPort;
   }
   get startedAt(): number {
-    return this.#call.request.startedAt;
+    return this.#request.startedAt;
   }
   get uriCaptures(): Readonly<Record<string, string>> | null {
-    return this.#call.request.uriCaptures ?? null;
+    if (this.#captures === undefined)
+      this.#captures = parsed<Record<string, string>>(this.#request.uriCaptures);
+    return this.#captures;
   }
   readBody(): Uint8Array | null {
-    const text = this.newBody ?? this.#body;
+    const text = this.newBody ?? this.#request.body;
     return text === null ? null : latin1ToBytes(text);
   }
   setBody(body: Uint8Array): void {
@@ -175,31 +162,29 @@ class GuestRequest implements PluginRequest {
 }
 
 class GuestResponse implements PluginResponse {
-  readonly #call: CallJson;
-  readonly #body: string | null;
+  readonly #response: ResponseText | null;
   readonly #record: CallRecord;
   readonly headers: GuestHeaders;
   newStatus: number | null = null;
   newBody: string | null = null;
 
-  constructor(record: CallRecord, call: CallJson, body: string | null) {
+  constructor(record: CallRecord, response: ResponseText | null) {
     this.#record = record;
-    this.#call = call;
-    this.#body = body;
-    this.headers = new GuestHeaders(record, call.response?.headers ?? []);
+    this.#response = response;
+    this.headers = new GuestHeaders(record, response?.headers ?? null);
   }
 
   get status(): number {
-    return this.newStatus ?? this.#call.response?.status ?? 0;
+    return this.newStatus ?? this.#response?.status ?? 0;
   }
   set status(value: number) {
     this.newStatus = statusCode(value);
   }
   get source(): "service" | "exit" | "error" {
-    return this.#call.response?.source ?? "service";
+    return this.#response?.source ?? "service";
   }
   get body(): Uint8Array | null {
-    const text = this.newBody ?? this.#body;
+    const text = this.newBody ?? this.#response?.body ?? null;
     return text === null ? null : latin1ToBytes(text);
   }
   setBody(body: Uint8Array): void {
@@ -211,12 +196,12 @@ export class GuestContext implements Context {
   readonly request: GuestRequest;
   readonly response: GuestResponse;
   readonly workspace: string;
-  readonly route: Context["route"];
-  readonly service: Context["service"];
   readonly measures: Context["measures"];
-  readonly chunk: Uint8Array;
   readonly phase: string;
   authenticated: { consumer: string | null; credential: string | null } | null = null;
+  readonly #call: CallText;
+  #route: Context["route"] | undefined;
+  #service: Context["service"] | undefined;
   #consumer: Consumer | null;
   #credential: { readonly id: string } | null;
   #vars: Record<string, unknown>;
@@ -224,19 +209,33 @@ export class GuestContext implements Context {
   #varsBefore: Record<string, string> | null = null;
   readonly record: CallRecord;
 
-  constructor(record: CallRecord, call: CallJson, body: string | null, extra: string | null) {
+  constructor(record: CallRecord, call: CallText) {
     this.record = record;
+    this.#call = call;
     this.phase = call.phase;
-    this.request = new GuestRequest(record, call, body);
-    this.response = new GuestResponse(record, call, call.phase === "response" ? extra : null);
-    this.chunk = call.phase === "body_filter" && extra !== null ? latin1ToBytes(extra) : NO_BYTES;
+    this.request = new GuestRequest(record, call.requestId, call.request);
+    this.response = new GuestResponse(record, call.response);
     this.workspace = call.workspace;
-    this.route = call.route ?? null;
-    this.service = call.service ?? null;
     this.measures = call.measures ?? { ...NO_MEASURES };
-    this.#consumer = call.consumer ?? null;
-    this.#credential = call.credential ?? null;
-    this.#vars = call.vars ?? {};
+    this.#consumer = parsed(call.consumerJson);
+    this.#credential = parsed(call.credentialJson);
+    this.#vars = parsed<Record<string, unknown>>(call.varsJson) ?? {};
+  }
+
+  get route(): Context["route"] {
+    if (this.#route === undefined) this.#route = parsed<NonNullable<Context["route"]>>(this.#call.routeJson);
+    return this.#route;
+  }
+
+  get service(): Context["service"] {
+    if (this.#service === undefined)
+      this.#service = parsed<NonNullable<Context["service"]>>(this.#call.serviceJson);
+    return this.#service;
+  }
+
+  /** What a body filter is given. */
+  chunk(): Uint8Array {
+    return this.#call.chunk === null ? NO_BYTES : latin1ToBytes(this.#call.chunk);
   }
 
   get consumer(): Consumer | null {
@@ -285,7 +284,7 @@ export class GuestContext implements Context {
 }
 
 /** Everything that a hook did and returned, as plain data; or what is wrong with it. */
-export function readResult(ctx: GuestContext, result: unknown): EncodedVerdict | string {
+export function readResult(ctx: GuestContext, result: unknown): VerdictText | string {
   try {
     return verdictOf(ctx, result);
   } catch (error) {
@@ -296,27 +295,21 @@ export function readResult(ctx: GuestContext, result: unknown): EncodedVerdict |
   }
 }
 
-function verdictOf(ctx: GuestContext, result: unknown): EncodedVerdict {
-  const verdict: EncodedVerdict = { bodies: "" };
+function verdictOf(ctx: GuestContext, result: unknown): VerdictText {
+  const verdict: VerdictText = {};
   const { request, response } = ctx;
   const requestHeaders = request.headers.edits;
   if (requestHeaders.length > 0 || request.newBody !== null || Object.keys(request.changed).length > 0) {
     verdict.request = { ...request.changed };
     if (requestHeaders.length > 0) verdict.request.headers = requestHeaders;
-    if (request.newBody !== null) {
-      verdict.request.body = request.newBody.length;
-      verdict.bodies += request.newBody;
-    }
+    if (request.newBody !== null) verdict.request.body = request.newBody;
   }
   const responseHeaders = response.headers.edits;
   if (responseHeaders.length > 0 || response.newBody !== null || response.newStatus !== null) {
     verdict.response = {};
     if (response.newStatus !== null) verdict.response.status = response.newStatus;
     if (responseHeaders.length > 0) verdict.response.headers = responseHeaders;
-    if (response.newBody !== null) {
-      verdict.response.body = response.newBody.length;
-      verdict.bodies += response.newBody;
-    }
+    if (response.newBody !== null) verdict.response.body = response.newBody;
   }
   if (result !== undefined) readReturned(ctx, result, verdict);
   const vars = ctx.changedVars();
@@ -325,11 +318,9 @@ function verdictOf(ctx: GuestContext, result: unknown): EncodedVerdict {
   return verdict;
 }
 
-function readReturned(ctx: GuestContext, result: unknown, verdict: EncodedVerdict): void {
+function readReturned(ctx: GuestContext, result: unknown, verdict: VerdictText): void {
   if (ctx.phase === "body_filter") {
-    const chunk = bodyText(ctx.record, result);
-    verdict.chunk = chunk.length;
-    verdict.bodies += chunk;
+    verdict.chunk = bodyText(ctx.record, result);
     return;
   }
   if (ctx.phase !== "rewrite" && ctx.phase !== "access" && ctx.phase !== "response")
@@ -347,8 +338,7 @@ function readReturned(ctx: GuestContext, result: unknown, verdict: EncodedVerdic
     pairs.push([byteText(pair[0]), byteText(pair[1])]);
   }
   const bytes = body === undefined ? "" : bodyText(ctx.record, body);
-  verdict.reply = { status: statusCode(status), headers: pairs, body: bytes.length };
-  verdict.bodies += bytes;
+  verdict.reply = { status: statusCode(status), headers: pairs, body: bytes };
 }
 
 /** Text that crosses as one byte a character. */

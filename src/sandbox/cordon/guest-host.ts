@@ -12,8 +12,9 @@ import type {
   Window,
 } from "@gatehouse/sdk";
 import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
+import { utf8Latin1 } from "../text.ts";
 import type { CallRecord } from "./guest-call.ts";
-import { clock, fromBase64, latin1ToBytes, toBase64, utf8Latin1 } from "./harden.ts";
+import { clock, fromBase64, latin1ToBytes, toBase64 } from "./harden.ts";
 
 const MAX_NAME = 256;
 

@@ -7,6 +7,8 @@
  * frozen, so that a call cannot leave a trap in a prototype for the next one.
  */
 
+import { latin1Utf8, utf8Latin1 } from "../text.ts";
+
 let now = 0;
 
 /** Milliseconds since the epoch; stands still while a hook runs, so it cannot time anything. */
@@ -100,15 +102,6 @@ function replaceGlobal(
   Object.defineProperty(scope, name, { value: replacement, writable: true, configurable: true });
 }
 
-export function utf8Latin1(text: string): string {
-  return /^[\x00-\x7f]*$/.test(text)
-    ? text
-    : unescapeText(encodeURIComponent((text as string & { toWellFormed(): string }).toWellFormed()));
-}
-
-const unescapeText = scope.unescape as (text: string) => string;
-const escapeText = scope.escape as (text: string) => string;
-
 export function latin1ToBytes(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
@@ -145,9 +138,8 @@ function addEncoders(): void {
       if (input === undefined) return "";
       const bytes = input instanceof Uint8Array ? input : new Uint8Array(input);
       const text = bytesToLatin1(bytes);
-      if (/^[\x00-\x7f]*$/.test(text)) return text;
       try {
-        return decodeURIComponent(escapeText(text));
+        return latin1Utf8(text);
       } catch {
         if (this.#fatal) throw new TypeError("The encoded data was not valid for encoding utf-8");
         return lenientUtf8(bytes);
@@ -181,7 +173,7 @@ function lenientUtf8(bytes: Uint8Array): string {
     const first = bytes[i] as number;
     const length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
     try {
-      out.push(decodeURIComponent(escapeText(bytesToLatin1(bytes.subarray(i, i + length)))));
+      out.push(latin1Utf8(bytesToLatin1(bytes.subarray(i, i + length))));
       i += length;
     } catch {
       out.push("\ufffd");

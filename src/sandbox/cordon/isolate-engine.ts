@@ -11,15 +11,18 @@
  */
 import { randomBytes } from "node:crypto";
 import type IsolatedVM from "isolated-vm";
-import type { Engine, Failure, GuestCall, GuestConfig, HostCall, Turn, Usage, Verdict } from "../engine.ts";
-import { FAILURES } from "../engine.ts";
+import type { Engine, EngineTurn, Failure, GuestConfig, Turn, Usage } from "../engine.ts";
 import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
+import { TURN_KINDS } from "../turn-text.ts";
+import type { Reader } from "../wire.ts";
 
 type Ivm = typeof IsolatedVM;
 type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
 
 /** For evaluating a module and its `create()`; a call has `limits.cpuMs`. */
 const STARTUP_MS = 200;
+/** For one that was starved; the data thread's deadline may come first. */
+const STARTUP_ATTEMPTS = 4;
 /**
  * isolated-vm's timer runs on the wall's clock. On a machine that is busy a good guest can be interrupted
  * although it had hardly any of the processor; its turn is then run once more, in a new isolate. Nothing has left
@@ -28,6 +31,8 @@ const STARTUP_MS = 200;
 const STARVED = Symbol("starved");
 /** An interrupt that came so late tells of a machine that stood still (time stolen from a virtual one). */
 const LATE_MS = 15;
+/** With less than this part of its time on the processor, a guest that was interrupted was starved. */
+const ENOUGH = 0.8;
 const TIMED_OUT = "it used up its CPU time";
 /** Reading the heap's statistics costs as much as a small call, so it is done now and then. */
 const HEAP_EVERY = 64;
@@ -64,20 +69,36 @@ interface OpenCall {
   readonly now: number;
 }
 
+const WAITING = TURN_KINDS.indexOf("waiting");
+
 /** What could not be loaded; `failure` is `load` unless a limit was passed. */
 class LoadFailure extends Error {
   readonly failure: Failure;
-  constructor(failure: Failure, message: string) {
+  /** Whether the timer ran out although the guest had hardly any of the processor. */
+  readonly starved: boolean;
+  constructor(failure: Failure, message: string, starved = false) {
     super(message);
     this.failure = failure;
+    this.starved = starved;
   }
 }
 
-export function createIsolateEngine(ivm: Ivm, bootstrap: string): Engine {
+/** A call as it came, but for the time that its clock shows. */
+export interface WrittenCall {
+  readonly now: number;
+  /** What `readCallText` reads in the isolate. */
+  readonly text: string;
+}
+
+export function readWritten(payload: Reader): WrittenCall {
+  return { now: payload.peekF64(), text: payload.restText() };
+}
+
+export function createIsolateEngine(ivm: Ivm, bootstrap: string): IsolateEngine {
   return new IsolateEngine(ivm, bootstrap);
 }
 
-class IsolateEngine implements Engine {
+class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
   readonly #ivm: Ivm;
   readonly #bootstrap: string;
   readonly #sources = new Map<string, string>();
@@ -112,18 +133,13 @@ class IsolateEngine implements Engine {
     this.#instances.delete(instance);
   }
 
-  start(call: number, instanceId: number, request: GuestCall): Turn {
+  start(call: number, instanceId: number, request: WrittenCall): EngineTurn {
     const instance = this.#instances.get(instanceId);
     if (instance === undefined) return failure("load", "the plugin was released", 0, 0);
     const started = performance.now();
-    const { body } = request.request;
-    const text = callText(request);
-    const extra = request.chunk?.data ?? request.response?.body ?? null;
-    const args = [call, text, latin1(body), latin1(extra), undefined];
-    const { cpuMs } = instance.config.limits;
-    const turn = this.#attempt(call, instance, request.now, started, args, cpuMs);
+    const turn = this.#attempt(call, instance, request, started);
     if (turn !== STARVED) return turn;
-    const again = this.#attempt(call, instance, request.now, started, args, cpuMs);
+    const again = this.#attempt(call, instance, request, started);
     return again !== STARVED ? again : failure("timeout", TIMED_OUT, started, instance.memoryBytes);
   }
 
@@ -157,11 +173,10 @@ class IsolateEngine implements Engine {
   #attempt(
     call: number,
     instance: Instance,
-    now: number,
+    { now, text }: WrittenCall,
     started: number,
-    args: unknown[],
-    timeout: number,
-  ): Turn | typeof STARVED {
+  ): EngineTurn | typeof STARVED {
+    const timeout = instance.config.limits.cpuMs;
     let realm: Realm;
     try {
       realm = this.#realm(instance, now);
@@ -170,7 +185,9 @@ class IsolateEngine implements Engine {
       const kind = error instanceof LoadFailure ? error.failure : "load";
       return failure(kind, messageOf(error), started, instance.memoryBytes);
     }
-    args[4] = this.#random(realm);
+    const random = this.#random(realm);
+    // Each argument costs as much as a short text.
+    const args = random === undefined ? [call, text] : [call, text, random];
     const { isolate } = instance;
     const cpuBefore = isolate?.cpuTime ?? 0n;
     const began = performance.now();
@@ -180,16 +197,16 @@ class IsolateEngine implements Engine {
       open,
       started,
       () => {
-        const said = realm.invoke.applySync(undefined, args as never[], { timeout });
+        const said = realm.invoke.applySync(undefined, args, { timeout });
         return said === "" ? this.#collect(realm, call, instance) : said;
       },
       () =>
-        Number((isolate?.cpuTime ?? 0n) - cpuBefore) / 1e6 < instance.config.limits.cpuMs * 0.8 ||
+        milliseconds((isolate?.cpuTime ?? 0n) - cpuBefore) < timeout * ENOUGH ||
         performance.now() - began > timeout + LATE_MS,
     );
   }
 
-  resume(call: number, seq: number, result: { value: unknown } | { error: string }): Turn {
+  resume(call: number, seq: number, result: { value: unknown } | { error: string }): EngineTurn {
     const started = performance.now();
     const open = this.#open.get(call);
     if (open === undefined) return failure("violation", "the call is not open", started, 0);
@@ -224,21 +241,21 @@ class IsolateEngine implements Engine {
    * Runs one turn, and throws the isolate away if a limit was passed in it. `isStarved` tells after a timeout
    * whether the guest had less of the processor than its limit allows.
    */
-  #run(call: number, open: OpenCall, started: number, turn: () => unknown): Turn;
+  #run(call: number, open: OpenCall, started: number, turn: () => unknown): EngineTurn;
   #run(
     call: number,
     open: OpenCall,
     started: number,
     turn: () => unknown,
     isStarved: () => boolean,
-  ): Turn | typeof STARVED;
+  ): EngineTurn | typeof STARVED;
   #run(
     call: number,
     open: OpenCall,
     started: number,
     turn: () => unknown,
     isStarved?: () => boolean,
-  ): Turn | typeof STARVED {
+  ): EngineTurn | typeof STARVED {
     const { instance, realm } = open;
     let said: unknown;
     try {
@@ -252,7 +269,7 @@ class IsolateEngine implements Engine {
     }
     if (instance.turns++ % HEAP_EVERY === 0) this.#measure(instance);
     const read = readSaid(said, usageSince(started, instance.memoryBytes), realm);
-    if (read.kind === "waiting") this.#open.set(call, open);
+    if (read.kind === "written" && read.waits) this.#open.set(call, open);
     else if (realm !== instance.resident) realm.context.release();
     return read;
   }
@@ -279,6 +296,16 @@ class IsolateEngine implements Engine {
 
   #realm(instance: Instance, now: number): Realm {
     if (instance.resident !== null) return instance.resident;
+    for (let attempt = 1; ; attempt++)
+      try {
+        return this.#bringUp(instance, now);
+      } catch (error) {
+        if (!(error instanceof LoadFailure) || !error.starved || attempt === STARTUP_ATTEMPTS) throw error;
+        this.#discard(instance);
+      }
+  }
+
+  #bringUp(instance: Instance, now: number): Realm {
     const { config } = instance;
     const source = this.#sources.get(config.digest);
     if (source === undefined) throw new LoadFailure("load", `no artifact ${config.digest}`);
@@ -288,6 +315,7 @@ class IsolateEngine implements Engine {
       onCatastrophicError: () => process.abort(),
     });
     const { isolate } = instance;
+    const cpuBefore = isolate.cpuTime;
     try {
       instance.bootstrap ??= isolate.compileScriptSync(this.#bootstrap);
       const context = isolate.createContextSync();
@@ -319,7 +347,8 @@ class IsolateEngine implements Engine {
     } catch (error) {
       if (error instanceof LoadFailure) throw error;
       const kind = this.#kindOf(error, instance);
-      throw new LoadFailure(kind === "throw" ? "load" : kind, messageOf(error));
+      const starved = kind === "timeout" && milliseconds(isolate.cpuTime - cpuBefore) < STARTUP_MS * ENOUGH;
+      throw new LoadFailure(kind === "throw" ? "load" : kind, messageOf(error), starved);
     }
   }
 
@@ -334,48 +363,8 @@ class IsolateEngine implements Engine {
   }
 }
 
-/**
- * A call as JSON, without its bodies and without what is not there: half of what a call costs is writing and
- * reading this text.
- */
-function callText(call: GuestCall): string {
-  const { method, scheme, host, port, path, query, clientIp, clientPort, startedAt, headers } = call.request;
-  const request: Record<string, unknown> = {
-    method,
-    scheme,
-    host,
-    port,
-    path,
-    query,
-    clientIp,
-    clientPort,
-    startedAt,
-    headers,
-  };
-  if (call.request.upstreamPath !== null) request.upstreamPath = call.request.upstreamPath;
-  if (call.request.uriCaptures !== null) request.uriCaptures = call.request.uriCaptures;
-  const { phase, now, workspace, requestId, response, route, service, consumer, credential, vars } = call;
-  const text: Record<string, unknown> = { phase, now, workspace, requestId, request };
-  if (call.chunk !== null) text.last = call.chunk.last;
-  if (response !== null) {
-    const { status, source, headers: fields } = response;
-    text.response = { status, source, headers: fields };
-  }
-  if (route !== null) text.route = route;
-  if (service !== null) text.service = service;
-  if (consumer !== null) text.consumer = consumer;
-  if (credential !== null) text.credential = credential;
-  for (const _ in vars) {
-    text.vars = vars;
-    break;
-  }
-  if (phase === "log") text.measures = call.measures;
-  return JSON.stringify(text);
-}
-
-function latin1(body: Uint8Array | null): string | null {
-  if (body === null) return null;
-  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("latin1");
+function milliseconds(nanoseconds: bigint): number {
+  return Number(nanoseconds) / 1e6;
 }
 
 function messageOf(error: unknown): string {
@@ -391,71 +380,17 @@ function failure(kind: Failure, message: string, started: number, memoryBytes: n
   return { kind: "failure", failure: kind, message, hostCalls: [], usage };
 }
 
-interface Said {
-  k: number;
-  h?: HostCall[];
-  u?: number;
-  f?: Failure;
-  m?: string;
-  v?: EncodedVerdict;
-}
-
-/** Verdict of guest-call.ts: bodies are the lengths of what follows the JSON. */
-interface EncodedVerdict extends Omit<Verdict, "request" | "response" | "chunk" | "reply"> {
-  request?: Omit<NonNullable<Verdict["request"]>, "body"> & { body?: number };
-  response?: Omit<NonNullable<Verdict["response"]>, "body"> & { body?: number };
-  chunk?: number;
-  reply?: Omit<NonNullable<Verdict["reply"]>, "body"> & { body: number };
-}
-
-function readSaid(said: unknown, usage: Usage, realm: Realm): Turn {
-  const nonsense = (): Turn => ({
-    kind: "failure",
-    failure: "violation",
-    message: "the guest's runtime gave an unreadable answer",
-    hostCalls: [],
-    usage,
-  });
-  if (typeof said !== "string" || said.length > MAX_RESULT) return nonsense();
-  const colon = said.indexOf(":");
-  const jsonEnd = colon + 1 + Number(said.slice(0, colon));
-  let parsed: Said;
-  try {
-    parsed = JSON.parse(said.slice(colon + 1, jsonEnd));
-  } catch {
-    return nonsense();
-  }
-  const hostCalls = parsed.h ?? [];
-  const { u: wanted = 0 } = parsed;
-  realm.wantsRandom = Number.isInteger(wanted)
-    ? Math.min(Math.max(wanted, 0), HOST_CALL_LIMITS.randomBytes)
-    : 0;
-  if (parsed.k === 1) return { kind: "waiting", hostCalls, usage };
-  if (parsed.k === 2) {
-    const kind = FAILURES.find((name) => name === parsed.f) ?? "violation";
-    return { kind: "failure", failure: kind, message: parsed.m ?? "", hostCalls, usage };
-  }
-  return { kind: "verdict", verdict: parsed.v ? verdictOf(parsed.v, said, jsonEnd) : {}, hostCalls, usage };
-}
-
-function verdictOf(encoded: EncodedVerdict, said: string, bodiesAt: number): Verdict {
-  let at = bodiesAt;
-  const take = (length: number): Uint8Array => {
-    const body = Buffer.from(said.slice(at, at + length), "latin1");
-    at += length;
-    return body;
-  };
-  const { request, response, chunk, reply, ...rest } = encoded;
-  const verdict: Verdict = rest;
-  if (request !== undefined) {
-    const { body, ...edit } = request;
-    verdict.request = body === undefined ? edit : { ...edit, body: take(body) };
-  }
-  if (response !== undefined) {
-    const { body, ...edit } = response;
-    verdict.response = body === undefined ? edit : { ...edit, body: take(body) };
-  }
-  if (chunk !== undefined) verdict.chunk = take(chunk);
-  if (reply !== undefined) verdict.reply = { ...reply, body: take(reply.body) };
-  return verdict;
+/** What the isolate's runtime said: `told` of guest-call.ts. The data thread reads the turn, and believes none of it. */
+function readSaid(said: unknown, usage: Usage, realm: Realm): EngineTurn {
+  if (typeof said !== "string" || said.length < 3 || said.length > MAX_RESULT)
+    return {
+      kind: "failure",
+      failure: "violation",
+      message: "the guest's runtime gave an unreadable answer",
+      hostCalls: [],
+      usage,
+    };
+  const wanted = (said.charCodeAt(0) << 8) | said.charCodeAt(1);
+  realm.wantsRandom = Math.min(wanted, HOST_CALL_LIMITS.randomBytes);
+  return { kind: "written", text: said.slice(2), waits: said.charCodeAt(2) === WAITING, usage };
 }
