@@ -10,6 +10,7 @@ import { execFile } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Hooks, Reply } from "@gatehouse/sdk";
 import type { Fence } from "../../../src/sandbox/fence.ts";
@@ -65,8 +66,8 @@ describe("escaped code", () => {
         sandbox = await startSandbox({ room: arena.room, fence: { ...arena.fence, ...without } });
         outside = await openOutside(arena.prefix);
         const hooks = escapee(sandbox, "sibling", "behaves", { ...outside.targets, siblingPid: 0 });
-        await answerOf(hooks);
-        const pid = pidOf(sandbox, "ws-sibling");
+        assert.deepEqual(await answerOf(hooks), []);
+        const pid = await pidOf(sandbox, "ws-sibling");
         sibling = { hooks, pid };
         targets = { ...outside.targets, siblingPid: pid };
       });
@@ -84,7 +85,7 @@ describe("escaped code", () => {
           else assert.deepEqual(outcome, []);
           assert.deepEqual(outside.touched(), []);
           assert.deepEqual(await answerOf(sibling.hooks), []);
-          assert.equal(pidOf(sandbox, "ws-sibling"), sibling.pid);
+          assert.equal(await pidOf(sandbox, "ws-sibling"), sibling.pid);
           assert.deepEqual(await answerOf(escapee(sandbox, name, "behaves", targets)), []);
           assert.ok(
             readdirSync("/proc/self/fd").length < descriptors + 20,
@@ -109,7 +110,7 @@ describe("escaped code", () => {
     const sandbox = await startSandbox({ room: arena.room, fence: arena.fence });
     try {
       await answerOf(escapee(sandbox, "holder", "behaves", { ...open.targets, siblingPid: 0 }));
-      const folder = `/proc/${pidOf(sandbox, "ws-holder")}/fd`;
+      const folder = `/proc/${await pidOf(sandbox, "ws-holder")}/fd`;
       const links = readdirSync(folder).map((fd) => readlinkSync(`${folder}/${fd}`));
       assert.deepEqual(
         links.filter((link) => !DESCRIPTORS.test(link)),
@@ -146,10 +147,14 @@ describe("without a fence", () => {
     });
 });
 
-function pidOf(sandbox: Sandbox, workspace: string): number {
-  const found = sandbox.supervisor.status().cordons.find((one) => one.workspace === workspace);
-  assert.ok(found?.pid, `a cordon of ${workspace}`);
-  return found.pid;
+/** The supervisor hears that a cordon is ready by a message, which may come after the cordon's first answer. */
+async function pidOf(sandbox: Sandbox, workspace: string): Promise<number> {
+  for (;;) {
+    const found = sandbox.supervisor.status().cordons.find((one) => one.workspace === workspace);
+    assert.ok(found, `a cordon of ${workspace}`);
+    if (found.pid !== null) return found.pid;
+    await setImmediate();
+  }
 }
 
 /** What the escapee reached, or the kind of its failure. */
