@@ -9,7 +9,12 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
 /** The package that holds each program. */
-const PACKAGES = { nginx: "nginx-core", haproxy: "haproxy", openssl: "openssl" } as const;
+const PACKAGES = {
+  nginx: "nginx-core",
+  haproxy: "haproxy",
+  openssl: "openssl",
+  "redis-server": "redis-server",
+} as const;
 export type Program = keyof typeof PACKAGES;
 /** Every program that some test needs. The runner sees to them before any test, one installation at a time. */
 export const PROGRAMS = Object.keys(PACKAGES) as Program[];
