@@ -4,10 +4,12 @@
  * in which they need each other; `connections.ts` is where a request begins.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import { Callouts } from "../callouts/callouts.ts";
 import { Egress } from "../egress/egress.ts";
 import { OwnListeners } from "../egress/own-listeners.ts";
 import { Policies } from "../egress/policies.ts";
 import type { Refusal } from "../egress/policy.ts";
+import { StoreClient } from "../guest-store/store-client.ts";
 import { Deadlines } from "../http1/deadlines.ts";
 import { reportFaults } from "../http1/fault.ts";
 import { PlaneMetrics } from "../observe/plane-metrics.ts";
@@ -18,6 +20,7 @@ import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { HostOwners } from "../pipeline/host-owners.ts";
 import { Snapshot } from "../pipeline/snapshot.ts";
+import { Secrets } from "../secrets/secrets.ts";
 import type { ProxyListen } from "../settings.ts";
 import { Terminator } from "../tls/terminator.ts";
 import { Pool } from "../upstream/pool.ts";
@@ -122,7 +125,14 @@ const guests = new Guests(
   (message) => post({ kind: "sandbox", message }),
   (failure) => log.failed(failure),
 );
+const store = new StoreClient(() => post({ kind: "store" }));
+const callouts = new Callouts(egress, ca);
+const secrets = new Secrets({
+  directory: settings.secretsDir,
+  onRefused: (workspace, name, reason) => log.secret(workspace, name, reason),
+});
 const instances = new PluginInstances({
+  services: { store, callouts, secrets, workspaceBytes: settings.guestKvWorkspaceBytes },
   counters: new CounterTable(data.counters),
   metrics,
   guests,
@@ -174,6 +184,8 @@ function onDrained(): void {
   accesses?.flush();
   pool.close();
   guests.close();
+  callouts.close();
+  store.close();
   post({ kind: "drained" });
 }
 
@@ -200,6 +212,8 @@ port.on("message", (message: ToThread) => {
       return void report(message.id);
     case "sandbox":
       return guests.onMessage(message.message);
+    case "store":
+      return store.connect(message.port);
   }
 });
 

@@ -14,6 +14,7 @@ import type { AdminPort } from "../admin/port.ts";
 import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
 import { listenersOf, type OwnListener, OwnListeners } from "../egress/own-listeners.ts";
+import { GuestStore } from "../guest-store/guest-store.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
 import { renderMetrics } from "../observe/metrics.ts";
@@ -34,6 +35,7 @@ import { spillDirectory } from "./plane-settings.ts";
 import { Sandbox } from "./sandbox.ts";
 import { listening, startable } from "./start-error.ts";
 import { statusReport } from "./status-report.ts";
+import { storeKind } from "./store-kind.ts";
 import { DataThreads, NotDeployed } from "./threads.ts";
 import { clientPair, MaterialError, TlsMaterial, upstreamAuthorities } from "./tls-material.ts";
 
@@ -55,6 +57,7 @@ export class Gateway {
   readonly #own: OwnListeners;
   #registry!: Registry;
   #sandbox!: Sandbox;
+  #store!: GuestStore;
   #threads!: DataThreads;
   #configuration!: Configuration;
   /** Null if no listener speaks TLS. */
@@ -92,9 +95,14 @@ export class Gateway {
     await mkdir(settings.prefix, { recursive: true });
     await openSpillDirectory(spillDirectory(settings));
     this.#sandbox = await Sandbox.open(settings, this.#log);
+    this.#store = new GuestStore({
+      store: storeKind(settings),
+      log: (level, message, fields) => this.#log[level](fields, message),
+    });
     this.#registry = await Registry.open({
       dir: join(settings.prefix, "artifacts"),
       forge: (input) => this.#sandbox.forge(input),
+      onGone: (workspace, plugin) => this.#store.forget(workspace, plugin),
       log: (level, message, details) => this.#log[level](details ?? {}, message),
     });
     const file = settings.declarativeConfig;
@@ -116,6 +124,7 @@ export class Gateway {
       log: this.#log,
       onAccess: (records) => this.#accessLog?.write(records),
       connectSandbox: (post) => this.#sandbox.connect(post),
+      connectStore: () => this.#store.connect(),
     });
     this.#configuration = new Configuration({
       settings,
@@ -184,6 +193,7 @@ export class Gateway {
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
     await this.#sandbox?.close();
+    await this.#store?.close();
     await this.#accessLog?.close();
     this.#log.info({}, "stopped");
     await this.flushLog();

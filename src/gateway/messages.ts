@@ -1,4 +1,6 @@
 /** What the main thread and a data thread say to each other. Plain data, structured-cloned. */
+
+import type { MessagePort } from "node:worker_threads";
 import type { OwnListener } from "../egress/own-listeners.ts";
 import type { ConfigChange } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
@@ -53,7 +55,9 @@ export type ToThread =
   | { kind: "tls"; tls: ThreadTls }
   | { kind: "drain" }
   | { kind: "metrics"; id: number }
-  | { kind: "sandbox"; message: unknown };
+  | { kind: "sandbox"; message: unknown }
+  /** The way to the store of plugins' values; null if it cannot be had now. */
+  | { kind: "store"; port: MessagePort | null };
 
 export type FromThread =
   | { kind: "started" }
@@ -65,7 +69,9 @@ export type FromThread =
   | { kind: "metrics"; id: number; metrics: MetricsJson; connections: ConnectionStates; ledger: LedgerRow[] }
   | { kind: "access"; records: readonly AccessRecord[] }
   | { kind: "log"; level: LogLevel; message: string; fields: Record<string, unknown> }
-  | { kind: "sandbox"; message: unknown };
+  | { kind: "sandbox"; message: unknown }
+  /** A plugin asks for a kept value: the thread needs a way to the store. */
+  | { kind: "store" };
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 

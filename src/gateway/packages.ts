@@ -7,6 +7,8 @@ import { sharedBytes } from "./shared-bytes.ts";
 export interface InstalledPackage {
   /** Digest of the package as it was uploaded, its manifest included. */
   readonly id: string;
+  /** The workspace that published it. */
+  readonly workspace: string;
   readonly manifest: Manifest;
   /** Digest of the code that runs: what the forge emitted. */
   readonly digest: string;
@@ -42,8 +44,8 @@ export async function packagesOf(
       code = registry.load(stored).then(sharedBytes);
       loaded.set(stored.emitted, code);
     }
-    const { id, manifest, emitted: digest } = stored;
-    packages[plugin.id] = { id, manifest, digest, code: await code };
+    const { id, workspace, manifest, emitted: digest } = stored;
+    packages[plugin.id] = { id, workspace, manifest, digest, code: await code };
   }
   return packages;
 }

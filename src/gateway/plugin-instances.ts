@@ -8,7 +8,7 @@ import type { Guests } from "./guests.ts";
 import type { LogLevel } from "./messages.ts";
 import { NativeHost } from "./native-host.ts";
 import type { InstalledPackage } from "./packages.ts";
-import { NO_SERVICES } from "./plugin-services.ts";
+import { type ServiceParts, servicesFor } from "./plugin-services.ts";
 import type { ThreadLog } from "./thread-log.ts";
 
 interface InstanceParts {
@@ -16,6 +16,7 @@ interface InstanceParts {
   readonly metrics: ThreadMetrics;
   readonly guests: Guests;
   readonly log: ThreadLog;
+  readonly services: ServiceParts;
   snapshot(): Snapshot;
 }
 
@@ -28,13 +29,13 @@ export class PluginInstances {
 
   /** `installed` is the package of a plugin that is not built in. */
   make(plugin: PluginEntity, workspace: string, installed: InstalledPackage | undefined): PluginInstance {
-    const { counters, metrics, guests, log, snapshot } = this.#parts;
+    const { counters, metrics, guests, log, services, snapshot } = this.#parts;
     const host = new NativeHost(plugin, {
       counters,
       metrics: installed === undefined ? metrics : metrics.guest(workspace, installed.manifest.name),
       logFrom: log.from,
       snapshot,
-      services: NO_SERVICES,
+      services: servicesFor(services, plugin.name, workspace, installed),
       log: (level, message, fields) => log.plugin(workspace, level as LogLevel, message, fields),
     });
     if (installed !== undefined) return guests.instantiate(plugin, workspace, installed, host);

@@ -1,6 +1,11 @@
 /** What plugins ask for that lies outside of the data thread: kept values, secrets, requests of their own. */
 import type { Host } from "@gatehouse/sdk";
+import type { Callouts } from "../callouts/callouts.ts";
+import { MAX_KEYS } from "../guest-store/key-value-store.ts";
+import type { StoreClient } from "../guest-store/store-client.ts";
 import { HostCallError } from "../sandbox/host-call-error.ts";
+import type { Secrets } from "../secrets/secrets.ts";
+import type { InstalledPackage } from "./packages.ts";
 
 /** What one plugin may ask for. */
 export type PluginServices = Pick<Host, "kv" | "fetch" | "secret">;
@@ -13,3 +18,43 @@ export const NO_SERVICES: PluginServices = {
   fetch: unserved,
   secret: unserved,
 };
+
+export interface ServiceParts {
+  readonly store: StoreClient;
+  readonly secrets: Secrets;
+  readonly callouts: Callouts;
+  /** Most that all plugins of a workspace may keep. */
+  readonly workspaceBytes: number;
+}
+
+/**
+ * What a plugin of a workspace may ask for: one that was uploaded (`installed`) what its manifest's grants allow,
+ * a built-in what any plugin of the workspace could be granted.
+ */
+export function servicesFor(
+  { store, secrets, callouts, workspaceBytes }: ServiceParts,
+  plugin: string,
+  workspace: string,
+  installed: InstalledPackage | undefined,
+): PluginServices {
+  const name = installed?.manifest.name ?? plugin;
+  const grants = installed?.manifest.grants;
+  const bytes = Math.min(grants?.kvBytes ?? workspaceBytes, workspaceBytes);
+  const caller = {
+    workspace,
+    plugin: name,
+    purpose: grants === undefined ? ("configuration" as const) : ("guest" as const),
+    hosts: grants?.httpHosts ?? null,
+  };
+  return {
+    kv: store.values(
+      { workspace, owner: installed?.workspace ?? "", plugin: name },
+      { bytes, keys: MAX_KEYS, workspaceBytes },
+    ),
+    fetch: (request) => callouts.fetch(caller, request),
+    secret: (secret) =>
+      grants === undefined || grants.secrets.includes(secret)
+        ? secrets.read(workspace, secret)
+        : Promise.reject(new HostCallError(`the secret ${secret} is not granted`)),
+  };
+}

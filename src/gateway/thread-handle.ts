@@ -2,7 +2,7 @@
  * One data thread as the main thread holds it: its worker, what it shows of itself, and the conversation with it.
  * Whoever waits for its answer goes on without it once it is lost.
  */
-import { Worker } from "node:worker_threads";
+import { type MessagePort, Worker } from "node:worker_threads";
 import type { ProxyListen } from "../settings.ts";
 import type { ConnectionStates, FromThread, ThreadData, ToThread } from "./messages.ts";
 import type { LastSeen } from "./past-threads.ts";
@@ -20,6 +20,8 @@ interface HandleParts {
   connectSandbox(post: (message: unknown) => void): SandboxChannel;
   /** What the thread says without being asked. */
   onMessage(message: Extract<FromThread, { kind: "access" | "log" }>): void;
+  /** Connects the thread to the store of plugins' values; null if it cannot be had now. */
+  connectStore(): MessagePort | null;
   onError(error: unknown): void;
   onExit(): void;
 }
@@ -85,6 +87,12 @@ export class ThreadHandle {
       case "log":
         this.#parts.onMessage(message);
         break;
+      case "store": {
+        if (this.#lost) break;
+        const port = this.#parts.connectStore();
+        this.post({ kind: "store", port }, port === null ? [] : [port]);
+        break;
+      }
       case "sandbox":
         if (!this.#lost) this.#sandbox.onMessage(message.message);
         break;
@@ -98,8 +106,8 @@ export class ThreadHandle {
     }
   }
 
-  post(message: ToThread): void {
-    this.#worker.postMessage(message);
+  post(message: ToThread, moved: readonly MessagePort[] = []): void {
+    this.#worker.postMessage(message, moved);
   }
 
   /** The next message that fits; null if the thread is lost first. */

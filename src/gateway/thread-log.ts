@@ -52,6 +52,12 @@ export class ThreadLog {
     if (this.#plugins.admits(workspace, { workspace })) this.#line(level, message, { ...fields, workspace });
   }
 
+  /** A secret is there that is not given out. */
+  secret(workspace: string, name: string, reason: string): void {
+    const path = `secrets_dir/${workspace}/${name}`;
+    this.#line("warn", `a secret is not given out: ${reason}`, { workspace, path });
+  }
+
   /** A guest failed. */
   failed(failure: GuestFailure): void {
     this.#failures.add(failure);

@@ -8,6 +8,7 @@
  */
 import { setImmediate as rest } from "node:timers/promises";
 import { serialize } from "node:v8";
+import type { MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { OwnListener } from "../egress/own-listeners.ts";
 import { inPieces, sizeOf } from "../entities/change.ts";
@@ -41,6 +42,8 @@ export interface ThreadsOptions {
   onAccess(records: readonly AccessRecord[]): void;
   /** A thread is there: connect its sandbox. The function gets what the thread says to its supervisor. */
   connectSandbox(post: (message: unknown) => void): SandboxChannel;
+  /** A thread's way to the store of plugins' values; null if it cannot be had now. */
+  connectStore(): MessagePort | null;
 }
 
 /** What all threads have counted. */
@@ -234,8 +237,8 @@ export class DataThreads {
   }
 
   async #spawn(index: number): Promise<ThreadHandle> {
-    const { nodeId, settings, counters, caps, ca, clientPair, tls, log, connectSandbox, onAccess } =
-      this.#options;
+    const { nodeId, settings, counters, caps, ca, clientPair, tls, log, onAccess } = this.#options;
+    const { connectSandbox, connectStore } = this.#options;
     const thread = new ThreadHandle(index, {
       data: {
         nodeId,
@@ -250,6 +253,7 @@ export class DataThreads {
         own: this.#own,
       },
       connectSandbox,
+      connectStore,
       onMessage: (message) => {
         if (message.kind === "access") onAccess(message.records);
         else log[message.level]({ ...message.fields, thread: index }, message.message);

@@ -43,6 +43,8 @@ export interface RegistryOptions {
   /** Directory of its own, made when it is not there. */
   readonly dir: string;
   readonly forge: Forge;
+  /** The last version of a plugin is deleted. */
+  readonly onGone?: (workspace: string, plugin: string) => void;
   readonly log: (level: "info" | "warn" | "error", message: string, details?: object) => void;
   /**
    * Whether a package of `owner` may be used by the workspace `to`. Default: never. A workspace may always
@@ -217,6 +219,8 @@ export class Registry {
       }
     });
     this.#options.log("info", "plugin package deleted", { key, id: stored.id });
+    if (!this.list(stored.workspace).some(({ manifest }) => manifest.name === name))
+      this.#options.onGone?.(stored.workspace, name);
   }
 
   /** Writes the index with a change in it, and only then makes the change visible. */

@@ -346,6 +346,60 @@ export const SETTINGS = {
   egress_guest_allow: networks(
     "What guests of all workspaces may fetch from although it is private, loopback, link-local or such.",
   ),
+  guest_kv: plain(
+    string({
+      default: "local",
+      oneOf: ["local", "redis"],
+      description:
+        "Where plugins' values are kept: `local` is a file under `prefix`, `redis` the server of `redis_host`, which " +
+        "several gateways may share.",
+    }),
+  ),
+  guest_kv_max_bytes: plain(
+    integer({
+      default: 4096 * MIB,
+      between: [MIB, 1024 * 1024 * MIB],
+      description: "Most bytes of the local file of plugins' values.",
+    }),
+    { bytes: true },
+  ),
+  guest_kv_workspace_bytes: plain(
+    integer({
+      default: 256 * MIB,
+      between: [1024, 1024 * 1024 * MIB],
+      description:
+        "Most bytes that all plugins of one workspace keep; each of them has the quota that its manifest asks for.",
+    }),
+    { bytes: true },
+  ),
+  redis_host: plain(
+    string({
+      default: "127.0.0.1",
+      lenMax: 255,
+      description: "The Redis server, where a setting asks for one.",
+    }),
+  ),
+  redis_port: plain(integer({ default: 6379, between: [1, 65_535], description: "Its port." })),
+  redis_username: plain(string({ lenMax: 256, description: "Its user; without one, its default user." })),
+  redis_password: plain(
+    string({
+      lenMax: 1024,
+      description:
+        "Its password. Better by the environment or a settings file than on the command line, which others can see.",
+    }),
+  ),
+  redis_database: plain(
+    integer({ default: 0, between: [0, 65_535], description: "The number of its database." }),
+  ),
+  redis_ssl: plain(boolean({ default: false, description: "Whether it is spoken to by TLS." })),
+  secrets_dir: read(
+    string({
+      description:
+        "Directory of the secrets that plugins may be granted: `<workspace>/<name>`, files that other users of the " +
+        "machine have no rights to. Without it there are none.",
+    }),
+    (path, { directory }) => path && resolve(directory, path),
+  ),
   client_head_timeout_ms: timeout(
     10_000,
     "Time in which a request's head must arrive, from its first byte; a new connection has as long to begin.",
