@@ -1,7 +1,7 @@
 /**
  * What of a request a guest may see. Nothing crosses that the manifest's grants do not name.
  */
-import type { Context, Headers, Phase } from "@gatehouse/sdk";
+import type { Context, Headers, Measures, Phase } from "@gatehouse/sdk";
 import type { GuestCall } from "./engine.ts";
 
 /** `grants` of plugin.yaml, as consented to. Header names are lower-case. */
@@ -131,7 +131,18 @@ export function guestCall(
         : null,
     credential: sight.grants.consumer && credential !== null ? { id: credential.id } : null,
     vars: ctx.vars,
-    measures: ctx.measures,
+    measures: phase === "log" ? coarse(ctx.measures) : ctx.measures,
+  };
+}
+
+/** In whole milliseconds, as the guest's clock: a finer one would tell of what shares the machine with it. */
+function coarse({ requestBytes, responseBytes, totalMs, upstreamMs, gatewayMs }: Measures): Measures {
+  return {
+    requestBytes,
+    responseBytes,
+    totalMs: Math.round(totalMs),
+    upstreamMs: Math.round(upstreamMs),
+    gatewayMs: Math.round(gatewayMs),
   };
 }
 

@@ -373,7 +373,12 @@ describe("a plugin's requests", () => {
       ["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel", /could not be reached/],
       ["", /could not be reached/],
     ] as const) {
-      const odd = createPlainServer((socket) => socket.on("error", () => {}).resume().end(said));
+      const odd = createPlainServer((socket) =>
+        socket
+          .on("error", () => {})
+          .resume()
+          .end(said),
+      );
       await new Promise<void>((resolve) => odd.listen(0, "127.0.0.2", resolve));
       odd.unref();
       const at = (odd.address() as { port: number }).port;

@@ -20,7 +20,13 @@ async function installed(changes: object): Promise<InstalledPackage> {
   const bytes = await packFiles(manifest, "plugin.js", CODE);
   const { opened } = await openPackage(bytes);
   assert.ok(opened);
-  return { id: digestOf(bytes), workspace: "default", manifest: opened.manifest, digest: digestOf(CODE), code: CODE };
+  return {
+    id: digestOf(bytes),
+    workspace: "default",
+    manifest: opened.manifest,
+    digest: digestOf(CODE),
+    code: CODE,
+  };
 }
 
 for (const [title, changes] of [
