@@ -290,7 +290,10 @@ export class ClientConnection implements Guarded, BodySink, ConnectingOwner {
   }
 
   onEnd(): void {
-    if (this.#owner !== null && !this.#awaitingHead && this.#body.close(this)) return this.#end(false);
+    const underWay = this.#owner !== null && !this.#awaitingHead;
+    if (underWay && this.#body.endsAtClose && this.wire.cutOff)
+      return this.#fail("upstream_closed", "TLS ended without close_notify: the response may be cut short");
+    if (underWay && this.#body.close(this)) return this.#end(false);
     this.#fail("upstream_closed", "the upstream closed the connection");
   }
 
@@ -346,6 +349,7 @@ function open({ address, port, tls: secure }: Place, owner: ConnectingOwner): Wi
   socket.once("secureConnect", () => {
     try {
       socket.setNoDelay(true);
+      wire.watchEnd();
       wire.resume();
       owner.onConnected();
     } catch (error) {

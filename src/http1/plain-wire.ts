@@ -98,6 +98,11 @@ export class PlainWire implements Wire {
     handle.useUserBuffer(READ_BUFFER);
   }
 
+  /** Without TLS, nobody can tell. */
+  get cutOff(): boolean {
+    return false;
+  }
+
   get blocked(): boolean {
     return this.#waiting > 0;
   }

@@ -1,14 +1,16 @@
 /**
  * A wire over one of the runtime's sockets: what is encrypted towards upstreams.
  *
- * The runtime does not tell whether TLS was ended by close_notify or by the end of TCP alone. So a response that lasts
- * until the connection ends counts as whole either way, where RFC 9112 section 9.8 wants it to be incomplete without
- * close_notify; those with a length or chunks are not touched by it.
+ * The runtime does not tell whether TLS was ended by close_notify or by the end of TCP alone, and a response that lasts
+ * until the connection ends is incomplete without close_notify (RFC 9112 section 9.8): whoever can forge the end of TCP
+ * could cut it short. The TCP handle below knows. Where close_notify was read, it is still being read, or rests because
+ * nobody wanted more; where its own end was read, it has stopped.
  */
 import type { Socket } from "node:net";
+import { constants } from "node:os";
 import type { TLSSocket } from "node:tls";
 import { contain } from "./fault.ts";
-import type { TcpHandle } from "./tcp-handle.ts";
+import { END_OF_STREAM, readResult, type TcpHandle } from "./tcp-handle.ts";
 import type { Wire, WireOwner } from "./wire.ts";
 
 /** A TLS handle counts what it was given, the TCP handle below what became of it. */
@@ -16,13 +18,20 @@ interface EncryptedHandle {
   readonly bytesWritten: number;
   readonly writeQueueSize: number;
   readonly _parent?: TcpHandle;
+  /** Whether the socket wants more. */
+  readonly reading: boolean;
+  onread: (this: EncryptedHandle, bytes: unknown) => unknown;
 }
+
+/** What a handle answers that is told to read and does. */
+const READING_ALREADY = -constants.errno.EALREADY;
 
 export class StreamWire implements Wire {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localPort: number;
   readonly socket: Socket | TLSSocket;
+  cutOff = false;
   #owner: WireOwner;
 
   constructor(socket: Socket | TLSSocket, owner: WireOwner) {
@@ -38,6 +47,25 @@ export class StreamWire implements Wire {
     this.#hear("end", () => this.#owner.onEnd());
     this.#hear("error", (error: Error) => this.#owner.onBroken(error.message));
     this.#hear("close", () => this.#owner.onClosed());
+  }
+
+  /** Sees to it that `cutOff` is known by the time of the end. To be called once the handshake is over. */
+  watchEnd(): void {
+    const handle = this.#handle;
+    const tcp = handle?._parent;
+    if (handle === null) return;
+    if (tcp === undefined) throw new Error("no TCP handle below TLS");
+    const { onread } = handle;
+    let ended = false;
+    handle.onread = (bytes) => {
+      // After close_notify comes the end of TCP as well.
+      if (readResult() === END_OF_STREAM && !ended) {
+        ended = true;
+        this.cutOff = handle.reading && tcp.readStart() !== READING_ALREADY;
+        if (this.cutOff) tcp.readStop();
+      }
+      return onread.call(handle, bytes);
+    };
   }
 
   #hear<T>(event: string, listener: (what: T) => void): void {

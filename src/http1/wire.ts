@@ -42,6 +42,11 @@ export interface Wire {
   readonly paused: boolean;
   /** Whether the wire stays open for writing after the peer has said its last, until its owner ends it too. */
   halfOpen: boolean;
+  /**
+   * Whether the peer's end was not its own word: TLS was spoken, and TCP ended without close_notify, as anybody on the
+   * way can have it end.
+   */
+  readonly cutOff: boolean;
   /** Whether the system has not taken everything that was written. Writing more is allowed, and costs memory. */
   readonly blocked: boolean;
   /** Bytes that wait for the system. */

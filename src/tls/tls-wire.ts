@@ -91,6 +91,11 @@ export class TlsWire implements Wire {
     return this.closed ? "" : localAddressOf(this.#tcp);
   }
 
+  /** How a client ends makes no difference: a request says how long it is. */
+  get cutOff(): boolean {
+    return false;
+  }
+
   get queuedBytes(): number {
     return this.closed ? 0 : this.#queued + this.#tls.writeQueueSize + this.#tcp.writeQueueSize;
   }
