@@ -17,6 +17,7 @@ export const OP = {
   if: 0x04,
   else: 0x05,
   end: 0x0b,
+  brIf: 0x0d,
   call: 0x10,
   callIndirect: 0x11,
   globalGet: 0x23,

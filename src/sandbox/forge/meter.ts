@@ -1,8 +1,10 @@
 /**
  * Fuel metering: rewrites a module's bytes so that it counts down a fuel counter and traps when that is used up.
  *
- * Each function entry and each loop header subtracts the static cost of the code that follows it up to the
- * next loop, which bounds every path: there is no other way to run code twice. An instruction whose work grows
+ * Each function entry and each loop header subtracts the static cost of the code that follows it: there is no
+ * other way to run code twice. Code that may be passed over (the arms of an `if`, what stands behind a block's end
+ * or a conditional branch) pays for itself where it starts, unless it is so short that it is paid for ahead: Go's
+ * compiler makes one loop around every function, of which each round runs a part. An instruction whose work grows
  * with an operand (memory.fill, copy and init, table.fill, copy, init and grow) pays by that operand before it
  * runs: the length is always the topmost one, so a call that takes it, charges for it and hands it back fits
  * directly in front. The same module and input use the same fuel on every machine.
@@ -198,6 +200,40 @@ function count(bytes: Uint8Array): Counts {
   return counts;
 }
 
+/**
+ * Code that is entered at one place. Whoever gets there came through the region that it is nested in or follows
+ * (`parent`), and not more often than once for each time that one was entered, a loop's own region excepted.
+ */
+interface Region {
+  /** Where it starts, which is where it pays. */
+  readonly at: number;
+  cost: number;
+  /** The part of `cost` that is paid for regions that may not be entered. */
+  ahead: number;
+  readonly parent: Region | null;
+  /** Always true for a function's and a loop's: code there runs again. */
+  pays: boolean;
+}
+
+/** Regions of less than this are paid for by their parent, as long as that does not pay too much ahead. */
+const SHORT = 24;
+const MOST_AHEAD = 96;
+
+/** Decides where it is paid. Parents stand before their children. */
+function payAhead(regions: readonly Region[]): void {
+  for (let i = regions.length - 1; i > 0; i--) {
+    const region = regions[i] as Region;
+    if (region.pays || region.cost === 0) continue;
+    const parent = region.parent as Region;
+    if (region.cost >= SHORT || parent.ahead + region.cost > MOST_AHEAD) {
+      region.pays = true;
+      continue;
+    }
+    parent.cost += region.cost;
+    parent.ahead += region.cost;
+  }
+}
+
 class Meter {
   readonly #bytes: Uint8Array;
   readonly #counts: Counts;
@@ -247,36 +283,71 @@ class Meter {
   #function(body: FunctionBody, out: Writer): void {
     const bytes = this.#bytes;
     const instructions = new Instructions(new Reader(bytes, body.code, body.end));
-    /** The function's own region and its loops', in the order of their starts. */
-    const costs = [1 + Math.ceil(body.locals / COST.localsPerUnit)];
-    const insertions: { at: number; region: number; charge: number }[] = [];
-    /** The regions around the current one, outermost first: a module may nest 200,000 blocks. */
-    const outer: number[] = [];
-    let region = 0;
+    const own: Region = {
+      at: body.code,
+      cost: 1 + Math.ceil(body.locals / COST.localsPerUnit),
+      ahead: 0,
+      parent: null,
+      pays: true,
+    };
+    const regions = [own];
+    const charges: { at: number; helper: number }[] = [];
+    /** The region in which each open block was opened, outermost first: a module may nest 200,000 of them. */
+    const outer: Region[] = [];
+    let region = own;
+    const enter = (parent: Region, pays: boolean): void => {
+      region = { at: instructions.reader.at, cost: pays ? 1 : 0, ahead: 0, parent, pays };
+      regions.push(region);
+    };
     while (!instructions.reader.done) {
       const op = instructions.next();
-      costs[region] = (costs[region] as number) + this.#cost(op, instructions.index);
-      if (op === OP.block || op === OP.if) outer.push(region);
-      else if (op === OP.loop) {
-        outer.push(region);
-        region = costs.push(1) - 1;
-        insertions.push({ at: instructions.reader.at, region, charge: -1 });
-      } else if (op === OP.end) region = outer.pop() ?? 0;
-      else {
-        const by = LENGTH_PAID.get(op);
-        if (by !== undefined)
-          insertions.push({ at: instructions.start, region, charge: this.#chargeIndex(by) });
+      region.cost += this.#cost(op, instructions.index);
+      switch (op) {
+        case OP.block:
+          outer.push(region);
+          break;
+        case OP.loop:
+        case OP.if:
+          outer.push(region);
+          enter(region, op === OP.loop);
+          break;
+        case OP.else:
+          enter(outer[outer.length - 1] as Region, false);
+          break;
+        case OP.end: {
+          const opened = outer.pop();
+          if (opened !== undefined) enter(opened, false);
+          break;
+        }
+        case OP.brIf:
+          enter(region, false);
+          break;
+        default: {
+          const by = LENGTH_PAID.get(op);
+          if (by !== undefined) charges.push({ at: instructions.start, helper: this.#chargeIndex(by) });
+        }
       }
     }
+    payAhead(regions);
     out.bytes(bytes.subarray(body.start, body.code));
-    out.bytes(this.#pay(costs[0] as number));
     let from = body.code;
-    for (const { at, region, charge } of insertions) {
+    let nextCharge = 0;
+    const copyTo = (at: number): void => {
+      for (; (charges[nextCharge]?.at ?? Infinity) < at; nextCharge++) {
+        const charge = charges[nextCharge] as (typeof charges)[number];
+        out.bytes(bytes.subarray(from, charge.at));
+        out.bytes([OP.call, ...unsigned(charge.helper)]);
+        from = charge.at;
+      }
       out.bytes(bytes.subarray(from, at));
-      out.bytes(charge < 0 ? this.#pay(costs[region] as number) : [OP.call, ...unsigned(charge)]);
       from = at;
+    };
+    for (const { at, cost, pays } of regions) {
+      if (!pays) continue;
+      copyTo(at);
+      out.bytes(this.#pay(cost));
     }
-    out.bytes(bytes.subarray(from, body.end));
+    copyTo(body.end);
   }
 
   #cost(op: number, index: number): number {

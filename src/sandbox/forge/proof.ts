@@ -34,8 +34,9 @@ export function unmeteredPlaces(bytes: Uint8Array, shape: ModuleShape): number {
       const op = instructions.next();
       const { index } = instructions;
       if (LENGTH_PAID.has(op) && !(before.op === OP.call && before.index >= imported + charging)) unmetered++;
-      if (op === OP.globalSet && index === fuel) unmetered++;
       before = { op, index };
+      if (op === OP.globalSet && index === fuel) unmetered++;
+      else if (op === OP.globalGet && index === fuel && !paysOn(instructions, fuel)) unmetered++;
       if (op === OP.loop && !pays(instructions, fuel)) unmetered++;
     }
   }
@@ -44,8 +45,12 @@ export function unmeteredPlaces(bytes: Uint8Array, shape: ModuleShape): number {
 
 /** Reads past `fuel -= constant; if (fuel < 0) unreachable`. False if something else comes next. */
 function pays(instructions: Instructions, fuel: number): boolean {
+  return expects(instructions, [OP.globalGet], fuel) && paysOn(instructions, fuel);
+}
+
+/** The same behind its first instruction. */
+function paysOn(instructions: Instructions, fuel: number): boolean {
   return (
-    expects(instructions, [OP.globalGet], fuel) &&
     expects(instructions, [I64_CONST, I64_SUB]) &&
     expects(instructions, [OP.globalSet], fuel) &&
     stops(instructions, fuel)
