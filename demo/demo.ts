@@ -39,7 +39,7 @@ try {
 
 async function main(): Promise<void> {
   console.log("building the example guests (AssemblyScript, TypeScript) ...");
-  const guests = await buildGuests();
+  const guests = await buildGuests([...new Set(UPLOADS.map(({ guest }) => guest))]);
   const config = join(prefix, "kong.json");
   await writeConfig(config, { guests: false, loop: false });
   const ports = await startGateway(config);

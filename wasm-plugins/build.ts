@@ -1,100 +1,90 @@
 /**
- * Builds the example guests: AssemblyScript to WebAssembly, TypeScript to one bundled ES module. A guest whose
- * output is newer than everything that it is made from is left alone.
+ * Builds the example guests: AssemblyScript, Go, Rust and C to WebAssembly, TypeScript to one bundled ES module. A
+ * guest whose output is newer than everything that it is made from is left alone.
  *
- * Tests, the demo and the command line call `buildGuests`; run as a script, it builds all of them.
+ * Tests, the demo and the command line call `buildGuests`; run as a script, it builds all of them. A guest whose
+ * compiler is not on this machine is left out, and the reason is told.
  */
-import { execFile } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, rename, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { parse } from "yaml";
+import { absentCompiler, compile, type Language, languageOf, sharedSources } from "./compilers.ts";
 
 export interface BuiltGuest {
   name: string;
   runtime: "extism" | "isolate";
+  language: Language;
   /** Folder with `plugin.yaml` and the entry: what becomes a package. */
   folder: string;
   /** The artifact's file. */
   entry: string;
 }
 
-const HERE = dirname(fileURLToPath(import.meta.url));
-const ROOT = dirname(HERE);
-const BUILD = join(HERE, "build");
-const SHARED = join(HERE, "assembly");
+/** An example guest that cannot be built on this machine. */
+export interface AbsentGuest {
+  name: string;
+  /** What is missing and what to do. */
+  reason: string;
+}
 
-/** Builds what is out of date, and lists every example guest. */
-export async function buildGuests(): Promise<BuiltGuest[]> {
+const HERE = dirname(fileURLToPath(import.meta.url));
+const BUILD = join(HERE, "build");
+
+/** Names of all example guests. */
+export async function guestNames(): Promise<string[]> {
+  const entries = await readdir(HERE, { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  return folders.filter((name) => name !== "build" && name !== "assembly").sort();
+}
+
+/**
+ * Builds what is out of date, and lists the guests that are there now: all of them, or those of `names`. Whoever
+ * wants to know why one is left out passes `absent`; otherwise it is written to stderr.
+ * @throws {Error} with the compiler's words if a guest does not compile, or if one of `names` cannot be built here.
+ */
+export async function buildGuests(names?: readonly string[], absent?: AbsentGuest[]): Promise<BuiltGuest[]> {
   const guests: BuiltGuest[] = [];
-  for (const entry of (await readdir(HERE, { withFileTypes: true })).sort((a, b) =>
-    a.name < b.name ? -1 : 1,
-  )) {
-    if (!entry.isDirectory() || entry.name === "build" || entry.name === "assembly") continue;
-    guests.push(await buildGuest(join(HERE, entry.name), join(BUILD, entry.name)));
+  for (const name of names ?? (await guestNames())) {
+    const source = join(HERE, name);
+    const reason = await absentCompiler(await languageOf(source));
+    if (reason === null) {
+      guests.push(await buildGuest(source, join(BUILD, name)));
+      continue;
+    }
+    if (names !== undefined) throw new Error(`the example guest '${name}' cannot be built: ${reason}`);
+    if (absent !== undefined) absent.push({ name, reason });
+    else process.stderr.write(`the example guest '${name}' is left out: ${reason}\n`);
   }
   return guests;
 }
 
 /** Builds the guest in `source`, a folder with a plugin.yaml, into the folder `target`. */
 export async function buildGuest(source: string, target: string): Promise<BuiltGuest> {
+  const language = await languageOf(source);
   const manifest = parse(await readFile(join(source, "plugin.yaml"), "utf8")) as {
     name: string;
     runtime: "extism" | "isolate";
     entry: string;
   };
-  const guest = {
-    name: manifest.name,
-    runtime: manifest.runtime,
-    folder: target,
-    entry: join(target, manifest.entry),
-  };
-  const isWasm = guest.runtime === "extism";
-  const madeFrom = isWasm ? [source, SHARED] : [source, join(ROOT, "sdk", "src")];
-  if ((await newest(madeFrom)) <= (await modified(guest.entry))) return guest;
+  const { name, runtime } = manifest;
+  const guest = { name, runtime, language, folder: target, entry: join(target, manifest.entry) };
+  if ((await newest([source, ...sharedSources(language)])) <= (await modified(guest.entry))) return guest;
   await mkdir(target, { recursive: true });
   // Written beside and moved: two builds at once never show each other half a file.
   const draft = join(target, `.${process.pid}-${basename(guest.entry)}`);
-  if (isWasm) await compileAssemblyScript(join(source, "assembly", "index.ts"), draft);
-  else await bundleTypeScript(join(source, "plugin.ts"), draft);
+  await compile(language, source, draft, join(BUILD, ".cache"));
   await copyFile(join(source, "plugin.yaml"), join(target, "plugin.yaml"));
   await rename(draft, guest.entry);
   return guest;
 }
 
-/** In a process of its own: the compiler's types declare globals of its own, and it keeps a lot of memory. */
-async function compileAssemblyScript(source: string, target: string): Promise<void> {
-  // A failed assertion becomes a trap; without `--use abort=` the guest would import env.abort.
-  const options = "--optimizeLevel 3 --shrinkLevel 1 --runtime incremental --use abort=".split(" ");
-  const compiler = join(ROOT, "node_modules", "assemblyscript", "bin", "asc.js");
-  try {
-    await promisify(execFile)(process.execPath, [compiler, source, "--outFile", target, ...options], {
-      cwd: ROOT,
-    });
-  } catch (error) {
-    const { stderr = "", message } = error as { stderr?: string; message: string };
-    throw new Error(`${relative(ROOT, source)} does not compile:\n${stderr || message}`);
-  }
-}
-
-async function bundleTypeScript(source: string, target: string): Promise<void> {
-  const { build } = await import("esbuild");
-  await build({
-    entryPoints: [source],
-    outfile: target,
-    bundle: true,
-    format: "esm",
-    platform: "neutral",
-    target: "es2024",
-    charset: "utf8",
-    logLevel: "silent",
-  });
-}
-
 /** When the newest file of some folders was changed, in ms. */
 async function newest(folders: string[]): Promise<number> {
-  let latest = await modified(fileURLToPath(import.meta.url));
+  let latest = Math.max(
+    await modified(fileURLToPath(import.meta.url)),
+    await modified(join(HERE, "compilers.ts")),
+  );
   for (const folder of folders)
     for (const file of await readdir(folder, { recursive: true }))
       latest = Math.max(latest, await modified(join(folder, file)));
@@ -106,6 +96,8 @@ async function modified(file: string): Promise<number> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  for (const { name, runtime, entry } of await buildGuests())
-    console.log(`${name} (${runtime}): ${relative(process.cwd(), entry)}, ${(await stat(entry)).size} bytes`);
+  for (const { name, language, entry } of await buildGuests())
+    console.log(
+      `${name} (${language}): ${relative(process.cwd(), entry)}, ${(await stat(entry)).size} bytes`,
+    );
 }

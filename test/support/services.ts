@@ -14,6 +14,8 @@ const PACKAGES = {
   haproxy: "haproxy",
   openssl: "openssl",
   "redis-server": "redis-server",
+  clang: "clang",
+  "wasm-ld": "lld",
 } as const;
 export type Program = keyof typeof PACKAGES;
 /** Every program that some test needs. The runner sees to them before any test, one installation at a time. */

@@ -7,20 +7,34 @@ import { after, before, describe, it } from "node:test";
 import type { Phase } from "@gatehouse/sdk";
 import { parse } from "yaml";
 import { createForge } from "../../src/sandbox/forge/forge-client.ts";
-import { type BuiltGuest, buildGuest, buildGuests } from "../../wasm-plugins/build.ts";
+import {
+  type AbsentGuest,
+  type BuiltGuest,
+  buildGuest,
+  buildGuests,
+  guestNames,
+} from "../../wasm-plugins/build.ts";
 
 describe("the example guests", () => {
   const forge = createForge();
+  const absent: AbsentGuest[] = [];
   let guests: BuiltGuest[];
   before(async () => {
-    guests = await buildGuests();
+    guests = await buildGuests(undefined, absent);
   });
   after(() => forge.close());
 
-  it("are of both sandboxed runtimes", () => {
+  it("are all built, or left out with a reason that names what is missing", async () => {
+    const names = [...guests.map(({ name }) => name), ...absent.map(({ name }) => name)];
+    assert.deepEqual(names.sort(), await guestNames());
+    for (const { reason } of absent) assert.match(reason, /there is no '|has no target/);
+    assert.deepEqual(new Set(guests.map(({ runtime }) => runtime)), new Set(["extism", "isolate"]));
+  });
+
+  it("that are asked for by name are the only ones that are built", async () => {
     assert.deepEqual(
-      guests.map(({ name, runtime }) => `${name} ${runtime}`),
-      ["header-stamp extism", "path-guard extism", "ts-hello isolate"],
+      (await buildGuests(["ts-hello"])).map(({ name }) => name),
+      ["ts-hello"],
     );
   });
 

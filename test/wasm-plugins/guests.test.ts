@@ -1,0 +1,139 @@
+/** The example guests of every language, uploaded to a running gateway as their authors would, and asked. */
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { parse } from "yaml";
+import { type AbsentGuest, type BuiltGuest, buildGuests } from "../../wasm-plugins/build.ts";
+import { packFiles, upload } from "../gateway/packages.ts";
+import { type Answer, send } from "../support/client.ts";
+import { type Gateway, startGateway } from "../support/gateway.ts";
+import { type Origin, receivedHeader, startOrigin } from "../support/origin.ts";
+
+const SECRET = "a secret of both sides";
+
+/** Config of each guest, for a route of its own name. */
+const CONFIGS: Readonly<Record<string, object>> = {
+  "claims-to-headers": { claims: { sub: "X-User-Id", admin: "X-Admin", roles: "X-Roles", age: "X-Age" } },
+  "header-stamp": { request_header: "X-Mark", response_header: "X-Stamped" },
+  "path-guard": { deny: ["/path-guard/inner"] },
+  "request-signature": { secret: SECRET },
+  "security-headers": { content_security_policy: "default-src 'self'; report-to \"x\"" },
+  "ts-hello": { name: "Ada" },
+};
+
+describe("an example guest", () => {
+  const held = new AsyncDisposableStack();
+  const absent: AbsentGuest[] = [];
+  let guests: BuiltGuest[];
+  let origin: Origin;
+  let gateway: Gateway;
+  const answers = new Map<string, Answer>();
+
+  before(async () => {
+    guests = await buildGuests(undefined, absent);
+    origin = held.use(await startOrigin());
+    gateway = held.use(await startGateway({ config: { _format_version: "3.0" } }));
+    for (const guest of guests) answers.set(guest.name, await upload(gateway, await packed(guest)));
+    await gateway.reload({
+      _format_version: "3.0",
+      services: [
+        {
+          name: "origin",
+          url: origin.url,
+          routes: guests.map(({ name }) => ({
+            name,
+            paths: [`/${name}`],
+            strip_path: false,
+            plugins: [{ name: `${name}@1.0.0`, config: CONFIGS[name] }],
+          })),
+        },
+      ],
+    });
+  });
+  after(() => held.disposeAsync());
+
+  /** What the origin received of a request to a guest's route. */
+  async function ask(name: string, options: Parameters<typeof send>[1] = {}): Promise<Answer> {
+    if (!guests.some((guest) => guest.name === name)) return assertAbsent(name);
+    return send(`${gateway.url}/${name}`, options);
+  }
+
+  function assertAbsent(name: string): never {
+    throw new Error(absent.find((guest) => guest.name === name)?.reason ?? `no guest '${name}'`);
+  }
+
+  it("of every language is admitted, and its author is told what its start takes", () => {
+    assert.deepEqual(absent, [], "every compiler is needed here");
+    const languages = new Set(guests.map(({ language }) => language));
+    assert.deepEqual([...languages].sort(), ["AssemblyScript", "C", "Go", "Rust", "TypeScript"]);
+    for (const { name, runtime } of guests) {
+      const { status, body } = answers.get(name) as Answer;
+      assert.equal(status, 201, `${name}: ${body}`);
+      const { forge } = JSON.parse(body);
+      assert.ok(forge.bytes_in > 0 && forge.bytes_out > 0 && forge.start.memory_bytes > 0, body);
+      if (runtime === "isolate") continue;
+      assert.ok(forge.functions > 0 && forge.exports.includes("gatehouse:fuel"), body);
+      assert.ok(forge.start.fuel <= forge.start.fuel_limit / 4, `${name} starts with ${forge.start.fuel}`);
+    }
+  });
+
+  it("in Go maps a token's claims to headers, and believes none that the client sends", async () => {
+    const claims = { sub: "ada\r\nX-Evil: 1", admin: true, roles: ["a", "b"], age: 36, other: "no" };
+    const token = `x.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.y`;
+    const { status } = await ask("claims-to-headers", {
+      headers: { authorization: `Bearer ${token}`, "x-admin": "false" },
+    });
+    assert.equal(status, 200);
+    const received = (name: string) => receivedHeader(origin.last, name);
+    assert.deepEqual(["x-user-id", "x-admin", "x-roles", "x-age", "x-evil"].map(received), [
+      ...["adaX-Evil: 1", "true", "a,b", "36", undefined],
+    ]);
+    await ask("claims-to-headers", { headers: { "x-user-id": "root" } });
+    assert.equal(received("x-user-id"), undefined);
+  });
+
+  it("in Go answers a thousand requests", async () => {
+    for (let i = 0; i < 1000; i++) {
+      const token = `x.${Buffer.from(JSON.stringify({ sub: `u${i}` })).toString("base64url")}.y`;
+      const { status } = await ask("claims-to-headers", { headers: { authorization: `bearer ${token}` } });
+      assert.equal(status, 200);
+      assert.equal(receivedHeader(origin.last, "x-user-id"), `u${i}`);
+    }
+  });
+
+  const body = JSON.stringify({ event: "paid", amount: 12 });
+  const sign = (secret: string) => `sha256=${createHmac("sha256", secret).update(body).digest("hex")}`;
+  const signatures: [what: string, headers: Record<string, string>, status: number][] = [
+    ["the right signature", { "x-signature-256": sign(SECRET) }, 200],
+    ["a signature by another secret", { "x-signature-256": sign("something else") }, 401],
+    ["a signature that is cut off", { "x-signature-256": sign(SECRET).slice(0, -2) }, 401],
+    ["a signature that is not hexadecimal", { "x-signature-256": "sha256=zz" }, 401],
+    ["no signature", {}, 401],
+  ];
+  for (const [what, headers, expected] of signatures)
+    it(`in Rust answers ${expected} to ${what}`, async () => {
+      const { status } = await ask("request-signature", { method: "POST", headers, body });
+      assert.equal(status, expected);
+    });
+
+  it("in C sets a response's security headers, and what its config says", async () => {
+    const answer = await ask("security-headers");
+    assert.equal(answer.header("x-content-type-options"), "nosniff");
+    assert.equal(answer.header("strict-transport-security"), "max-age=31536000");
+    assert.equal(answer.header("x-frame-options"), "DENY");
+    assert.equal(answer.header("content-security-policy"), "default-src 'self'; report-to \"x\"");
+  });
+
+  it("in AssemblyScript stamps a request, and guards a path", async () => {
+    assert.equal((await ask("header-stamp")).status, 200);
+    assert.equal(receivedHeader(origin.last, "x-mark"), "gatehouse");
+    assert.equal((await send(`${gateway.url}/path-guard/inner/x`)).status, 403);
+  });
+});
+
+async function packed({ folder, entry }: BuiltGuest): Promise<Uint8Array> {
+  const manifest = parse(await readFile(join(folder, "plugin.yaml"), "utf8"));
+  return packFiles(manifest, basename(entry), await readFile(entry));
+}

@@ -1,0 +1,3 @@
+module gatehouse.example/claims-to-headers
+
+go 1.24
