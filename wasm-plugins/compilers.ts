@@ -1,6 +1,6 @@
 /** The compilers of the example guests: which language a folder holds, whether its compiler is here, how it is run. */
 import { execFile } from "node:child_process";
-import { copyFile, cp, mkdir, readdir, stat } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -140,13 +140,26 @@ async function compileRust(source: string, target: string, cache: string): Promi
   await copyFile(join(output, RUST_TARGET, "release", `${name.replaceAll("-", "_")}.wasm`), target);
 }
 
-/** Freestanding: no library is linked, and nothing is exported but what says so. */
-function compileC(source: string, target: string): Promise<void> {
-  const compiling = ["--target=wasm32", "-mbulk-memory", "-nostdlib", "-O2", "-Wall", "-Wextra", "-Werror"];
-  const linking = ["-Wl,--no-entry", "-Wl,--strip-all", "-Wl,-z,stack-size=16384"];
-  return run(source, "clang", [...compiling, ...linking, "-o", target, join(source, "main.c")], {
-    cwd: source,
-  });
+/**
+ * Freestanding: no library is linked, and nothing is exported but what says so. Linked in a step of its own, because
+ * clang would hand the module to whatever wasm-opt it finds on the path.
+ */
+async function compileC(source: string, target: string): Promise<void> {
+  const object = `${target}.o`;
+  const compiling = [
+    "--target=wasm32",
+    "-mbulk-memory",
+    "-ffreestanding",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+  ];
+  const options = { cwd: source };
+  await run(source, "clang", [...compiling, "-c", "-o", object, join(source, "main.c")], options);
+  const linking = ["--no-entry", "--strip-all", "-z", "stack-size=16384"];
+  await run(source, "wasm-ld", [...linking, "-o", target, object], options);
+  await rm(object);
 }
 
 async function bundleTypeScript(source: string, target: string): Promise<void> {

@@ -6,6 +6,7 @@
  * also show that metering changes nothing that a guest can observe.
  */
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import createPlugin, { type Plugin } from "@extism/extism";
@@ -29,6 +30,11 @@ function request(phase: Phase, edit: Partial<GuestCall["request"]>): GuestCall {
 }
 
 const MANY_HEADERS = Array.from({ length: 60 }, (_, i): [string, string] => [`X-Header-${i}`, "v".repeat(i)]);
+
+const BODY = Buffer.from("what was signed");
+const SIGNATURE = `sha256=${createHmac("sha256", "a secret of both").update(BODY).digest("hex")}`;
+const bearer = (claims: object): string =>
+  `Bearer x.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.y`;
 
 const CASES: Case[] = [
   {
@@ -62,6 +68,33 @@ const CASES: Case[] = [
       ["an empty path", request("access", { path: "" })],
       ["a decoy in a header", request("access", { path: "/", headers: [["X", '"path":"/admin"']] })],
     ],
+  },
+  {
+    guest: "claims-to-headers",
+    phases: ["access"],
+    config: { claims: { sub: "X-User-Id", roles: "X-Roles" } },
+    calls: [
+      ["no token", hookCall("access")],
+      ["a token", request("access", { headers: [["Authorization", bearer({ sub: "ada", roles: ["a"] })]] })],
+      ["claims that fit no header", request("access", { headers: [["Authorization", bearer({ sub: {} })]] })],
+      ["something that is no token", request("access", { headers: [["Authorization", "Bearer a.b.c"]] })],
+    ],
+  },
+  {
+    guest: "request-signature",
+    phases: ["access"],
+    config: { secret: "a secret of both", prefix: "sha256=" },
+    calls: [
+      ["no signature", hookCall("access")],
+      ["a wrong one", request("access", { headers: [["X-Signature-256", "sha256=00"]], body: BODY })],
+      ["the right one", request("access", { headers: [["X-Signature-256", SIGNATURE]], body: BODY })],
+    ],
+  },
+  {
+    guest: "security-headers",
+    phases: ["header_filter"],
+    config: { hsts_max_age: 60, frame_options: "DENY", referrer_policy: 'a "quote"\u0001' },
+    calls: [["a response", hookCall("header_filter")]],
   },
   {
     guest: "answering",
@@ -101,7 +134,7 @@ describe("an Extism guest answers the same through both hosts", () => {
         ]);
         library = await createPlugin(
           { wasm: [{ data: artifact }] },
-          { useWasi: false, config: Object.fromEntries(text) },
+          { useWasi: guest === "claims-to-headers", config: Object.fromEntries(text) },
         );
       });
       after(() => library.close());
