@@ -8,6 +8,8 @@ const KIB = 1024;
 export const HOST_CALL_LIMITS = {
   /** Lines of one hook call; a line that says how many were dropped may follow. */
   logLines: 20,
+  /** Lines beyond these that are merely dropped. */
+  droppedLines: 1000,
   logCharacters: KIB,
   /** Random bytes of one hook call, those in UUIDs included. */
   randomBytes: 4 * KIB,

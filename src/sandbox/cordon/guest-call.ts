@@ -63,8 +63,13 @@ export class CallRecord {
     this.untold.push({ seq: this.#next(), method, args, waits: false });
   }
 
-  log(level: string, line: string): void {
-    if (this.#lines++ < HOST_CALL_LIMITS.logLines) this.tell("log", [level, line]);
+  /** Counts a line of the log. Some that are too many are dropped; a flood of them is a violation. */
+  hasRoomForLine(): boolean {
+    const { logLines, droppedLines } = HOST_CALL_LIMITS;
+    if (this.#lines++ < logLines) return true;
+    if (this.#lines > logLines + droppedLines)
+      this.violate(`more than ${logLines + droppedLines} log lines in one hook call`);
+    return false;
   }
 
   /** Tells how many lines were dropped. Once, at the call's end. */

@@ -63,7 +63,8 @@ export class GuestHost implements Host {
   }
 
   log(level: "debug" | "info" | "warn" | "error", message: string): void {
-    this.#call().log(bounded(level, 8), bounded(message, HOST_CALL_LIMITS.logCharacters));
+    if (this.#call().hasRoomForLine())
+      this.#call().tell("log", [bounded(level, 8), bounded(message, HOST_CALL_LIMITS.logCharacters)]);
   }
 
   now(): number {
@@ -178,6 +179,9 @@ function exact(value: unknown, max: number): string {
 
 /** A value as bytes. */
 function bytesOf(value: unknown, max: number): Uint8Array {
+  // Encoding a text that is too long anyway would cost the call its time.
+  if (typeof value === "string" && value.length > max)
+    throw new RangeError(`a text of ${value.length} characters, at most ${max} bytes`);
   const bytes = typeof value === "string" ? latin1ToBytes(utf8Latin1(value)) : value;
   if (!(bytes instanceof Uint8Array)) throw new TypeError("expected a Uint8Array or a string");
   if (bytes.length > max) throw new RangeError(`${bytes.length} bytes, at most ${max}`);

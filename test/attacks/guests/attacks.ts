@@ -36,12 +36,27 @@ export type Aim =
 const CPU: readonly Failure[] = ["timeout", "deadline"];
 /** An allocation may meet any limit first, or an ordinary RangeError. */
 const MEMORY: readonly Failure[] = ["memory", "timeout", "deadline", "throw", "crashed", "violation"];
+/** What no guest may reach, as a manifest may ask for it. */
+const INSIDE = [
+  "127.0.0.1",
+  "localhost",
+  "[::1]",
+  "[::ffff:7f00:1]",
+  "169.254.169.254",
+  "[fd00:ec2::254]",
+  "0.0.0.0",
+].flatMap((host) => [`${host}:80`, `${host}:8001`]);
 const VIOLATION: readonly Failure[] = ["violation"];
 /** Writing a long answer may cost all the fuel before it is read. */
 const LONG_ANSWER: readonly Failure[] = ["violation", "fuel"];
 
 function isolate(aim: Aim, rows: Readonly<Record<string, Attack["kinds"]>>): Attack[] {
   return Object.entries(rows).map(([name, kinds]) => ({ name, runtime: "isolate", aim, kinds }));
+}
+
+/** Hostile guests whose manifest asks for these grants, and got them. */
+function granted(grants: Attack["grants"], rows: Readonly<Record<string, Attack["kinds"]>>): Attack[] {
+  return isolate("host calls", rows).map((attack) => ({ ...attack, grants }));
 }
 
 function wasm(aim: Aim, rows: Readonly<Record<string, Attack["kinds"]>>): Attack[] {
@@ -64,6 +79,8 @@ export const ATTACKS: readonly Attack[] = [
     "split-near-maximum": MEMORY,
     "many-buffers": MEMORY,
     "resizable-buffer": [],
+    "buffer-transfer": MEMORY,
+    "normalize-growth": ["throw"],
     "wasm-memory": [],
     "map-growth": MEMORY,
     "generated-closures": MEMORY,
@@ -105,6 +122,12 @@ export const ATTACKS: readonly Attack[] = [
     "log-line-giant": [...MEMORY],
     "uuid-exhaustion": VIOLATION,
   }),
+  ...granted(
+    { kv_bytes: 1 << 20 },
+    { "kv-giant-value": [], "kv-million-keys": VIOLATION, "kv-unawaited-flood": [...VIOLATION, ...CPU] },
+  ),
+  ...granted({ http_hosts: INSIDE }, { "fetch-inside": [], "fetch-smuggles": [], "fetch-flood": VIOLATION }),
+  ...granted({ secrets: ["TOKEN"] }, { "secret-of-another": VIOLATION }),
   ...isolate("output", {
     "output-huge-body": ["violation", "memory", "throw", "timeout"],
     "output-many-headers": VIOLATION,
