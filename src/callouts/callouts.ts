@@ -6,12 +6,14 @@
  * Redirects are followed here, step by step, each held against the grant again and connected by the same door. An
  * answer is read up to a bound and within a time, whatever the server says of its length; it is not decoded.
  */
+import type { Socket } from "node:net";
 import type { FetchAnswer, FetchRequest } from "@gatehouse/sdk";
-import type { Agent, Dispatcher } from "undici";
+import type { Agent, buildConnector, Dispatcher } from "undici";
 import type { Egress } from "../egress/egress.ts";
 import type { EgressPolicy, Purpose } from "../egress/policy.ts";
 import { HostCallError } from "../sandbox/host-call-error.ts";
 import { type Callout, readCallout, redirected } from "./callout-request.ts";
+import { Shares } from "./shares.ts";
 
 /** Who sends. */
 export interface Caller {
@@ -29,8 +31,15 @@ export interface CalloutLimits {
   readonly answerBytes: number;
   readonly answerHeaderBytes: number;
   readonly redirects: number;
-  /** Requests of one workspace that a data thread has under way. */
+  /** Requests of one workspace that a data thread has under way, and of all. */
   readonly perWorkspace: number;
+  readonly total: number;
+  /** Bytes of answers that a data thread holds for one workspace, and for all. */
+  readonly heldPerWorkspace: number;
+  readonly heldTotal: number;
+  /** Connections of one workspace that a data thread has open, those included that are kept, and of all. */
+  readonly connectionsPerWorkspace: number;
+  readonly connectionsTotal: number;
 }
 
 export const CALLOUT_LIMITS: CalloutLimits = {
@@ -40,7 +49,22 @@ export const CALLOUT_LIMITS: CalloutLimits = {
   answerHeaderBytes: 32 * 1024,
   redirects: 3,
   perWorkspace: 32,
+  total: 256,
+  heldPerWorkspace: 16 * 1024 * 1024,
+  heldTotal: 64 * 1024 * 1024,
+  connectionsPerWorkspace: 64,
+  connectionsTotal: 512,
 };
+
+/** Answers 1xx to one request. */
+const MAX_INFORMATIONS = 32;
+/**
+ * Pieces in which an answer may come, and bytes for each one more. A server that sends a byte at a time costs the thread
+ * as much for it as for a whole read.
+ */
+const FREE_PIECES = 1000;
+const PIECE_BYTES = 16;
+const FIRST_ROOM = 16_384;
 
 const KEEP_ALIVE_MS = 10_000;
 const CONNECTIONS_PER_ORIGIN = 16;
@@ -61,13 +85,18 @@ export class Callouts {
   readonly #limits: CalloutLimits;
   /** By workspace and plugin; the one used last is last. */
   readonly #agents = new Map<string, KeptAgent>();
-  readonly #open = new Map<string, number>();
+  readonly #open: Shares;
+  readonly #held: Shares;
+  readonly #connections: Shares;
 
   /** `ca` are the authorities that upstreams are verified against; null for the runtime's own. */
   constructor(egress: Egress, ca: readonly string[] | null, limits: CalloutLimits = CALLOUT_LIMITS) {
     this.#egress = egress;
     this.#ca = ca;
     this.#limits = limits;
+    this.#open = new Shares(limits.total, limits.perWorkspace);
+    this.#held = new Shares(limits.heldTotal, limits.heldPerWorkspace);
+    this.#connections = new Shares(limits.connectionsTotal, limits.connectionsPerWorkspace);
   }
 
   /** @throws {HostCallError} by rejection, in words that the plugin may read. */
@@ -75,10 +104,11 @@ export class Callouts {
     const { perWorkspace, totalMs } = this.#limits;
     const { workspace } = caller;
     let callout = readCallout(request, caller.hosts);
-    const open = this.#open.get(workspace) ?? 0;
-    if (open >= perWorkspace)
-      throw new HostCallError(`fetch: ${perWorkspace} requests of the workspace are under way`);
-    this.#open.set(workspace, open + 1);
+    if (!this.#open.take(workspace, 1)) {
+      const many =
+        this.#open.of(workspace) >= perWorkspace ? `${perWorkspace} requests of the workspace` : "too many";
+      throw new HostCallError(`fetch: ${many} are under way`);
+    }
     const signal = AbortSignal.timeout(totalMs);
     try {
       for (let steps = 0; ; steps++) {
@@ -94,9 +124,7 @@ export class Callouts {
     } catch (error) {
       throw error instanceof HostCallError ? error : new HostCallError(this.#reason(error, callout, signal));
     } finally {
-      const left = (this.#open.get(workspace) ?? 1) - 1;
-      if (left === 0) this.#open.delete(workspace);
-      else this.#open.set(workspace, left);
+      this.#open.give(workspace, 1);
     }
   }
 
@@ -111,31 +139,58 @@ export class Callouts {
     signal: AbortSignal,
   ): Promise<FetchAnswer> {
     const agent = await this.#agent(caller);
+    const tooMany = new AbortController();
+    let informations = 0;
     const answer = await agent.request({
       origin: url.origin,
       path: url.pathname + url.search,
       method: method as Dispatcher.HttpMethod,
       headers: headers.flat(),
       body,
-      signal,
+      signal: AbortSignal.any([signal, tooMany.signal]),
       responseHeaders: "raw",
+      onInfo: () => {
+        if (++informations > MAX_INFORMATIONS)
+          tooMany.abort(new HostCallError(`fetch: ${url.host} does not come to an answer`));
+      },
     });
-    const { answerBytes } = this.#limits;
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > answerBytes) {
-        answer.body.destroy();
-        throw new HostCallError(`fetch: an answer of more than ${answerBytes} bytes`);
-      }
-      chunks.push(chunk);
-    }
     return {
       status: answer.statusCode,
       headers: pairs(answer.headers as unknown as (string | Buffer)[]),
-      body: Buffer.concat(chunks),
+      body: await this.#body(caller.workspace, answer.body as AsyncIterable<Buffer> & { destroy(): void }),
     };
+  }
+
+  /** In memory of its own: pieces would keep whole reads alive, and each piece cost more than its bytes. */
+  async #body(workspace: string, body: AsyncIterable<Buffer> & { destroy(): void }): Promise<Buffer> {
+    const { answerBytes } = this.#limits;
+    let held = 0;
+    let room = Buffer.alloc(0);
+    let bytes = 0;
+    let pieces = 0;
+    try {
+      for await (const piece of body) {
+        const end = bytes + piece.length;
+        if (end > answerBytes) throw new HostCallError(`fetch: an answer of more than ${answerBytes} bytes`);
+        if (++pieces > FREE_PIECES + end / PIECE_BYTES)
+          throw new HostCallError("fetch: an answer in too many small pieces");
+        if (end > room.length) {
+          const more = Math.min(answerBytes, Math.max(end, 2 * room.length, FIRST_ROOM)) - room.length;
+          if (!this.#held.take(workspace, more))
+            throw new HostCallError("fetch: answers to the workspace take too much memory");
+          held += more;
+          room = Buffer.concat([room.subarray(0, bytes)], held);
+        }
+        piece.copy(room, bytes);
+        bytes = end;
+      }
+      return room.subarray(0, bytes);
+    } catch (error) {
+      body.destroy();
+      throw error;
+    } finally {
+      if (held > 0) this.#held.give(workspace, held);
+    }
   }
 
   async #agent({ workspace, plugin, purpose }: Caller): Promise<Agent> {
@@ -158,7 +213,7 @@ export class Callouts {
         ca: this.#ca,
       });
       const agent = new Agent({
-        connect,
+        connect: this.#counted(workspace, connect),
         connections: CONNECTIONS_PER_ORIGIN,
         pipelining: 1,
         allowH2: false,
@@ -173,6 +228,34 @@ export class Callouts {
     this.#agents.set(key, kept);
     if (this.#agents.size > MAX_AGENTS) this.#dropOldest();
     return kept.agent;
+  }
+
+  /** The same connector, with its connections counted. */
+  #counted(workspace: string, connect: buildConnector.connector): buildConnector.connector {
+    return (options, callback) => {
+      // Connections that are kept make room; those in use are as many as requests under way.
+      if (!this.#connections.take(workspace, 1)) {
+        const own = this.#connections.of(workspace) >= this.#limits.connectionsPerWorkspace;
+        this.#dropKept(own ? workspace : this.#connections.largest());
+        this.#connections.add(workspace, 1);
+      }
+      connect(options, (...[error, socket]: [Error, null] | [null, Socket]) => {
+        if (error !== null) {
+          this.#connections.give(workspace, 1);
+          return callback(error, null);
+        }
+        socket.once("close", () => this.#connections.give(workspace, 1));
+        callback(null, socket);
+      });
+    };
+  }
+
+  #dropKept(workspace: string | null): void {
+    for (const [key, { agent, policy }] of this.#agents) {
+      if (policy.workspace !== workspace) continue;
+      this.#agents.delete(key);
+      void agent.close();
+    }
   }
 
   #dropOldest(): void {

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import { createServer as createPlainServer } from "node:net";
+import { createServer as createPlainServer, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import type { FetchRequest } from "@gatehouse/sdk";
 import { CALLOUT_LIMITS, type CalloutLimits, Callouts } from "../../src/callouts/callouts.ts";
@@ -41,7 +41,7 @@ describe("a plugin's requests", () => {
 
   before(async () => {
     names = await startNameServer((name, before) => {
-      const answers = NAMES[name] ?? [];
+      const answers = NAMES[name] ?? (/^many\d+\.test$/.test(name) ? [["127.0.0.2"]] : []);
       return answers[Math.min(before, answers.length - 1)] ?? [];
     });
     server = createServer(async (request, response) => {
@@ -63,6 +63,7 @@ describe("a plugin's requests", () => {
         };
         more();
       } else if (url === "/silent") response.flushHeaders();
+      else if (url.startsWith("/stalls/")) response.write("z".repeat(Number(url.slice(8))));
       else if (url === "/headers") response.writeHead(200, { "x-long": "y".repeat(40_000) }).end();
       else if (url.startsWith("/size/")) response.end("z".repeat(Number(url.slice(6))));
       else
@@ -398,6 +399,70 @@ describe("a plugin's requests", () => {
     for (const outcome of await Promise.all(first)) assert.match(String(outcome), /no whole answer/);
     assert.equal((await send({ url: url("api.test") }, ["api.test"], callouts)).status, 201);
   });
+
+  it("of many workspaces are bounded together, and one with few gets through", async () => {
+    const callouts = open({ perWorkspace: 4, total: 4, totalMs: 300 });
+    const of = (workspace: string, path: string) =>
+      send({ url: url("api.test", path) }, ["api.test"], callouts, {
+        workspace,
+        plugin: "p",
+        purpose: "guest",
+      });
+    const slow = [1, 2, 3, 4].map(() => of("greedy", "/silent").catch((error: Error) => error.message));
+    assert.equal((await of("modest", "/")).status, 201);
+    for (const outcome of await Promise.all(slow)) assert.match(String(outcome), /no whole answer/);
+  });
+
+  it("take no more memory than a workspace's part, though each answer is small enough", async () => {
+    const callouts = open({ answerBytes: 100_000, heldPerWorkspace: 250_000, totalMs: 500 });
+    const of = (path: string) => send({ url: url("api.test", path) }, ["api.test"], callouts);
+    const outcomes = await Promise.all(
+      [1, 2, 3, 4].map(() => of("/stalls/90000").catch((error: Error) => error.message)),
+    );
+    const refused = outcomes.filter((outcome) => /take too much memory/.test(String(outcome)));
+    const late = outcomes.filter((outcome) => /no whole answer/.test(String(outcome)));
+    assert.deepEqual([refused.length, late.length], [2, 2], outcomes.join("\n"));
+    assert.equal((await of("/size/90000")).body.length, 90_000);
+  });
+
+  it("leave no more connections open than a workspace may have, whatever hosts it asks", async () => {
+    const callouts = open({ connectionsPerWorkspace: 4 });
+    const hosts = Array.from({ length: 12 }, (_, i) => `many${i}.test`);
+    let openNow = 0;
+    let most = 0;
+    const count = (socket: Socket) => {
+      most = Math.max(most, ++openNow);
+      socket.once("close", () => openNow--);
+    };
+    server.on("connection", count);
+    for (const host of hosts) assert.equal((await send({ url: url(host) }, [host], callouts)).status, 201);
+    server.off("connection", count);
+    // One that is opened in place of those that are closed is accepted before their ends are seen.
+    assert.ok(most <= 6, `${most}`);
+  });
+
+  for (const [what, said, wrong] of [
+    [
+      "an answer that comes a byte at a time",
+      `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${"1\r\nx\r\n".repeat(20_000)}0\r\n\r\n`,
+      /in too many small pieces/,
+    ],
+    [
+      "answers 1xx without end",
+      "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(20_000),
+      /does not come to an answer/,
+    ],
+  ] as const) {
+    it(`give up on ${what}`, async () => {
+      const odd = createPlainServer((socket) => void socket.on("error", () => {}).end(said));
+      await new Promise<void>((resolve) => odd.listen(0, "127.0.0.2", resolve));
+      const at = (odd.address() as { port: number }).port;
+      const caller = { workspace: "acme", plugin: "p", purpose: "guest" as const, hosts: [`api.test:${at}`] };
+      const callouts = open();
+      await assert.rejects(callouts.fetch(caller, { url: `http://api.test:${at}/` }), says(wrong));
+      await new Promise((resolve) => odd.close(resolve));
+    });
+  }
 
   it("go by the policy that is in force, also where a connection was kept", async () => {
     const egress = egressOf();
