@@ -4,6 +4,7 @@
  */
 import { record, set, string } from "@gatehouse/sdk";
 import { checkNetwork } from "../egress/networks.ts";
+import { workspaceLimitsField } from "../sandbox/limits.ts";
 import { id, MAX_TEXT, tags, timestamp } from "./fields.ts";
 import { checkOwnedHost } from "./hosts.ts";
 
@@ -45,5 +46,6 @@ export const workspaceSchema = record({
     },
     { description: "Where the gateway connects to for it; goes before the settings `egress_*`." },
   ),
+  plugin_limits: workspaceLimitsField(),
   tags: tags(),
 });

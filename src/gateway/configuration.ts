@@ -17,6 +17,7 @@ import { changeBetween, sizeOf, wholeChange } from "../entities/change.ts";
 import type { GatewayConfig, PluginCatalogue } from "../entities/entities.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Fence } from "../sandbox/fence.ts";
+import { limitsOf, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { Settings } from "../settings.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { createCatalogue } from "./catalogue.ts";
@@ -33,6 +34,8 @@ interface ConfigurationParts {
   /** Where the gateway itself listens. */
   readonly own: OwnListeners;
   readonly log: Logger;
+  /** Called after each change: limits of workspaces may be others. */
+  onLimits(): void;
   /** Called before each change: files that the settings name are read again whenever the configuration is. */
   readSettingsFiles(): Promise<void>;
 }
@@ -44,6 +47,8 @@ export class Configuration {
   readonly #egress: Policies;
   /** What is in force on the threads; they start with nothing. */
   #current: GatewayConfig = noConfig();
+  /** By workspace, as far as somebody has asked for them. */
+  readonly #limits = new Map<string, WorkspaceLimits>();
   #packages: Readonly<Record<string, InstalledPackage>> = {};
   /** Changes follow each other. */
   #lastChange: Promise<unknown> = Promise.resolve();
@@ -52,6 +57,16 @@ export class Configuration {
     this.#parts = parts;
     this.catalogue = fencedCatalogue(parts);
     this.#egress = Policies.of(parts.settings, parts.own);
+  }
+
+  /** The limits of a workspace's guests, by the configuration in force. */
+  limitsOf(workspace: string): WorkspaceLimits {
+    const known = this.#limits.get(workspace);
+    if (known !== undefined) return known;
+    const entity = this.#current.workspaces.find(({ name }) => name === workspace);
+    const limits = limitsOf(workspace, entity?.plugin_limits ?? null, this.#parts.settings);
+    if (entity !== undefined) this.#limits.set(workspace, limits);
+    return limits;
   }
 
   get current(): GatewayConfig {
@@ -139,7 +154,9 @@ export class Configuration {
    */
   async deploy(config: GatewayConfig): Promise<number> {
     const { registry, threads, log } = this.#parts;
-    const packages = await packagesOf(config, registry);
+    const packages = await packagesOf(config, registry, ({ name, plugin_limits }) =>
+      limitsOf(name, plugin_limits, this.#parts.settings),
+    );
     const change = changeBetween(
       this.#current,
       config,
@@ -152,6 +169,8 @@ export class Configuration {
     );
     await threads.deploy({ change, packages: put }, () => ({ change: wholeChange(config), packages }));
     this.#current = config;
+    this.#limits.clear();
+    this.#parts.onLimits();
     this.#packages = packages;
     warnOfEnds(log, change.put.certificates);
     return sizeOf(change);

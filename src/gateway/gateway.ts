@@ -21,6 +21,7 @@ import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import { sumRows } from "../sandbox/ledger.ts";
+import { cpuAllowance } from "../sandbox/limits.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
@@ -94,13 +95,16 @@ export class Gateway {
     const settings = this.#settings;
     await mkdir(settings.prefix, { recursive: true });
     await openSpillDirectory(spillDirectory(settings));
-    this.#sandbox = await Sandbox.open(settings, this.#log);
+    this.#sandbox = await Sandbox.open(settings, this.#log, (workspace) =>
+      cpuAllowance(this.#configuration.limitsOf(workspace)),
+    );
     this.#store = new GuestStore({
       store: storeKind(settings),
       log: (level, message, fields) => this.#log[level](fields, message),
     });
     this.#registry = await Registry.open({
       dir: join(settings.prefix, "artifacts"),
+      limitsOf: (workspace) => this.#configuration.limitsOf(workspace),
       forge: (input) => this.#sandbox.forge(input),
       onGone: (workspace, plugin) => this.#store.forget(workspace, plugin),
       log: (level, message, details) => this.#log[level](details ?? {}, message),
@@ -133,6 +137,7 @@ export class Gateway {
       threads: this.#threads,
       own: this.#own,
       log: this.#log,
+      onLimits: () => this.#sandbox.limitsMoved(),
       readSettingsFiles: () => this.#readTls(),
     });
     // Threads load their modules while this one reads the configuration.
@@ -274,6 +279,7 @@ export class Gateway {
           nodeId: this.#nodeId,
           version: VERSION,
           cordons: this.#sandbox.status().cordons.length,
+          cpuAccounts: this.#sandbox.cpuAccounts(),
           refused: this.#caps.refused,
         }),
       version: VERSION,

@@ -4,7 +4,7 @@ import type { PluginEntity } from "../entities/entities.ts";
 import type { PluginInstance } from "../pipeline/snapshot.ts";
 import { type GuestFailure, SandboxClient } from "../sandbox/client.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
-import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
+import { lowered } from "../sandbox/limits.ts";
 import type { ToThread } from "../sandbox/messages.ts";
 import type { InstalledPackage } from "./packages.ts";
 
@@ -43,7 +43,7 @@ export class Guests {
   instantiate(
     plugin: PluginEntity,
     workspace: string,
-    { manifest, digest, code }: InstalledPackage,
+    { manifest, digest, code, limits }: InstalledPackage,
     host: Host,
   ): PluginInstance {
     const known = this.#code.get(digest) ?? { bytes: code, users: 0 };
@@ -57,13 +57,13 @@ export class Guests {
         instance: manifest.instance,
         pluginId: plugin.id,
         config: plugin.config,
-        limits: { ...WORKSPACE_LIMITS, ...manifest.limits },
+        limits: lowered(limits, manifest.limits),
         workspace,
         name: manifest.name,
         version: manifest.version,
         fail: manifest.fail,
         grants: manifest.grants,
-        cpuWaitMs: 0,
+        cpuWaitMs: limits.cpuWaitMs,
       },
       host,
     );

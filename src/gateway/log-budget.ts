@@ -18,6 +18,7 @@ interface Bucket {
   tokens: number;
   /** When the tokens were counted, by `performance.now()`. */
   at: number;
+  perSecond: number;
   suppressed: number;
   readonly fields: Fields;
 }
@@ -35,15 +36,18 @@ export class LogBudget {
     this.#report = report;
   }
 
-  /** Whether a line of that key may be written; if not, it is counted. */
-  admits(key: string, fields: Fields): boolean {
-    const { burst } = this.#allowance;
+  /**
+   * Whether a line of that key may be written; if not, it is counted.
+   * @param perSecond the key's own rate, in place of the common one; its burst goes with it.
+   */
+  admits(key: string, fields: Fields, perSecond = this.#allowance.perSecond): boolean {
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {
-      bucket = { tokens: burst, at: performance.now(), suppressed: 0, fields };
+      bucket = { tokens: this.#burst(perSecond), at: performance.now(), perSecond, suppressed: 0, fields };
       this.#buckets.set(key, bucket);
       this.#timer ??= setInterval(() => this.#tell(), this.#allowance.intervalMs).unref();
     }
+    bucket.perSecond = perSecond;
     this.#fill(bucket);
     if (bucket.tokens < 1) {
       bucket.suppressed++;
@@ -54,10 +58,14 @@ export class LogBudget {
   }
 
   #fill(bucket: Bucket): void {
-    const { perSecond, burst } = this.#allowance;
+    const { perSecond } = bucket;
     const now = performance.now();
-    bucket.tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) / 1000) * perSecond);
+    bucket.tokens = Math.min(this.#burst(perSecond), bucket.tokens + ((now - bucket.at) / 1000) * perSecond);
     bucket.at = now;
+  }
+
+  #burst(perSecond: number): number {
+    return Math.max(1, (this.#allowance.burst * perSecond) / this.#allowance.perSecond);
   }
 
   #tell(): void {
@@ -65,7 +73,7 @@ export class LogBudget {
       if (bucket.suppressed > 0) this.#report(bucket.suppressed, bucket.fields);
       bucket.suppressed = 0;
       this.#fill(bucket);
-      if (bucket.tokens >= this.#allowance.burst) this.#buckets.delete(key);
+      if (bucket.tokens >= this.#burst(bucket.perSecond)) this.#buckets.delete(key);
     }
     if (this.#buckets.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);

@@ -1,7 +1,8 @@
 /** An uploaded plugin package as the data threads need to know it. */
-import type { GatewayConfig } from "../entities/entities.ts";
+import type { GatewayConfig, Workspace } from "../entities/entities.ts";
 import type { Manifest } from "../registry/manifest.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { WorkspaceLimits } from "../sandbox/limits.ts";
 import { sharedBytes } from "./shared-bytes.ts";
 
 export interface InstalledPackage {
@@ -14,14 +15,19 @@ export interface InstalledPackage {
   readonly digest: string;
   /** That code, in shared memory: posting it to every thread copies nothing. */
   readonly code: Uint8Array;
+  /** Of the workspace that uses it. */
+  readonly limits: WorkspaceLimits;
 }
 
 /**
  * What an instance is made of besides its configuration. The code alone does not tell: two packages with the
- * same code may differ in what they are granted, in their limits and in their phases.
+ * same code may differ in what they are granted, in their limits and in their phases; and a workspace's limits
+ * may have been moved.
  */
 export function identityOf(installed: InstalledPackage | undefined): string {
-  return installed === undefined ? "native" : `${installed.id} ${installed.digest}`;
+  return installed === undefined
+    ? "native"
+    : `${installed.id} ${installed.digest} ${JSON.stringify(installed.limits)}`;
 }
 
 /**
@@ -31,21 +37,27 @@ export function identityOf(installed: InstalledPackage | undefined): string {
 export async function packagesOf(
   config: GatewayConfig,
   registry: Pick<Registry, "find" | "load">,
+  limitsOf: (workspace: Workspace) => WorkspaceLimits,
 ): Promise<Record<string, InstalledPackage>> {
-  const workspaces = new Map(config.workspaces.map(({ id, name }) => [id, name]));
+  const workspaces = new Map(
+    config.workspaces.map((each) => [each.id, { name: each.name, limits: limitsOf(each) }]),
+  );
   const packages: Record<string, InstalledPackage> = {};
   const loaded = new Map<string, Promise<Uint8Array>>();
   for (const plugin of config.plugins) {
     if (!plugin.name.includes("@")) continue;
-    const stored = registry.find(plugin.name, workspaces.get(plugin.ws_id) ?? "default");
+    const workspace = workspaces.get(plugin.ws_id);
+    if (workspace === undefined) throw new Error(`plugin ${plugin.id} belongs to no workspace`);
+    const stored = registry.find(plugin.name, workspace.name);
     if ("missing" in stored) throw new Error(stored.missing);
     let code = loaded.get(stored.emitted);
     if (code === undefined) {
       code = registry.load(stored).then(sharedBytes);
       loaded.set(stored.emitted, code);
     }
-    const { id, workspace, manifest, emitted: digest } = stored;
-    packages[plugin.id] = { id, workspace, manifest, digest, code: await code };
+    const { id, workspace: owner, manifest, emitted: digest } = stored;
+    const { limits } = workspace;
+    packages[plugin.id] = { id, workspace: owner, manifest, digest, code: await code, limits };
   }
   return packages;
 }

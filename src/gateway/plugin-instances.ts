@@ -36,7 +36,8 @@ export class PluginInstances {
       logFrom: log.from,
       snapshot,
       services: servicesFor(services, plugin.name, workspace, installed),
-      log: (level, message, fields) => log.plugin(workspace, level as LogLevel, message, fields),
+      log: (level, message, fields) =>
+        log.plugin(workspace, level as LogLevel, message, fields, installed?.limits.logLinesPerSecond),
     });
     if (installed !== undefined) return guests.instantiate(plugin, workspace, installed, host);
     const definition = BUILT_INS.find(({ name }) => name === plugin.name);

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { forgeBy } from "../registry/forge.ts";
 import type { Manifest } from "../registry/manifest.ts";
 import type { Forge } from "../registry/registry.ts";
+import type { CpuAccount, CpuAllowance } from "../sandbox/budget.ts";
 import type { Fence } from "../sandbox/fence.ts";
 import { probeFence } from "../sandbox/fence-probe.ts";
 import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
@@ -11,6 +12,7 @@ import type { ToSupervisor } from "../sandbox/messages.ts";
 import { prepareRoom, type Room } from "../sandbox/room.ts";
 import { Supervisor } from "../sandbox/supervisor.ts";
 import type { Settings } from "../settings.ts";
+import { LogBudget } from "./log-budget.ts";
 
 /** What a data thread's sandbox says goes in here. */
 export interface SandboxChannel {
@@ -44,7 +46,11 @@ export class Sandbox {
   }
 
   /** Prepares the room that cordons live in and tries the fence once. */
-  static async open(settings: Settings, log: Logger): Promise<Sandbox> {
+  static async open(
+    settings: Settings,
+    log: Logger,
+    allowanceOf: (workspace: string) => CpuAllowance,
+  ): Promise<Sandbox> {
     const room = await prepareRoom(settings.prefix);
     const fence = await probeFence(room);
     if (!fence.inForce)
@@ -60,6 +66,9 @@ export class Sandbox {
       maxReplicas: settings.cordonsPerWorkspace,
       spares: settings.cordonsSpare,
       budgetBytes: settings.cordonsMemoryBytes,
+      cpuAllowance: allowanceOf,
+      cpuTotalMsPerSecond: settings.pluginCpuMsPerSecond,
+      onExhausted: exhaustionLog(log),
     });
     return new Sandbox(room, fence, supervisor, createForge());
   }
@@ -79,6 +88,16 @@ export class Sandbox {
     };
   }
 
+  /** CPU time of each workspace's guests, as the kernel counts it. */
+  cpuAccounts(): readonly CpuAccount[] {
+    return this.#supervisor.cpuAccounts();
+  }
+
+  /** The limits of workspaces have been moved. */
+  limitsMoved(): void {
+    this.#supervisor.allowancesMoved();
+  }
+
   /** There are packages of these runtimes: their engines are kept ready for first calls. */
   expectGuests(runtimes: Iterable<Manifest["runtime"]>): void {
     for (const runtime of runtimes) this.#supervisor.expectGuests(runtime === "isolate" ? "isolate" : "wasm");
@@ -91,4 +110,19 @@ export class Sandbox {
   async close(): Promise<void> {
     await Promise.all([this.#supervisor.close(), this.#forgeClient.close()]);
   }
+}
+
+/** How often a workspace that uses up its budget again and again is named. */
+const EXHAUSTED_MS = 10_000;
+
+function exhaustionLog(log: Logger): (workspace: string) => void {
+  const budget = new LogBudget(
+    { perSecond: 1000 / EXHAUSTED_MS, burst: 1, intervalMs: EXHAUSTED_MS },
+    (times, fields) =>
+      log.warn({ ...fields, times }, "a workspace's guests used up their CPU time again and again"),
+  );
+  return (workspace) => {
+    if (budget.admits(workspace, { workspace }))
+      log.warn({ workspace }, "a workspace's guests have used up their CPU time: its calls are refused");
+  };
 }

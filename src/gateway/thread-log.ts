@@ -47,9 +47,11 @@ export class ThreadLog {
     this.#post = post;
   }
 
-  /** A line of a plugin in that workspace. */
-  plugin(workspace: string, level: LogLevel, message: string, fields: Fields): void {
-    if (this.#plugins.admits(workspace, { workspace })) this.#line(level, message, { ...fields, workspace });
+  /** A line of a plugin in that workspace. `perSecond` is what its guests may log; the operator's have a common rate. */
+  plugin(workspace: string, level: LogLevel, message: string, fields: Fields, perSecond?: number): void {
+    const key = perSecond === undefined ? workspace : `guests of ${workspace}`;
+    if (this.#plugins.admits(key, { workspace }, perSecond))
+      this.#line(level, message, { ...fields, workspace });
   }
 
   /** A secret is there that is not given out. */

@@ -3,12 +3,15 @@ import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
 import type { Refusal } from "../gateway/connection-caps.ts";
 import type { Losses } from "../gateway/past-threads.ts";
 import type { Collected } from "../gateway/threads.ts";
+import type { CpuAccount } from "../sandbox/budget.ts";
 import { type LedgerRow, OTHER, sumRows } from "../sandbox/ledger.ts";
 
 export interface NodeFacts {
   readonly nodeId: string;
   readonly version: string;
   readonly cordons: number;
+  /** CPU time of each workspace's guests, as the kernel counts it. */
+  readonly cpuAccounts: readonly CpuAccount[];
   /** Connections that were closed at once, by the cap that they met. */
   readonly refused: Readonly<Record<Refusal, number>>;
 }
@@ -19,6 +22,7 @@ export async function renderMetrics(collected: Collected, facts: NodeFacts): Pro
   nodeMetrics(own, collected, facts);
   lossMetrics(own, collected.losses, facts.nodeId);
   ledgerMetrics(own, collected.ledger);
+  budgetMetrics(own, facts.cpuAccounts);
   const threads = AggregatorRegistry.aggregate(collected.metrics as object[][]);
   return `${await own.metrics()}\n${await threads.metrics()}`;
 }
@@ -117,6 +121,25 @@ function ledgerMetrics(registry: Registry, rows: readonly LedgerRow[]): void {
     bytes.inc({ ...labels, direction: "out" }, row.bytesOut);
     memory.set(labels, row.memoryBytes);
     for (const [kind, count] of Object.entries(row.failures)) failures.inc({ ...labels, kind }, count);
+  }
+}
+
+/** What the kernel says that guests have used. The operator's configuration bounds the number of workspaces. */
+function budgetMetrics(registry: Registry, accounts: readonly CpuAccount[]): void {
+  const common = { labelNames: ["workspace"], registers: [registry] };
+  const cpu = new Counter({
+    ...common,
+    name: "gatehouse_workspace_cpu_seconds_total",
+    help: "CPU time of the processes that run a workspace's guests.",
+  });
+  const exhausted = new Counter({
+    ...common,
+    name: "gatehouse_workspace_cpu_exhausted_total",
+    help: "How often a workspace's guests have used up their CPU time.",
+  });
+  for (const { workspace, usedMs, exhausted: times } of accounts) {
+    cpu.inc({ workspace }, usedMs / 1e3);
+    exhausted.inc({ workspace }, times);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { digestOf } from "./package.ts";
 
@@ -54,6 +54,14 @@ export class Artifacts {
     if (digestOf(bytes) !== digest)
       throw new DamagedArtifact(`artifact ${digest} holds other bytes than were admitted; it is not loaded`);
     return bytes;
+  }
+
+  /** Bytes that it takes; 0 if it is not there. */
+  async size(digest: string): Promise<number> {
+    return stat(join(this.#dir, hex(digest))).then(
+      ({ size }) => size,
+      () => 0,
+    );
   }
 
   async remove(digest: string): Promise<void> {

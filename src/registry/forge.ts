@@ -3,11 +3,10 @@
  * phases and the limits, and then one try in a cordon of its own.
  */
 
+import type { GuestLimits } from "../sandbox/engine.ts";
 import type { ForgeReport } from "../sandbox/forge/forge.ts";
 import type { Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
-import { DEFAULT_FORGE_LIMITS } from "../sandbox/forge/limits.ts";
 import type { Smoke, SmokeJob } from "../sandbox/forge/smoke.ts";
-import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import { asksOf, ungranted } from "../sandbox/wasm/abi.ts";
 import { defaultConfig } from "./config-schema.ts";
 import type { Manifest } from "./manifest.ts";
@@ -16,19 +15,16 @@ import type { Forge } from "./registry.ts";
 const PAGE_BYTES = 65_536;
 
 export function forgeBy(client: ForgeClient, tryGuest: (job: SmokeJob) => Promise<Smoke>): Forge {
-  return async ({ artifact, manifest }) => {
-    const { memoryPages } = DEFAULT_FORGE_LIMITS;
-    const asked = manifest.limits.memoryBytes;
-    const pages = asked === undefined ? memoryPages : Math.max(1, Math.floor(asked / PAGE_BYTES));
+  return async ({ artifact, manifest, limits }) => {
     const forged = await client.forge(artifact, manifest.runtime, manifest.phases, {
-      memoryPages: Math.min(memoryPages, pages),
+      memoryPages: Math.max(1, Math.floor(limits.memoryBytes / PAGE_BYTES)),
     });
     if (!forged.ok) return forged;
     const reasons = ungranted(forged.report.imports, manifest.grants);
     if (reasons.length > 0) return { ok: false, reasons };
     const smoke = await tryGuest({
       artifact: forged.emitted,
-      config: startConfig(manifest, forged.digest, forged.report.startFuel),
+      config: startConfig(manifest, limits, forged.digest, forged.report.startFuel),
     });
     return smoke.ok
       ? { ok: true, emitted: forged.emitted, report: reportJson(forged.report, smoke) }
@@ -37,8 +33,13 @@ export function forgeBy(client: ForgeClient, tryGuest: (job: SmokeJob) => Promis
 }
 
 /** A guest with the defaults of its schema. One that cannot do without more is only evaluated. */
-function startConfig(manifest: Manifest, digest: string, startFuel?: number): SmokeJob["config"] {
-  const { name, runtime, phases, grants, limits } = manifest;
+function startConfig(
+  manifest: Manifest,
+  limits: GuestLimits,
+  digest: string,
+  startFuel?: number,
+): SmokeJob["config"] {
+  const { name, runtime, phases, grants } = manifest;
   return {
     digest,
     runtime,
@@ -47,7 +48,7 @@ function startConfig(manifest: Manifest, digest: string, startFuel?: number): Sm
     pluginId: name,
     config: defaultConfig(manifest.schema),
     asks: asksOf(grants),
-    limits: { ...WORKSPACE_LIMITS, ...limits, fuel: startFuel ?? 0 },
+    limits: { ...limits, fuel: startFuel ?? 0 },
   };
 }
 

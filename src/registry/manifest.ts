@@ -7,6 +7,7 @@ import {
   any,
   boolean,
   type ConfigOf,
+  type Field,
   integer,
   isObject,
   PHASES,
@@ -20,7 +21,7 @@ import {
 import { parseDocument } from "yaml";
 import type { GuestLimits } from "../sandbox/engine.ts";
 import { type GuestGrants, SECRET_REQUEST_HEADERS, SECRET_RESPONSE_HEADERS } from "../sandbox/grants.ts";
-import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
+import { MANIFEST_LIMITS, WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import { checkConfigSchema } from "./config-schema.ts";
 
 export const MANIFEST_FILE = "plugin.yaml";
@@ -111,43 +112,20 @@ const grantsSchema = record(
   { required: true, description: "What it asks for; each needs consent." },
 );
 
-/** Manifest name of each limit. */
-const LIMIT_NAMES = {
-  memory_bytes: "memoryBytes",
-  cpu_ms: "cpuMs",
-  fuel: "fuel",
-  wall_ms: "wallMs",
-  output_bytes: "outputBytes",
-  header_count: "headerCount",
-  header_bytes: "headerBytes",
-  host_calls: "hostCalls",
-  instances: "instances",
-  concurrent_calls: "concurrentCalls",
-} as const satisfies Record<string, keyof GuestLimits>;
-
 function limitsSchema(ceilings: Readonly<GuestLimits>) {
-  const limit = (ceiling: number, description: string) =>
+  const fields = MANIFEST_LIMITS.map(([name, { key, bounds, unit }]) => [
+    name,
     integer({
       gt: 0,
-      description,
+      description: `Most ${unit}: ${bounds}.`,
       check: (value) =>
-        value > ceiling ? `may only lower the workspace's limit, which is ${ceiling}` : undefined,
-    });
-  return record(
-    {
-      memory_bytes: limit(ceilings.memoryBytes, "Memory of the guest."),
-      cpu_ms: limit(ceilings.cpuMs, "CPU time of one call (isolate)."),
-      fuel: limit(ceilings.fuel, "Units of fuel of one call (WASM)."),
-      wall_ms: limit(ceilings.wallMs, "Time of one call, waiting included."),
-      output_bytes: limit(ceilings.outputBytes, "Bytes of everything that one call answers."),
-      header_count: limit(ceilings.headerCount, "Header edits of one call."),
-      header_bytes: limit(ceilings.headerBytes, "Bytes of one call's header edits."),
-      host_calls: limit(ceilings.hostCalls, "Host calls of one call."),
-      instances: limit(ceilings.instances, "Calls that may wait for the host in one cordon (WASM)."),
-      concurrent_calls: limit(ceilings.concurrentCalls, "Calls that are open at once on one data thread."),
-    },
-    { required: true, description: "Lower limits than the workspace's." },
-  );
+        value > ceilings[key] ? `may only lower the workspace's limit, which is ${ceilings[key]}` : undefined,
+    }),
+  ]);
+  return record(Object.fromEntries(fields) as Record<string, Field<number, false>>, {
+    required: true,
+    description: "Lower limits than the workspace's.",
+  });
 }
 
 function manifestSchema(ceilings: Readonly<GuestLimits>) {
@@ -298,12 +276,9 @@ export function checkManifest(
 function toManifest(checked: Checked): Manifest {
   const { grants, limits } = checked;
   const lowered: Partial<GuestLimits> = {};
-  for (const [written, name] of Object.entries(LIMIT_NAMES) as [
-    keyof typeof LIMIT_NAMES,
-    keyof GuestLimits,
-  ][]) {
-    const value = limits[written];
-    if (value !== null) lowered[name] = value;
+  for (const [name, { key }] of MANIFEST_LIMITS) {
+    const value = limits[name];
+    if (typeof value === "number") lowered[key] = value;
   }
   const lower = (list: readonly string[]) => [...new Set(list.map((name) => name.toLowerCase()))];
   return {
@@ -335,8 +310,8 @@ function toManifest(checked: Checked): Manifest {
 /** The manifest in the words of `plugin.yaml`: `checkManifest` of it gives the same manifest again. */
 export function manifestToJson(manifest: Manifest): Record<string, unknown> {
   const { grants, limits, ...rest } = manifest;
-  const lowered = Object.entries(LIMIT_NAMES).flatMap(([written, name]) =>
-    limits[name] === undefined ? [] : [[written, limits[name]]],
+  const lowered = MANIFEST_LIMITS.flatMap(([name, { key }]) =>
+    limits[key] === undefined ? [] : [[name, limits[key]]],
   );
   return { manifest: 1, ...rest, grants: grantsToJson(grants), limits: Object.fromEntries(lowered) };
 }

@@ -9,12 +9,19 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isObject, schemaFromJson, type Violation } from "@gatehouse/sdk";
 import type { CataloguePlugin } from "../entities/plugins.ts";
+import type { GuestLimits } from "../sandbox/engine.ts";
+import { DEFAULT_LIMITS, lowered, MOST_LIMITS, type WorkspaceLimits } from "../sandbox/limits.ts";
 import { Artifacts, writeSynced } from "./artifacts.ts";
 import { checkManifest, type Manifest, manifestToJson } from "./manifest.ts";
 import { digestOf, openPackage, violationsOf } from "./package.ts";
 
 /** Admits an artifact, or says why not. It executes nothing of it. */
-export type Forge = (input: { artifact: Uint8Array; manifest: Manifest }) => Promise<ForgeAnswer>;
+export type Forge = (input: {
+  artifact: Uint8Array;
+  manifest: Manifest;
+  /** What it will have when it runs. */
+  limits: GuestLimits;
+}) => Promise<ForgeAnswer>;
 export type ForgeAnswer =
   | { ok: true; emitted: Uint8Array; report: object }
   | { ok: false; reasons: string[] }
@@ -40,6 +47,8 @@ export type PutResult =
   | { readonly kind: "busy" };
 
 export interface RegistryOptions {
+  /** The limits of a workspace. Default: those that nobody moved. */
+  readonly limitsOf?: (workspace: string) => WorkspaceLimits;
   /** Directory of its own, made when it is not there. */
   readonly dir: string;
   readonly forge: Forge;
@@ -54,9 +63,6 @@ export interface RegistryOptions {
 }
 
 const INDEX = "index.json";
-/** Most packages of one workspace; each is at most 8 MiB, and the forge's output beside it. */
-const MAX_PACKAGES = 1000;
-
 export class Registry {
   readonly #options: RegistryOptions;
   readonly #artifacts: Artifacts;
@@ -154,7 +160,7 @@ export class Registry {
 
   /** Publishes a package. When it answers `created`, everything is on the disk. */
   async put(workspace: string, bytes: Uint8Array): Promise<PutResult> {
-    const { opened, violations } = await openPackage(bytes);
+    const { opened, violations } = await openPackage(bytes, this.#limits(workspace));
     if (violations) return { kind: "refused", violations };
     const { name, version } = opened.manifest;
     const key = `${workspace}/${name}@${version}`;
@@ -180,21 +186,20 @@ export class Registry {
     const id = digestOf(bytes);
     const before = this.#packages.get(key);
     if (before) return { kind: before.id === id ? "same" : "conflict", stored: before };
-    if (this.list(workspace).length >= MAX_PACKAGES)
-      return {
-        kind: "refused",
-        violations: [
-          { path: ["@entity"], message: `the workspace holds ${MAX_PACKAGES} packages; delete some` },
-        ],
-      };
-    const { manifest } = opened;
-    const answer = await this.#options.forge({ artifact: opened.artifact, manifest });
+    const { manifest, artifact } = opened;
+    const full = await this.#noRoom(workspace, bytes.length);
+    if (full !== null) return full;
+    const limits = lowered(this.#limits(workspace), manifest.limits);
+    const answer = await this.#options.forge({ artifact, manifest, limits });
     if (!answer.ok) {
       if ("busy" in answer) return { kind: "busy" };
       this.#options.log("warn", "plugin package refused by the forge", { key, reasons: answer.reasons });
       return { kind: "refused", violations: violationsOf("entry", answer.reasons) };
     }
     const stored = await this.#alone(async () => {
+      // Others may have taken the room meanwhile.
+      const full = await this.#noRoom(workspace, bytes.length + answer.emitted.length);
+      if (full !== null) return full;
       await this.#artifacts.write(bytes);
       const emitted = await this.#artifacts.write(answer.emitted);
       const createdAt = Math.floor(Date.now() / 1000);
@@ -202,9 +207,34 @@ export class Registry {
       await this.#change((packages) => packages.set(key, made));
       return made;
     });
+    if ("kind" in stored) return stored;
     const { emitted } = stored;
     this.#options.log("info", "plugin package published", { key, id, emitted });
     return { kind: "created", stored };
+  }
+
+  #limits(workspace: string): WorkspaceLimits {
+    return this.#options.limitsOf?.(workspace) ?? DEFAULT_LIMITS;
+  }
+
+  /** Why a workspace cannot keep one more package of so many bytes; null if it can. */
+  async #noRoom(workspace: string, bytes: number): Promise<Extract<PutResult, { kind: "refused" }> | null> {
+    const { packages, packageBytes } = this.#limits(workspace);
+    const kept = this.list(workspace);
+    const refused = (message: string) => ({
+      kind: "refused" as const,
+      violations: [{ path: ["@entity"], message }],
+    });
+    if (kept.length >= packages)
+      return refused(`the workspace holds ${kept.length} packages and may hold ${packages}; delete some`);
+    const digests = [...new Set(kept.flatMap(({ id, emitted }) => [id, emitted]))];
+    const sizes = await Promise.all(digests.map((digest) => this.#artifacts.size(digest)));
+    const held = sizes.reduce((sum, size) => sum + size, 0);
+    if (held + bytes > packageBytes)
+      return refused(
+        `the workspace's packages take ${held} bytes on disk and may take ${packageBytes}; delete some`,
+      );
+    return null;
   }
 
   /** Removes a package. Whether something uses it is the caller's to know. */
@@ -276,7 +306,7 @@ async function readIndex(path: string): Promise<Map<string, StoredPackage>> {
     const at = `packages[${i}]`;
     if (!isObject(entry)) throw damaged(`${at} is not a package`);
     const { id, workspace, emitted, report, createdAt } = entry;
-    const { manifest, violations } = checkManifest(entry.manifest);
+    const { manifest, violations } = checkManifest(entry.manifest, MOST_LIMITS);
     if (violations)
       throw damaged(`${at}.manifest: ${violations[0]?.path.join(".")}: ${violations[0]?.message}`);
     if (!isDigest(id) || !isDigest(emitted)) throw damaged(`${at} has no digests`);

@@ -138,6 +138,14 @@ export class CpuBudgets {
     return account.leftMs < -MAX_DEBT_MS;
   }
 
+  /** Allowances have been moved: who was refused by the old ones goes by the new ones from now on. */
+  refresh(now = sharedNow()): void {
+    for (const account of this.#accounts.values()) {
+      this.#fill(account, now);
+      this.#tell(account, now);
+    }
+  }
+
   #allowance(workspace: string): CpuAllowance {
     return this.#options.allowanceOf(workspace);
   }

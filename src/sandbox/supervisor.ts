@@ -164,6 +164,11 @@ export class Supervisor {
     });
   }
 
+  /** What `cpuAllowance` says has changed. */
+  allowancesMoved(): void {
+    this.#budgets.refresh();
+  }
+
   /** CPU time of each workspace that has had a cordon. */
   cpuAccounts(): CpuAccount[] {
     return this.#budgets.accounts();

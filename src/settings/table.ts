@@ -8,6 +8,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { array, boolean, type Field, integer, number, string, type ValueOf } from "@gatehouse/sdk";
 import { checkNetwork } from "../egress/networks.ts";
+import { type GivenLimits, readLimits } from "../sandbox/limits.ts";
 import {
   isLoopback,
   type Listen,
@@ -91,6 +92,15 @@ const networks = (description: string) =>
 
 const rate = (description: string) =>
   plain(integer({ default: 256, between: [0, 2 ** 31 - 1], description }));
+
+const limitEntries = (description: string) =>
+  array(string({ lenMax: 256 }), { default: [], lenMax: 100, description });
+
+function limits(entries: readonly string[]): GivenLimits {
+  const given = readLimits(entries);
+  if ("wrong" in given) throw new UnreadableValue(String(given.wrong));
+  return given;
+}
 
 export const SETTINGS = {
   proxy_listen: read(
@@ -545,6 +555,28 @@ export const SETTINGS = {
         "Workspaces that may upload plugins although the operating system's fence is not in force. " +
         "The workspace `default` always may.",
     }),
+  ),
+  plugin_limits: read(
+    limitEntries(
+      "Limits of uploaded plugins for every workspace, `name=value`, such as `wall_ms=500`. docs/limits.md lists them. " +
+        "A workspace's own `plugin_limits` go before.",
+    ),
+    limits,
+  ),
+  plugin_limits_default: read(
+    limitEntries(
+      "The same for the workspace `default` alone, which has all the CPU time there is otherwise.",
+    ),
+    limits,
+  ),
+  plugin_cpu_ms_per_second: read(
+    integer({
+      between: [10, 1_000_000],
+      description:
+        "CPU time, in each second, of the uploaded plugins of all workspaces that have a bound of their own. Where they " +
+        "want more, each gets the same share. The default is half of the cores.",
+    }),
+    (ms) => ms ?? availableParallelism() * 500,
   ),
   admin_allowed_hosts: read(
     array(string(), {

@@ -22,6 +22,13 @@ test("a key has its burst, and the rest is one line with their number", async ()
   clearInterval(keepAlive);
 });
 
+test("a key may have a rate of its own, and its burst goes with it", () => {
+  const budget = new LogBudget({ perSecond: SLOW, burst: 2, intervalMs: 1000 }, () => {});
+  const admitted = (key: string, perSecond: number) =>
+    Array.from({ length: 10 }, () => budget.admits(key, {}, perSecond)).filter(Boolean).length;
+  assert.deepEqual([admitted("a", SLOW * 3), admitted("b", SLOW / 100), admitted("c", SLOW)], [6, 1, 2]);
+});
+
 test("keys do not share their tokens", () => {
   const budget = new LogBudget({ perSecond: SLOW, burst: 1, intervalMs: 1000 }, () => {});
   assert.deepEqual(

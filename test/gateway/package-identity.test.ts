@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type InstalledPackage, identityOf } from "../../src/gateway/packages.ts";
 import { digestOf, openPackage } from "../../src/registry/package.ts";
+import { DEFAULT_LIMITS } from "../../src/sandbox/limits.ts";
 import { packFiles } from "./packages.ts";
 
 const CODE = Buffer.from("export default {};");
 
-async function installed(changes: object): Promise<InstalledPackage> {
+async function installed(changes: object, limits = DEFAULT_LIMITS): Promise<InstalledPackage> {
   const manifest = {
     manifest: 1,
     name: "p",
@@ -26,6 +27,7 @@ async function installed(changes: object): Promise<InstalledPackage> {
     manifest: opened.manifest,
     digest: digestOf(CODE),
     code: CODE,
+    limits,
   };
 }
 
@@ -40,6 +42,11 @@ for (const [title, changes] of [
     assert.equal(one.digest, other.digest);
     assert.notEqual(identityOf(one), identityOf(other));
   });
+
+test("the same package under other limits of its workspace is another plugin", async () => {
+  const moved = { ...DEFAULT_LIMITS, cpuMs: DEFAULT_LIMITS.cpuMs + 1 };
+  assert.notEqual(identityOf(await installed({})), identityOf(await installed({}, moved)));
+});
 
 test("the same package is the same plugin, and no native one", async () => {
   assert.equal(identityOf(await installed({})), identityOf(await installed({})));

@@ -24,7 +24,7 @@ async function page(past: PastMetrics, ...living: MetricsJson[]): Promise<string
       losses,
       spilled: { bodies: 0, bytes: 0 },
     },
-    { nodeId: "n", version: "1", cordons: 0, refused: { total: 0, address: 0 } },
+    { nodeId: "n", version: "1", cordons: 0, cpuAccounts: [], refused: { total: 0, address: 0 } },
   );
   return text.split("\n");
 }

@@ -126,9 +126,13 @@ describe("metrics of the data plane", () => {
 
   it("a client that does not trust the certificate, and says so, is a failed handshake (client_alert)", async () => {
     const port = String(gateway.ports.proxy_ssl);
-    const client = spawn(requireProgram("openssl"), ["s_client", "-connect", `127.0.0.1:${port}`, "-verify_return_error"], {
-      stdio: "ignore",
-    });
+    const client = spawn(
+      requireProgram("openssl"),
+      ["s_client", "-connect", `127.0.0.1:${port}`, "-verify_return_error"],
+      {
+        stdio: "ignore",
+      },
+    );
     await once(client, "exit");
     await until(failures("client_alert"), 1);
   });

@@ -11,7 +11,7 @@ async function page(...threads: ThreadMetrics[]): Promise<string> {
   const losses = { threads: { crash: 0, hang: 0 }, connections: 0, requests: 0 };
   return renderMetrics(
     { metrics, stats, ledger: [], losses, spilled: { bodies: 0, bytes: 0 } },
-    { nodeId: "n", version: "1", cordons: 0, refused: { total: 0, address: 0 } },
+    { nodeId: "n", version: "1", cordons: 0, cpuAccounts: [], refused: { total: 0, address: 0 } },
   );
 }
 

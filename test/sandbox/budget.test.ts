@@ -106,7 +106,7 @@ test("a bound that is set later holds from then on, and one that is taken away o
   books.budgets.charge("acme", 250, books.start + 1);
   assert.ok(books.waitMs("acme") > 0);
   allowances.acme = UNBOUNDED;
-  books.budgets.charge("acme", 0, books.start + 2);
+  books.budgets.refresh(books.start + 2);
   assert.equal(books.waitMs("acme"), 0);
 });
 
