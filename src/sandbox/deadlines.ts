@@ -51,6 +51,9 @@ export class Deadlines {
         this.#ends.fail(call, "deadline", `the call took more than ${limit} ms, its host calls included`);
       }
     }
+    for (const link of this.#lanes.links())
+      for (const call of link.takeParked(now - MAX_QUEUED_MS))
+        this.#ends.fail(call, "unavailable", "all of its instances wait for the host");
     this.#lanes.resumeHeld();
     this.#lanes.expireQueued(now - MAX_QUEUED_MS);
   }

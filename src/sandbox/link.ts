@@ -36,6 +36,23 @@ export interface LinkEvents {
   onClose(link: CordonLink): void;
 }
 
+/** A guest as the cordon knows it. */
+interface Instance {
+  readonly id: number;
+  /** Whether it has been loaded. */
+  warm: boolean;
+  /** Its calls in the cordon, and how many may be. */
+  inside: number;
+  readonly most: number;
+}
+
+/** A call that waits until another one of its guest has ended. */
+interface Parked {
+  readonly call: Call;
+  readonly frame: string;
+  readonly since: number;
+}
+
 export class CordonLink {
   readonly id: number;
   /** Known once it is assigned. */
@@ -62,7 +79,8 @@ export class CordonLink {
   readonly #events: LinkEvents;
   readonly #splitter: FrameSplitter;
   readonly #loaded = new Set<string>();
-  readonly #instances = new Map<Guest, { id: number; warm: boolean }>();
+  readonly #instances = new Map<Guest, Instance>();
+  #parked: Parked[] = [];
   #nextInstance = 1;
   #nextCall = 1;
   #out = "";
@@ -109,7 +127,7 @@ export class CordonLink {
         this.#write(loadFrame(digest, artifact(digest)));
         this.#loaded.add(digest);
       }
-      instance = { id: this.#nextInstance++, warm: false };
+      instance = { id: this.#nextInstance++, warm: false, inside: 0, most: mostInside(guest) };
       this.#instances.set(guest, instance);
       this.#write(configureFrame(instance.id, guest.config));
     }
@@ -120,14 +138,44 @@ export class CordonLink {
       instance.id,
       guestCall(guest, call.ctx, call.phase, epochNow, call.body, call.chunk),
     );
-    guest.row.bytesIn += frame.length;
     call.id = id;
-    call.attempts++;
-    call.sentAt = now;
     this.open.set(id, call);
     this.#activity?.begin(this.slot);
+    if (instance.inside < instance.most) this.#transmit(call, frame, instance, now);
+    else this.#parked.push({ call, frame, since: now });
+  }
+
+  #transmit(call: Call, frame: string, instance: Instance, now: number): void {
+    call.guest.row.bytesIn += frame.length;
+    call.attempts++;
+    call.sentAt = now;
+    instance.inside++;
     this.#expect(call, now);
     this.#write(frame);
+  }
+
+  /** A call has left the cordon: the oldest of its guest that was parked takes its place. */
+  #leave(guest: Guest, now: number): void {
+    const instance = this.#instances.get(guest);
+    if (instance === undefined) return;
+    instance.inside--;
+    if (this.#parked.length === 0) return;
+    const at = this.#parked.findIndex(({ call }) => call.guest === guest);
+    if (at < 0) return;
+    const [next] = this.#parked.splice(at, 1) as [Parked];
+    this.#transmit(next.call, next.frame, instance, now);
+  }
+
+  /** Gives up the calls that have been parked since before `before` (`performance.now()`). */
+  takeParked(before: number): Call[] {
+    if (this.#parked.length === 0) return [];
+    const late = this.#parked.filter(({ since }) => since < before).map(({ call }) => call);
+    this.#parked = this.#parked.filter(({ since }) => since >= before);
+    for (const call of late) {
+      this.open.delete(call.id);
+      this.#activity?.end(this.slot);
+    }
+    return late;
   }
 
   reply(call: Call, seq: number, result: HostResult, now: number): void {
@@ -142,6 +190,7 @@ export class CordonLink {
     this.open.delete(call.id);
     this.#activity?.end(this.slot);
     this.#write(abandonFrame(call.id));
+    this.#leave(call.guest, performance.now());
   }
 
   release(guest: Guest): void {
@@ -223,7 +272,15 @@ export class CordonLink {
     } else this.headSince = this.order.length > 0 ? performance.now() : 0;
     call.began = true;
     // An answer that crossed with the call's end yields a turn of its own, for a call that is closed already.
-    if (turn.kind !== "waiting" && this.open.delete(id)) this.#activity?.end(this.slot);
+    if (turn.kind !== "waiting" && this.open.delete(id)) {
+      this.#activity?.end(this.slot);
+      this.#leave(call.guest, performance.now());
+    }
     this.#events.onTurn(this, call, turn);
   }
+}
+
+/** A WASM guest that waits needs an instance for each of its calls; every other one takes as many as come. */
+function mostInside({ engine, config }: Guest): number {
+  return engine === "wasm" && config.asks.length > 0 ? config.limits.instances : Number.POSITIVE_INFINITY;
 }

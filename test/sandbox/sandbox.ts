@@ -172,6 +172,7 @@ export default definePlugin({ name: "under-test", version: "1.0.0", priority: 1,
 }
 
 export interface GuestParts {
+  runtime?: GuestSettings["runtime"];
   workspace?: string;
   name?: string;
   version?: string;
@@ -187,7 +188,7 @@ export interface GuestParts {
 export function settings(artifact: Uint8Array, parts: GuestParts = {}): GuestSettings {
   return {
     digest: store(artifact),
-    runtime: "isolate",
+    runtime: parts.runtime ?? "isolate",
     phases: parts.phases ?? PHASES.filter((phase) => phase !== "response"),
     instance: parts.instance ?? "resident",
     pluginId: "6f2f6c2e-0000-4000-8000-00000000000a",
