@@ -52,12 +52,12 @@ export class Sandbox {
     allowanceOf: (workspace: string) => CpuAllowance,
   ): Promise<Sandbox> {
     const room = await prepareRoom(settings.prefix);
-    const fence = await probeFence(room);
-    if (!fence.inForce)
-      log.warn(
-        { fence },
-        "the operating system's fence around guests is not in force; only 'default' may upload",
-      );
+    const fence = await probeFence(room, {
+      launcher: settings.cordonLauncher,
+      firstUid: settings.cordonUidFirst,
+      cgroup: settings.cordonCgroup,
+    });
+    logFence(fence, log);
     const supervisor = new Supervisor({
       room,
       fence,
@@ -125,4 +125,15 @@ function exhaustionLog(log: Logger): (workspace: string) => void {
     if (budget.admits(workspace, { workspace }))
       log.warn({ workspace }, "a workspace's guests have used up their CPU time: its calls are refused");
   };
+}
+
+/** One line that says what holds guests here, and what does not and why. */
+function logFence({ inForce, by, why, means, missing }: Fence, log: Logger): void {
+  const fence = { in_force: inForce, by, why, means, missing };
+  if (inForce) log.info({ fence }, "the operating system's fence around guests is in force");
+  else
+    log.warn(
+      { fence },
+      "the operating system's fence around guests is not in force; only 'default' may upload",
+    );
 }

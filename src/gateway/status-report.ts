@@ -42,7 +42,13 @@ export function statusReport(
       requests: losses.requests,
     },
     uptime_seconds: Math.round((Date.now() - startedAt) / 1000),
-    fence,
+    fence: {
+      in_force: fence.inForce,
+      by: fence.by,
+      why: fence.why,
+      means: fence.means,
+      missing: fence.missing,
+    },
     cordons: sandbox.cordons,
     lost_cordons: sandbox.deaths,
     held_back_plugins: sandbox.heldBack.map(({ blame, apart, untilMs }) => ({

@@ -5,12 +5,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { Cgroup } from "./cgroup.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import { cordonCommand, type Fence } from "./fence.ts";
 import { type Blame, type LaneName, TOKEN_CHARACTERS } from "./messages.ts";
 import { lastDescendantOf, ProcessStat } from "./process-stat.ts";
 import type { Room } from "./room.ts";
 
+const MAX_MEMORY = 256 * 1024 * 1024;
 const CONNECT_MS = 5000;
 const MAX_LAST_WORDS = 2000;
 /** The kernel, when it is out of memory, takes a cordon before anything else. */
@@ -22,6 +24,8 @@ export interface Cause {
   readonly message: string;
   readonly blame: Blame | null;
 }
+
+const OUT_OF_MEMORY: Cause = { failure: "memory", message: "its cgroup's memory was used up", blame: null };
 
 export class CordonProcess {
   readonly id: number;
@@ -45,6 +49,7 @@ export class CordonProcess {
   cpuSeen = { at: 0, ms: 0, busyMs: 0, excesses: 0 };
   readonly #child: ChildProcess;
   readonly #fenced: boolean;
+  readonly #cgroup: Cgroup | null;
   #pid: number | null = null;
   #stat: ProcessStat | null = null;
   #wantedMs = 0;
@@ -57,6 +62,7 @@ export class CordonProcess {
     threads: ReadonlySet<number>,
     child: ChildProcess,
     fenced: boolean,
+    cgroup: Cgroup | null = null,
   ) {
     this.id = id;
     this.slot = slot;
@@ -64,6 +70,8 @@ export class CordonProcess {
     this.threads = threads;
     this.#child = child;
     this.#fenced = fenced;
+    this.#cgroup = cgroup;
+    if (child.pid !== undefined) cgroup?.take(child.pid);
     child.stderr?.on("data", (part: Buffer) => {
       if (this.#lastWords.length < MAX_LAST_WORDS) this.#lastWords += part.toString("latin1");
     });
@@ -87,6 +95,8 @@ export class CordonProcess {
   onExit(listener: (how: string) => void): void {
     this.#child.once("exit", (code, signal) => {
       this.#stat?.close();
+      if (this.#cgroup?.ranOutOfMemory()) this.cause ??= OUT_OF_MEMORY;
+      this.#cgroup?.remove();
       listener(signal === null ? `exit code ${code}` : `signal ${signal}`);
     });
     this.#child.once("error", () => {}); // an exit follows, or start() has rejected
@@ -98,6 +108,7 @@ export class CordonProcess {
     this.ready = true;
     this.#pid = this.#fenced ? lastDescendantOf(this.#child.pid) : (this.#child.pid ?? null);
     if (this.#pid === null) return;
+    this.#cgroup?.take(this.#pid); // it may have been forked before its parent was taken
     try {
       this.#stat = new ProcessStat(this.#pid);
       writeFileSync(`/proc/${this.#pid}/oom_score_adj`, OOM_SCORE);
@@ -167,7 +178,7 @@ export function newToken(): string {
  * died in the meantime is left out.
  */
 export async function startCordon(
-  place: { room: Room; fence: Fence },
+  place: { room: Room; fence: Fence; maxRssBytes?: number },
   id: number,
   slot: number,
   engine: EngineKind,
@@ -193,7 +204,9 @@ export async function startCordon(
       child.once("spawn", resolve);
       child.once("error", reject);
     });
-    return new CordonProcess(id, slot, engine, threads, child, place.fence.by !== "nothing");
+    const { by, cgroup } = place.fence;
+    const group = cgroup === null ? null : new Cgroup(cgroup, id, place.maxRssBytes ?? MAX_MEMORY);
+    return new CordonProcess(id, slot, engine, threads, child, by !== "nothing", group);
   } finally {
     for (const socket of sockets) socket.destroy();
   }

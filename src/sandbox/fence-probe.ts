@@ -3,8 +3,9 @@
  * the strongest first, and tries to get out. What the machine is said to be able to do counts for nothing.
  */
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { findCgroup } from "./cgroup.ts";
 import { behindFence, type Command, type Fence, findTool, insideHome, SHARED_ID, uidOf } from "./fence.ts";
 import { GUEST_UIDS, PROBE_SLOT, uidProblem } from "./guest-users.ts";
 import type { Room } from "./room.ts";
@@ -16,6 +17,8 @@ export interface FenceWishes {
   readonly launcher?: readonly string[];
   /** Setting `cordon_uid_first`. */
   readonly firstUid?: number;
+  /** Setting `cordon_cgroup`. Default the gateway's own. */
+  readonly cgroup?: string;
 }
 
 export const DEFAULT_FIRST_UID = 1_900_000_000;
@@ -29,23 +32,38 @@ const FILTERS = [
 ];
 
 export async function probeFence(room: Room, wishes: FenceWishes = {}): Promise<Fence> {
-  const { allow = true, launcher = [], firstUid = DEFAULT_FIRST_UID } = wishes;
+  const { allow = true, launcher = [], firstUid = DEFAULT_FIRST_UID, cgroup = "" } = wishes;
+  const group = findCgroup(cgroup);
   const root = process.getuid?.() === 0;
-  const by = launcher.length > 0 ? "launcher" : root ? "root" : "user-namespaces";
-  const missing: string[] = [];
-  let why = allow ? cannot(room, by) : "switched off by the operator";
-  if (why === null) {
+  const ways: Fence["by"][] =
+    launcher.length > 0 ? ["launcher"] : root ? ["root", "user-namespaces"] : ["user-namespaces"];
+  const failures = allow ? [] : ["switched off by the operator"];
+  for (const by of allow ? ways : []) {
+    const missing = by === "user-namespaces" ? [`a uid for each cordon: ${NEEDS_ROOT}`] : [];
     const problem = by === "root" ? uidProblem(firstUid) : null;
     if (problem !== null) missing.push(`a uid for each cordon: ${problem}; set cordon_uid_first`);
     const uids = by === "root" && problem === null ? firstUid : null;
-    const tried = await strongest(room, { by, launcher, firstUid: uids });
-    if (typeof tried !== "string") return described(tried.fence, [...missing, ...tried.missing]);
-    why = tried;
+    const tried = cannot(room, by) ?? (await strongest(room, { by, launcher, firstUid: uids }));
+    if (typeof tried !== "string") return described(tried.fence, group, [...missing, ...tried.missing]);
+    failures.push(`${BY[by]}: ${tried}`);
   }
   const bare = await strongest(room, { by: "nothing", launcher: [], firstUid: null });
   const fence = typeof bare === "string" ? bareFence : bare.fence;
-  return described({ ...fence, inForce: false, why }, typeof bare === "string" ? [bare] : bare.missing);
+  const why = failures.join("; ");
+  return described(
+    { ...fence, inForce: false, why },
+    group,
+    typeof bare === "string" ? [bare] : bare.missing,
+  );
 }
+
+const NEEDS_ROOT = "only root can give it";
+const BY: Readonly<Record<Fence["by"], string>> = {
+  root: "as root",
+  "user-namespaces": "by user namespaces",
+  launcher: "by cordon_launcher",
+  nothing: "without a fence",
+};
 
 /** Why it need not be tried; null if it may work. */
 function cannot(room: Room, by: Fence["by"]): string | null {
@@ -63,7 +81,7 @@ type Candidate = Pick<Fence, "by" | "launcher" | "firstUid">;
 
 const bareFence: Fence = {
   ...{ inForce: false, by: "nothing", why: "", means: [], missing: [], firstUid: null },
-  ...{ filtered: false, sealed: false, launcher: [] },
+  ...{ filtered: false, sealed: false, launcher: [], cgroup: null },
 };
 
 /** The fence with the strongest filters that held; or what a process without any of them could reach. */
@@ -104,8 +122,17 @@ function probeCommand(room: Room, fence: Fence): Command {
   });
   return behindFence(room, fence, PROBE_SLOT, [
     ...[join(home, room.node), "--no-warnings", join(home, room.probe)],
-    ...[fence.by, String(uidOf(fence, PROBE_SLOT)), fence.sealed ? "sealed" : "open", private_],
+    ...[fence.by, String(uidOf(fence, PROBE_SLOT)), fence.sealed ? "sealed" : "open"],
+    ...[String(process.pid), ownProcessNamespace(), private_],
   ]);
+}
+
+function ownProcessNamespace(): string {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return "unknown";
+  }
 }
 
 function missingFilters(fence: Fence, said: readonly string[]): string[] {
@@ -116,13 +143,14 @@ function missingFilters(fence: Fence, said: readonly string[]): string[] {
 }
 
 /** In words, for the log and `/status`. */
-function described(fence: Fence, missing: readonly string[]): Fence {
+function described(fence: Fence, group: ReturnType<typeof findCgroup>, missing: readonly string[]): Fence {
   const { by, firstUid, filtered, sealed } = fence;
   const namespaced = by === "root" || by === "user-namespaces";
   const last = (firstUid ?? 0) + GUEST_UIDS - 1;
   return {
     ...fence,
-    missing,
+    cgroup: "base" in group ? group.base : null,
+    missing: "base" in group ? missing : [...missing, `a cgroup for each cordon: ${group.why}`],
     means: [
       ...(namespaced
         ? [
@@ -134,9 +162,13 @@ function described(fence: Fence, missing: readonly string[]): Fence {
       ...(by === "root" && firstUid !== null
         ? [`a uid and gid for each cordon, ${firstUid} to ${last}`]
         : []),
-      ...(namespaced && firstUid === null ? [`uid and gid ${SHARED_ID} for all cordons`] : []),
+      ...(by === "root" && firstUid === null ? [`uid and gid ${SHARED_ID} for all cordons`] : []),
+      ...(by === "user-namespaces"
+        ? ["no rights of the gateway's user outside the read-only root directory"]
+        : []),
       ...(by === "launcher" ? [`the operator's launcher (${fence.launcher[0]})`] : []),
       ...(filtered ? ["system calls for tracing, mounts, namespaces, networks and programs refused"] : []),
+      ...("base" in group ? [`a cgroup for each cordon in ${group.base}`] : []),
       ...(sealed ? ["all system calls refused but those that serving needs"] : []),
       "node --permission" +
         (fence.inForce

@@ -37,6 +37,8 @@ export interface Fence {
   readonly sealed: boolean;
   /** The operator's command that is put before the cordon's; empty if there is none. */
   readonly launcher: readonly string[];
+  /** The directory of cgroup v2 that each cordon gets a cgroup in; null if there is none. */
+  readonly cgroup: string | null;
 }
 
 export interface Command {

@@ -58,6 +58,13 @@ function read<F extends Field, T>(
   return { field, aliases: [], bytes: false, ...extras, read: reader };
 }
 
+function readLauncher(words: readonly string[]): readonly string[] {
+  const [program] = words;
+  if (program !== undefined && !program.startsWith("/"))
+    throw new UnreadableValue(`'${program}' must be the absolute path of a program`);
+  return words;
+}
+
 /** Headers that the gateway can add to responses, and the two names that stand for several of them. */
 const RESPONSE_HEADERS = [
   "Server",
@@ -547,6 +554,36 @@ export const SETTINGS = {
     }),
     (bytes) => bytes ?? Math.max(64 * MIB, Math.floor(totalmem() / 2)),
     { bytes: true },
+  ),
+  cordon_launcher: read(
+    array(string({ lenMin: 1, lenMax: 4096 }), {
+      default: [],
+      description:
+        "A command, word by word, that is put before the command of every cordon to fence it in, instead of the " +
+        "gateway's own fence: an absolute path first; `{root}` stands for the directory that is to become `/`, " +
+        "`{slot}` for the cordon's number. It is tried at the start and used only if it holds. See docs/fence.md.",
+    }),
+    readLauncher,
+  ),
+  cordon_uid_first: plain(
+    integer({
+      default: 1_900_000_000,
+      between: [1000, 4_294_960_000],
+      description:
+        "The first of 1027 uids (and gids) that cordons run under, one each, where the gateway runs as root. " +
+        "Nobody else on the machine may have them.",
+    }),
+  ),
+  cordon_cgroup: plain(
+    string({
+      default: "",
+      lenMin: 0,
+      match: "^(/[A-Za-z0-9._@:/-]+)?$",
+      lenMax: 4096,
+      description:
+        "A directory of cgroup v2 with the controllers memory and pids for its children, in which each cordon " +
+        "gets a cgroup of its own. Empty: the gateway's own cgroup, if it can be used so.",
+    }),
   ),
   unfenced_uploads: plain(
     array(string({ match: "^[A-Za-z0-9._~-]+$", lenMax: 128 }), {

@@ -5,10 +5,9 @@ import { send } from "../support/client.ts";
 import { type ConfigFile, startGateway, startRefused } from "../support/gateway.ts";
 import { exampleGuest, packExample, publish } from "./packages.ts";
 
-/** Takes away what the fence is made with; others than root have none of it anyway. */
-const UNFENCED =
-  process.getuid?.() === 0 ? ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"] : [];
-const NAMED = { unfenced_uploads: "acme" };
+/** A launcher that fences nothing: the gateway finds out. */
+const UNFENCED = { cordon_launcher: "/usr/bin/env" };
+const NAMED = { unfenced_uploads: "acme", ...UNFENCED };
 
 const hello = { name: "ts-hello@1.0.0", config: { name: "Ada" } };
 
@@ -26,17 +25,17 @@ function configWith(acme: readonly object[], own: readonly object[] = []): Confi
 before(() => exampleGuest("ts-hello"));
 
 test("a package that a tenant stored while it might is refused at start and at reload once it may not", async () => {
-  await using first = await startGateway({ config: configWith([]), settings: NAMED, under: UNFENCED });
+  await using first = await startGateway({ config: configWith([]), settings: NAMED });
   await publish(first, await packExample("ts-hello"), "acme");
   await first.reload(configWith([hello]));
   await first.stop();
-  const settings = { prefix: first.prefix };
-  const refused = await startRefused({ config: configWith([hello]), settings, under: UNFENCED });
+  const settings = { prefix: first.prefix, ...UNFENCED };
+  const refused = await startRefused({ config: configWith([hello]), settings });
   assert.equal(refused.code, 1);
   assert.match(refused.output, /ts-hello@1\.0\.0.*workspace 'acme'.*fence.*unfenced_uploads/);
   assert.doesNotMatch(refused.output, /\n {4}at /);
 
-  await using second = await startGateway({ config: configWith([]), settings, under: UNFENCED });
+  await using second = await startGateway({ config: configWith([]), settings });
   for (const config of [configWith([hello]), configWith([], [{ ...hello, name: "acme/ts-hello@1.0.0" }])])
     await assert.rejects(second.reload(config), /answered 400 .*ts-hello@1\.0\.0.*unfenced_uploads/);
   await publish(second, await packExample("ts-hello"));
@@ -48,7 +47,6 @@ test("a package that a tenant stored while it might is refused at start and at r
   await using third = await startGateway({
     config: configWith([hello]),
     settings: { ...settings, ...NAMED },
-    under: UNFENCED,
   });
   assert.equal(
     (await send(third.url, { headers: { host: "acme.test" } })).header("x-hello"),
