@@ -37,8 +37,10 @@ export const BARS: Bar[] = [
   { case: "reload", measure: "change live, ms", atMost: 100 },
   { case: "reload", measure: "lost", atMost: 0 },
   { case: "reload", measure: "p99 ÷", against: gatewayWithRoutes(10_000).name, atMost: 2 },
-  { case: "guest", measure: "requests/s ÷", against: gatewayPolicy.name, atLeast: 0.5 },
-  { case: "guest-latency", measure: "p50 added, µs, to", against: gatewayPolicy.name, atMost: 100 },
+  { case: "guest-isolate", measure: "requests/s ÷", against: gatewayPolicy.name, atLeast: 0.75 },
+  { case: "guest-extism", measure: "requests/s ÷", against: gatewayPolicy.name, atLeast: 0.75 },
+  { case: "guest-isolate-latency", measure: "p50 added, µs, to", against: gatewayPolicy.name, atMost: 60 },
+  { case: "guest-extism-latency", measure: "p50 added, µs, to", against: gatewayPolicy.name, atMost: 90 },
 ];
 
 const RATIOS: Partial<Record<Measure, Metric>> = {

@@ -6,9 +6,10 @@
  */
 import {
   GUEST_MARK,
+  type GuestRuntime,
   gatewayPlain,
   gatewayPolicy,
-  gatewayPolicyAndIsolate,
+  gatewayPolicyAnd,
   gatewayReloading,
   gatewayTls,
   gatewayWithRoutes,
@@ -75,7 +76,6 @@ const PLAIN = {
 const POLICY = { ...PLAIN, work: "policy", headers: POLICY_HEADERS } as const;
 const FULL = { rounds: 5, seconds: 4 } as const;
 const PEERS = [gatewayPlain, nginx, haproxy, nodeUndici];
-const MARKS = { [gatewayPolicyAndIsolate.name]: GUEST_MARK };
 const CLOSE = { Connection: "close" };
 
 const TLS = {
@@ -114,6 +114,52 @@ const bodies: Case[] = [
     bodyBytes: bytes,
   },
 ]);
+
+/** What clients send beside Host and the policy's two, so that a request has 10 fields or 60. */
+function fields(count: number): Record<string, string> {
+  const own = { ...POLICY_HEADERS, "User-Agent": "a client of the bench" };
+  const more = Array.from({ length: count - 1 - Object.keys(own).length }, (_, i) => i);
+  return {
+    ...own,
+    ...Object.fromEntries(more.map((i) => [`X-Field-${i}`, `value ${i} of an ordinary length`])),
+  };
+}
+
+function guestCases(runtime: GuestRuntime): Case[] {
+  const guest = gatewayPolicyAnd(runtime);
+  const common = {
+    ...POLICY,
+    group: "guest",
+    variants: [guest, gatewayPolicy],
+    subject: guest.name,
+    marks: { [guest.name]: GUEST_MARK },
+  } as const;
+  const what = `The policy with and without one ${runtime} guest`;
+  return [
+    {
+      ...common,
+      variants: [...common.variants],
+      name: `guest-${runtime}`,
+      title: `${what}, 10 request headers, 64 connections`,
+      headers: fields(10),
+    },
+    {
+      ...common,
+      variants: [...common.variants],
+      name: `guest-${runtime}-60`,
+      title: `${what}, 60 request headers, 64 connections`,
+      headers: fields(60),
+    },
+    {
+      ...common,
+      variants: [...common.variants],
+      name: `guest-${runtime}-latency`,
+      title: `${what}, 10 request headers, 1 connection`,
+      headers: fields(10),
+      connections: 1,
+    },
+  ];
+}
 
 export const CASES: Case[] = [
   {
@@ -246,25 +292,8 @@ export const CASES: Case[] = [
     load: "half",
     seconds: 8,
   },
-  {
-    ...POLICY,
-    group: "guest",
-    name: "guest",
-    title: "The policy with and without one isolate guest, 64 connections",
-    variants: [gatewayPolicyAndIsolate, gatewayPolicy],
-    subject: gatewayPolicyAndIsolate.name,
-    marks: MARKS,
-  },
-  {
-    ...POLICY,
-    group: "guest",
-    name: "guest-latency",
-    title: "The policy with and without one isolate guest, 1 connection",
-    variants: [gatewayPolicyAndIsolate, gatewayPolicy],
-    subject: gatewayPolicyAndIsolate.name,
-    connections: 1,
-    marks: MARKS,
-  },
+  ...guestCases("isolate"),
+  ...guestCases("extism"),
 ];
 
 /** What a run takes besides warming and measuring: the yardstick, the start, the proof, the stop. */

@@ -5,6 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { buildGuest } from "../wasm-plugins/build.ts";
 import { certificateIn } from "./certificate.ts";
 import { freePort, moveTo, start, tree, until } from "./processes.ts";
 import {
@@ -19,7 +20,7 @@ import {
 
 const ROOT = dirname(import.meta.dirname);
 const MAIN = join(ROOT, "src", "main.ts");
-const GUEST = join(ROOT, "bench", "guest");
+const GUESTS = join(ROOT, "bench", "guests");
 
 /** The policy of the bench; peers/nginx-lua/policy.lua is its twin, proof.ts checks that both do all of it. */
 export const POLICY = [
@@ -34,6 +35,8 @@ export const POLICY = [
     config: { remove: { headers: ["X-Bench-Internal"] }, add: { headers: ["X-Bench-Response:yes"] } },
   },
 ];
+
+export type GuestRuntime = "isolate" | "extism";
 
 type PluginEntity = { name: string; config?: Record<string, unknown> };
 
@@ -140,10 +143,23 @@ export async function startGateway(
   return { process: process_, port: ports.proxy, tlsPort, ports, prefix };
 }
 
-/** Uploads the example guest and puts it at the end of the policy; its processes go to the guests' core. */
-async function addGuest(site: Site, gateway: Running & { ports: Ports }): Promise<void> {
-  const archive = join(mkdtempSync(join(site.folder, "package-")), "guest.tgz");
-  execFileSync(process.execPath, [MAIN, "plugin", "pack", GUEST, "--output", archive], { stdio: "pipe" });
+/** The guest's package, built where it is not TypeScript. */
+async function packGuest(site: Site, runtime: GuestRuntime): Promise<string> {
+  const source = join(GUESTS, runtime);
+  const folder = mkdtempSync(join(site.folder, "package-"));
+  const ready = runtime === "isolate" ? source : (await buildGuest(source, join(folder, "built"))).folder;
+  const archive = join(folder, "guest.tgz");
+  execFileSync(process.execPath, [MAIN, "plugin", "pack", ready, "--output", archive], { stdio: "pipe" });
+  return archive;
+}
+
+/** Uploads the guest and puts it at the end of the policy; its processes go to the guests' core. */
+async function addGuest(
+  site: Site,
+  gateway: Running & { ports: Ports },
+  runtime: GuestRuntime,
+): Promise<void> {
+  const archive = await packGuest(site, runtime);
   const admin = `http://127.0.0.1:${gateway.ports.admin}`;
   const uploaded = await fetch(`${admin}/plugin-packages`, {
     method: "POST",
@@ -224,17 +240,20 @@ export function gatewayReloading(count: number): Variant {
   };
 }
 
-export const gatewayPolicyAndIsolate: Variant = {
-  name: "gateway + isolate guest",
-  warmSeconds: JIT_WARM_SECONDS,
-  async start(site) {
-    const gateway = await startGateway(site, { plugins: POLICY });
-    try {
-      await addGuest(site, gateway);
-    } catch (error) {
-      await gateway.process.stop();
-      throw error;
-    }
-    return gateway;
-  },
-};
+/** The policy and one guest behind it. */
+export function gatewayPolicyAnd(runtime: GuestRuntime): Variant {
+  return {
+    name: `gateway + ${runtime} guest`,
+    warmSeconds: JIT_WARM_SECONDS,
+    async start(site) {
+      const gateway = await startGateway(site, { plugins: POLICY });
+      try {
+        await addGuest(site, gateway, runtime);
+      } catch (error) {
+        await gateway.process.stop();
+        throw error;
+      }
+      return gateway;
+    },
+  };
+}

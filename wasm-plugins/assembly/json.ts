@@ -60,7 +60,7 @@ export function stringsAt(text: string, at: i32): string[] {
 }
 
 /** Where the value that starts at `at` ends. JSON from the gateway has no space between tokens. */
-function skip(text: string, at: i32): i32 {
+export function skip(text: string, at: i32): i32 {
   let depth = 0;
   for (let i = at; i < text.length; i++) {
     const c = text.charCodeAt(i);
