@@ -1,0 +1,172 @@
+/**
+ * 32 workspaces attack at once, each with a guest of its own, while a neighbour is called at a constant rate of
+ * half of what the gateway can do: the neighbour's latency before and meanwhile, and what became of the attacks.
+ *
+ *     node bench/hostile.ts [--workspaces 32] [--seconds 10] [--rounds 3] [--write]
+ *
+ * The gateway and its cordons share core 0; the load and the upstream have core 1.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { packed, workspaceOf } from "../test/attacks/guests/arena.ts";
+import { ATTACKS, type Attack } from "../test/attacks/guests/attacks.ts";
+import { readArguments } from "./arguments.ts";
+import { startGateway } from "./gateway.ts";
+import { openLoop } from "./load/constant-rate.ts";
+import { closedLoop } from "./load/wrk.ts";
+import { moveTo } from "./processes.ts";
+import { commit, machine } from "./tools.ts";
+import { openSite } from "./variants.ts";
+
+const USAGE = "node bench/hostile.ts [--workspaces 32] [--seconds 10] [--rounds 3] [--write]";
+const given = readArguments(USAGE, {
+  workspaces: { type: "string", default: "32" },
+  seconds: { type: "string", default: "10" },
+  rounds: { type: "string", default: "3" },
+  write: { type: "boolean", default: false },
+  help: { type: "boolean" },
+});
+const COUNT = Number(given.workspaces);
+const SECONDS = Number(given.seconds);
+const ROUNDS = Number(given.rounds);
+const CONNECTIONS = 64;
+/** The ones that hurt most come first: time and memory, then everything else. */
+const WORST: readonly Attack["aim"][] = ["CPU", "memory", "waiting", "recursion", "throwing", "host calls"];
+
+const attacks = ATTACKS.filter(({ kinds }) => kinds !== "upload")
+  .toSorted((a, b) => rank(a) - rank(b))
+  .slice(0, COUNT);
+
+function rank({ aim }: Attack): number {
+  const at = WORST.indexOf(aim);
+  return at < 0 ? WORST.length : at;
+}
+
+/** Asks one workspace to attack, again and again, and counts what it is answered. */
+class Attacker {
+  readonly answers = new Map<string, number>();
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 2 });
+  readonly #clients: Promise<void>[];
+  #stopped = false;
+
+  constructor(port: number, host: string) {
+    this.#clients = [0, 1].map(async () => {
+      while (!this.#stopped) {
+        const answer = await this.#ask(port, host);
+        this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1);
+      }
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#clients);
+    this.#agent.destroy();
+  }
+
+  #ask(port: number, host: string): Promise<string> {
+    return new Promise((resolve) => {
+      const headers = { host, "x-attack": "~" };
+      const asked = request({ host: "127.0.0.1", port, headers, agent: this.#agent }, (answer) => {
+        answer.resume().once("close", () => {
+          // Whoever is told to come back later is not asked to wait: the attacker only breathes.
+          if (answer.statusCode === 429 || answer.statusCode === 503)
+            setTimeout(resolve, 20, `${answer.statusCode}`);
+          else resolve(`${answer.statusCode}`);
+        });
+      });
+      asked.once("error", (error) => resolve(error.message));
+      asked.end();
+    });
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), "gatehouse-bench-"));
+process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+const { site, close } = await openSite(folder);
+moveTo(site.loadCore, process.pid);
+
+const names = attacks.map(workspaceOf);
+const upstream = `http://127.0.0.1:${site.upstreamPort}`;
+const neighbour = { name: "neighbour", url: upstream, routes: [{ name: "neighbour", paths: ["/"] }] };
+const config = (workspaces: object[]) =>
+  JSON.stringify({ _format_version: "3.0", services: [neighbour], workspaces });
+const gateway = await startGateway(site, {
+  document: config(names.map((name) => ({ name }))),
+  env: { GATEHOUSE_UNFENCED_UPLOADS: names.join(","), GATEHOUSE_EGRESS_ALLOW: "127.0.0.0/8" },
+});
+const lines: string[] = [];
+try {
+  const admin = `http://127.0.0.1:${gateway.ports.admin}`;
+  for (const attack of attacks) {
+    const uploaded = await fetch(`${admin}/${workspaceOf(attack)}/plugin-packages`, {
+      method: "POST",
+      headers: { "content-type": "application/gzip" },
+      body: await packed(attack),
+    });
+    if (!uploaded.ok)
+      throw new Error(`${attack.name} was not taken: ${uploaded.status} ${await uploaded.text()}`);
+    await uploaded.arrayBuffer();
+  }
+  const tenants = names.map((name) => {
+    const hosts = [`${name}.test`];
+    const routes = [{ name, hosts, paths: ["/"], plugins: [{ name: "hostile@1.0.0" }] }];
+    return { name, hosts, services: [{ name: "origin", url: upstream, routes }] };
+  });
+  const changed = await fetch(`${admin}/config`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: config(tenants),
+  });
+  if (!changed.ok)
+    throw new Error(`the configuration was refused: ${changed.status} ${await changed.text()}`);
+  await changed.arrayBuffer();
+
+  const target = { port: gateway.port, tls: false, path: "/small", headers: {}, bodyBytes: 0, routes: 0 };
+  await closedLoop(target, CONNECTIONS, 4, site.loadCore);
+  const capacity = await closedLoop(target, CONNECTIONS, 3, site.loadCore);
+  const perSecond = Math.floor(capacity.requests / capacity.seconds / 2);
+  const load = () =>
+    openLoop(
+      { ...target, perSecond, connections: CONNECTIONS, warmSeconds: 1, seconds: SECONDS },
+      site.loadCore,
+      site.upstreamPid,
+    );
+  lines.push(
+    `${attacks.length} hostile workspaces, ${perSecond} requests/s to the neighbour (half of its capacity), ${SECONDS} s each.`,
+    "",
+    "| round | when | p50 ms | p99 ms | p99.9 ms | errors | attacks answered |",
+    "| --: | --- | --: | --: | --: | --- | --- |",
+  );
+  const ratios: number[] = [];
+  for (let round = 1; round <= ROUNDS; round++) {
+    const quiet = await load();
+    const attackers = names.map((name) => new Attacker(gateway.port, `${name}.test`));
+    const during = await load();
+    await Promise.all(attackers.map((attacker) => attacker.stop()));
+    const answers = new Map<string, number>();
+    for (const attacker of attackers)
+      for (const [answer, count] of attacker.answers) answers.set(answer, (answers.get(answer) ?? 0) + count);
+    const told = [...answers].map(([answer, count]) => `${count} × ${answer}`).join(", ");
+    ratios.push(during.p999Us / quiet.p999Us);
+    const row = (when: string, run: typeof quiet, attacked: string) =>
+      `| ${round} | ${when} | ${ms(run.p50Us)} | ${ms(run.p99Us)} | ${ms(run.p999Us)} | ${run.errors.join("; ") || "none"} | ${attacked} |`;
+    lines.push(row("quiet", quiet, ""), row("attacked", during, told));
+    process.stderr.write(`${lines.slice(-2).join("\n")}\n`);
+  }
+  const median = ratios.toSorted((a, b) => a - b)[ratios.length >> 1] as number;
+  lines.push("", `p99.9 attacked ÷ quiet, median of ${ROUNDS} rounds: ${median.toFixed(2)} (bar: 1.5).`);
+} finally {
+  await gateway.process.stop();
+  await close();
+}
+const text = `# A neighbour among hostile workspaces, commit ${commit()}\n\n${machine()}\n\n${lines.join("\n")}\n`;
+process.stdout.write(text);
+if (given.write) writeFileSync(join(import.meta.dirname, "results", "hostile.md"), text);
+process.exit();
+
+function ms(us: number): string {
+  return (us / 1000).toFixed(2);
+}
