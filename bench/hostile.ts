@@ -162,7 +162,8 @@ try {
   await gateway.process.stop();
   await close();
 }
-const text = `# A neighbour among hostile workspaces, commit ${commit()}\n\n${machine()}\n\n${lines.join("\n")}\n`;
+const { cpu, cores, versions } = machine();
+const text = `# A neighbour among hostile workspaces, commit ${commit()}\n\n${cpu}, ${cores} cores, node ${versions.node}.\n\n${lines.join("\n")}\n`;
 process.stdout.write(text);
 if (given.write) writeFileSync(join(import.meta.dirname, "results", "hostile.md"), text);
 process.exit();

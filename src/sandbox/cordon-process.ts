@@ -9,6 +9,7 @@ import { Cgroup } from "./cgroup.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import { cordonCommand, type Fence } from "./fence.ts";
 import { type Blame, type LaneName, TOKEN_CHARACTERS } from "./messages.ts";
+import { standBehind } from "./priority.ts";
 import { lastDescendantOf, ProcessStat } from "./process-stat.ts";
 import type { Room } from "./room.ts";
 
@@ -132,7 +133,12 @@ export class CordonProcess {
     return this.#stat?.cpuMs() ?? null;
   }
 
-  /** For how long it has worked or wanted a core since this was last asked, milliseconds. */
+  /** For how long it has worked or wanted a core since it started, milliseconds. */
+  wantedMs(): number {
+    return this.#stat?.wantedMs() ?? 0;
+  }
+
+  /** The same since this was last asked. */
   takeWantedMs(): number {
     const before = this.#wantedMs;
     this.#wantedMs = this.#stat?.wantedMs() ?? before;
@@ -200,6 +206,7 @@ export async function startCordon(
       env: {},
       stdio: ["ignore", "ignore", "pipe", ...sockets],
     });
+    if (child.pid !== undefined) standBehind(child.pid);
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);

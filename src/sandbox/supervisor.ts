@@ -22,6 +22,7 @@ import {
   type ToThread,
 } from "./messages.ts";
 import { Placement } from "./placement.ts";
+import { Priorities } from "./priority.ts";
 import type { Room } from "./room.ts";
 import { Spares } from "./spares.ts";
 import { FORGIVEN_AFTER_MS, type HeldBack, Suspensions } from "./suspension.ts";
@@ -93,6 +94,7 @@ export class Supervisor {
   readonly #watch: Watch;
   readonly #budgets: CpuBudgets;
   readonly #cpuWatch: CpuWatch<CordonProcess>;
+  readonly #priorities = new Priorities<CordonProcess>();
   readonly #activityBuffer = Activity.allocate();
   readonly #activity = new Activity(this.#activityBuffer);
   readonly #suspensions: Suspensions;
@@ -159,7 +161,10 @@ export class Supervisor {
       cordons: this.#cordons,
       kill: (cordon, failure, message) => this.#kill(cordon, failure, message, null),
       evictOne: () => this.#evictIdle() || this.#evictSpare(),
-      onLook: (cordon, busy, now) => this.#cpuWatch.look(cordon, busy, now),
+      onLook: (cordon, busy, now) => {
+        this.#cpuWatch.look(cordon, busy, now);
+        this.#priorities.look(cordon, now);
+      },
       onLooked: (now) => this.#placement.weigh(now),
     });
   }
@@ -354,6 +359,7 @@ export class Supervisor {
     const { engine, lane, id } = cordon;
     this.#cordons.delete(id);
     this.#cpuWatch.forget(cordon);
+    this.#priorities.forget(cordon);
     if (this.#isOutsiders(cordon, how)) this.#outsiders.add(id);
     // Threads may still count a call out of this slot: it is used again when they have heard.
     setTimeout(() => {

@@ -1,0 +1,69 @@
+/**
+ * Whose turn it is on a core that the gateway's threads and guests want at the same time. A cordon stands a
+ * little behind the gateway's own threads; one that wants a core all the time stands far behind them, until it
+ * wants less. So a guest that burns costs its neighbours hardly any of the time that they ask for, long before
+ * its workspace's budget is used up.
+ */
+import { constants, setPriority } from "node:os";
+
+/** Nice values. Each step is worth a quarter more or less of a contended core. */
+const ORDINARY = constants.priority.PRIORITY_BELOW_NORMAL / 2;
+const BURNING = constants.priority.PRIORITY_LOW;
+/** How often a cordon is looked at, and which part of that time it must have wanted a core to change its place. */
+const LOOK_MS = 100;
+const BURNS = 0.9;
+const RESTS = 0.5;
+
+/** What is asked of a cordon here. */
+export interface Runner {
+  readonly pid: number | null;
+  /** Milliseconds for which its first thread has had a core or waited for one. */
+  wantedMs(): number;
+}
+
+interface Seen {
+  at: number;
+  wantedMs: number;
+  burning: boolean;
+}
+
+/** Puts a process that was just spawned, and what it will start, behind the gateway's threads. */
+export function standBehind(pid: number): void {
+  place(pid, ORDINARY);
+}
+
+export class Priorities<C extends Runner> {
+  readonly #seen = new Map<C, Seen>();
+
+  /** `now` is `Date.now()`. */
+  look(cordon: C, now: number): void {
+    const { pid } = cordon;
+    if (pid === null) return;
+    const seen = this.#seen.get(cordon);
+    if (seen === undefined) {
+      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), burning: false });
+      return;
+    }
+    const passed = now - seen.at;
+    if (passed < LOOK_MS) return;
+    const wantedMs = cordon.wantedMs();
+    const share = (wantedMs - seen.wantedMs) / passed;
+    seen.at = now;
+    seen.wantedMs = wantedMs;
+    if (seen.burning ? share > RESTS : share < BURNS) return;
+    seen.burning = !seen.burning;
+    place(pid, seen.burning ? BURNING : ORDINARY);
+  }
+
+  forget(cordon: C): void {
+    this.#seen.delete(cordon);
+  }
+}
+
+function place(pid: number, priority: number): void {
+  try {
+    setPriority(pid, priority);
+  } catch {
+    // It is dead, or this process may push others back and not let them forward again: it stays behind.
+  }
+}

@@ -1,0 +1,52 @@
+/** Where a cordon stands on a contended core: behind the gateway, and far behind while it burns. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { getPriority } from "node:os";
+import { after, test } from "node:test";
+import { Priorities, standBehind } from "../../src/sandbox/priority.ts";
+import { ProcessStat } from "../../src/sandbox/process-stat.ts";
+
+/** Burns while its stdin says so: "1" to begin, "0" to end. Answers each with a line. */
+const BURNER = `
+let burning = false;
+process.stdin.on("data", (order) => { burning = String(order).trim() === "1"; console.log("heard"); });
+setInterval(() => { const until = Date.now() + 50; while (burning && Date.now() < until); }, 50);
+console.log("up");`;
+
+const child = spawn(process.execPath, ["-e", BURNER], { stdio: ["pipe", "pipe", "inherit"] });
+after(() => child.kill("SIGKILL"));
+const pid = child.pid as number;
+standBehind(pid);
+const stat = new ProcessStat(pid);
+const runner = { pid, wantedMs: () => stat.wantedMs() ?? 0 };
+const priorities = new Priorities<typeof runner>();
+
+/** Looks as the supervisor does until the process stands elsewhere than at `from`. */
+async function moved(from: number): Promise<number> {
+  for (;;) {
+    priorities.look(runner, Date.now());
+    const at = getPriority(pid);
+    if (at !== from) return at;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+test("a cordon stands behind the gateway, far behind while it burns, and comes back when it rests", async () => {
+  await once(child.stdout, "data");
+  const ordinary = getPriority(pid);
+  assert.ok(ordinary > getPriority(process.pid));
+  child.stdin.write("1\n");
+  await once(child.stdout, "data");
+  const burning = await moved(ordinary);
+  assert.equal(burning, 19);
+  child.stdin.write("0\n");
+  await once(child.stdout, "data");
+  // Who may not raise a priority leaves it where it is.
+  if (process.getuid?.() === 0) assert.equal(await moved(burning), ordinary);
+});
+
+test("a process that is gone is nobody's trouble", () => {
+  standBehind(2 ** 22);
+  priorities.forget(runner);
+});
