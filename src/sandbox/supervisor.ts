@@ -358,7 +358,6 @@ export class Supervisor {
     const cause = cordon.cause ?? { failure: "crashed" as const, message: `it died: ${how}`, blame: null };
     const { engine, lane, id } = cordon;
     this.#cordons.delete(id);
-    this.#cpuWatch.forget(cordon);
     this.#priorities.forget(cordon);
     if (this.#isOutsiders(cordon, how)) this.#outsiders.add(id);
     // Threads may still count a call out of this slot: it is used again when they have heard.
