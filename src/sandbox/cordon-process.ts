@@ -34,6 +34,8 @@ export class CordonProcess {
   readonly engine: EngineKind;
   /** Threads that hold a socket to it. */
   readonly threads: ReadonlySet<number>;
+  /** Whether it was started far behind the gateway's threads (priority.ts). */
+  readonly startedFar: boolean;
   /** Null while it is a spare. Set once, never changed. */
   lane: LaneName | null = null;
   cause: Cause | null = null;
@@ -54,6 +56,7 @@ export class CordonProcess {
   #pid: number | null = null;
   #stat: ProcessStat | null = null;
   #wantedMs = 0;
+  readonly #up = Promise.withResolvers<void>();
   #lastWords = "";
 
   constructor(
@@ -64,7 +67,9 @@ export class CordonProcess {
     child: ChildProcess,
     fenced: boolean,
     cgroup: Cgroup | null = null,
+    startedFar = false,
   ) {
+    this.startedFar = startedFar;
     this.id = id;
     this.slot = slot;
     this.engine = engine;
@@ -95,6 +100,7 @@ export class CordonProcess {
 
   onExit(listener: (how: string) => void): void {
     this.#child.once("exit", (code, signal) => {
+      this.#up.resolve();
       this.#stat?.close();
       if (this.#cgroup?.ranOutOfMemory()) this.cause ??= OUT_OF_MEMORY;
       this.#cgroup?.remove();
@@ -103,10 +109,16 @@ export class CordonProcess {
     this.#child.once("error", () => {}); // an exit follows, or start() has rejected
   }
 
+  /** Resolves when it is ready, or dead. */
+  get up(): Promise<void> {
+    return this.#up.promise;
+  }
+
   /** Called when it has said that it is ready: from now on its memory is watched. */
   cameUp(): void {
     if (this.ready) return;
     this.ready = true;
+    this.#up.resolve();
     this.#pid = this.#fenced ? lastDescendantOf(this.#child.pid) : (this.#child.pid ?? null);
     if (this.#pid === null) return;
     this.#cgroup?.take(this.#pid); // it may have been forked before its parent was taken
@@ -189,6 +201,7 @@ export async function startCordon(
   slot: number,
   engine: EngineKind,
   addresses: readonly ThreadAddress[],
+  far = false,
 ): Promise<CordonProcess> {
   const sockets: Socket[] = [];
   const threads = new Set<number>();
@@ -206,7 +219,7 @@ export async function startCordon(
       env: {},
       stdio: ["ignore", "ignore", "pipe", ...sockets],
     });
-    if (child.pid !== undefined) standBehind(child.pid);
+    if (child.pid !== undefined) standBehind(child.pid, far);
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);

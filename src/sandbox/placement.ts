@@ -38,7 +38,8 @@ export interface PlacementOptions {
   /** How long a lane has a cordon too many before it gives one up. */
   readonly slackMs: number;
   readonly takeSpare: (engine: EngineKind) => CordonProcess | null;
-  readonly start: (engine: EngineKind) => Promise<CordonProcess>;
+  /** `far`: far behind the gateway's threads. */
+  readonly start: (engine: EngineKind, far: boolean) => Promise<CordonProcess>;
   /** Whether there is a place for a cordon without another one having to go. */
   readonly hasPlace: () => boolean;
   /** It belongs to its lane from now on. May throw: then it is retired. */
@@ -56,6 +57,7 @@ export class Placement {
   readonly #options: PlacementOptions;
   readonly #lanes = new Map<string, Lane>();
   #roundAt = 0;
+  #turn: Promise<unknown> = Promise.resolve();
   #closing = false;
 
   constructor(options: PlacementOptions) {
@@ -117,11 +119,13 @@ export class Placement {
     const { takeSpare, start, refuse, onSettled, log } = this.#options;
     lane.starting = true;
     try {
-      const spare = lane.cordons.length === 0 ? takeSpare(name.engine) : null;
+      // Spares are for those who come, not for those whose cordons die.
+      const lost = this.#recentDeaths(lane) > 0;
+      const spare = lane.cordons.length === 0 && !lost ? takeSpare(name.engine) : null;
       if (spare !== null) return this.#assign(lane, spare);
       const wait = this.#backOff(lane);
       if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      this.#assign(lane, await start(name.engine));
+      this.#assign(lane, lost ? await this.#startInTurn(name.engine) : await start(name.engine, false));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log("error", "a cordon could not be started", { ...name, reason });
@@ -145,11 +149,22 @@ export class Placement {
     this.#options.announce(cordon);
   }
 
-  /** How long the next start has to wait. A few quick deaths are met at once; a storm of them is slowed. */
-  #backOff(lane: Lane): number {
+  /** Those whose cordons die wait for one another: however many they are, they start one cordon at a time. */
+  #startInTurn(engine: EngineKind): Promise<CordonProcess> {
+    const start = this.#turn.then(() => this.#options.start(engine, true));
+    this.#turn = start.then(({ up }) => up).catch(() => {});
+    return start;
+  }
+
+  #recentDeaths(lane: Lane): number {
     const now = Date.now();
     lane.deaths = lane.deaths.filter((at) => now - at < DEATHS_WINDOW_MS);
-    const excess = lane.deaths.length - DEATHS;
+    return lane.deaths.length;
+  }
+
+  /** How long the next start has to wait. A few quick deaths are met at once; a storm of them is slowed. */
+  #backOff(lane: Lane): number {
+    const excess = this.#recentDeaths(lane) - DEATHS;
     return excess < 0 ? 0 : Math.min(100 * 2 ** Math.min(excess, 10), 5000);
   }
 

@@ -17,6 +17,8 @@ const RESTS = 0.5;
 /** What is asked of a cordon here. */
 export interface Runner {
   readonly pid: number | null;
+  /** Whether it was put far behind when it was started. */
+  readonly startedFar: boolean;
   /** Milliseconds for which its first thread has had a core or waited for one. */
   wantedMs(): number;
 }
@@ -27,9 +29,12 @@ interface Seen {
   burning: boolean;
 }
 
-/** Puts a process that was just spawned, and what it will start, behind the gateway's threads. */
-export function standBehind(pid: number): void {
-  place(pid, ORDINARY);
+/**
+ * Puts a process that was just spawned, and what it will start, behind the gateway's threads; `far` for one that
+ * takes the place of one that was killed: a storm of deaths is also a storm of starts.
+ */
+export function standBehind(pid: number, far: boolean): void {
+  place(pid, far ? BURNING : ORDINARY);
 }
 
 export class Priorities<C extends Runner> {
@@ -41,7 +46,7 @@ export class Priorities<C extends Runner> {
     if (pid === null) return;
     const seen = this.#seen.get(cordon);
     if (seen === undefined) {
-      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), burning: false });
+      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), burning: cordon.startedFar });
       return;
     }
     const passed = now - seen.at;

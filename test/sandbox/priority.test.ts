@@ -17,9 +17,9 @@ console.log("up");`;
 const child = spawn(process.execPath, ["-e", BURNER], { stdio: ["pipe", "pipe", "inherit"] });
 after(() => child.kill("SIGKILL"));
 const pid = child.pid as number;
-standBehind(pid);
+standBehind(pid, false);
 const stat = new ProcessStat(pid);
-const runner = { pid, wantedMs: () => stat.wantedMs() ?? 0 };
+const runner = { pid, startedFar: false, wantedMs: () => stat.wantedMs() ?? 0 };
 const priorities = new Priorities<typeof runner>();
 
 /** Looks as the supervisor does until the process stands elsewhere than at `from`. */
@@ -47,6 +47,6 @@ test("a cordon stands behind the gateway, far behind while it burns, and comes b
 });
 
 test("a process that is gone is nobody's trouble", () => {
-  standBehind(2 ** 22);
+  standBehind(2 ** 22, true);
   priorities.forget(runner);
 });
