@@ -65,6 +65,7 @@ export default definePlugin({
   priority: 1250,
   schema,
   forbids: ["consumer"],
+  credentials: ({ key_names }) => key_names,
   create(config, host) {
     const names = config.key_names.map((name) => ({ name, lower: name.toLowerCase() }));
     const challenge = {

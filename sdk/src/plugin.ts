@@ -238,6 +238,11 @@ export interface PluginDefinition<S extends Field = Field> {
   readonly schema: S;
   /** Scopes that the plugin cannot be configured for. */
   readonly forbids?: readonly ("route" | "service" | "consumer")[];
+  /**
+   * Names of the headers and query parameters in which clients send it their credentials. Guests of the workspace
+   * see none of them unless their manifest names it.
+   */
+  credentials?(config: ConfigOf<S>): readonly string[];
   /** Prepares one configured instance. Work is done here once; hooks only decide. */
   create(config: ConfigOf<S>, host: Host): Hooks;
 }

@@ -3,6 +3,7 @@ import type { Host } from "@gatehouse/sdk";
 import type { PluginEntity } from "../entities/entities.ts";
 import type { PluginInstance } from "../pipeline/snapshot.ts";
 import { type GuestFailure, SandboxClient } from "../sandbox/client.ts";
+import type { CredentialNames } from "../sandbox/credential-names.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import { lowered } from "../sandbox/limits.ts";
 import type { ToThread } from "../sandbox/messages.ts";
@@ -45,6 +46,7 @@ export class Guests {
     workspace: string,
     { manifest, digest, code, limits }: InstalledPackage,
     host: Host,
+    credentials: CredentialNames,
   ): PluginInstance {
     const known = this.#code.get(digest) ?? { bytes: code, users: 0 };
     known.users++;
@@ -66,6 +68,7 @@ export class Guests {
         cpuWaitMs: limits.cpuWaitMs,
       },
       host,
+      credentials,
     );
     return {
       priority: manifest.priority,

@@ -3,6 +3,7 @@ import { BUILT_INS } from "../../plugins/index.ts";
 import type { PluginEntity } from "../entities/entities.ts";
 import type { ThreadMetrics } from "../observe/thread-metrics.ts";
 import type { PluginInstance, Snapshot } from "../pipeline/snapshot.ts";
+import { WorkspaceCredentials } from "../sandbox/credential-names.ts";
 import type { CounterTable } from "./counter-table.ts";
 import type { Guests } from "./guests.ts";
 import type { LogLevel } from "./messages.ts";
@@ -22,6 +23,7 @@ interface InstanceParts {
 
 export class PluginInstances {
   readonly #parts: InstanceParts;
+  readonly #credentials = new WorkspaceCredentials();
 
   constructor(parts: InstanceParts) {
     this.#parts = parts;
@@ -39,9 +41,12 @@ export class PluginInstances {
       log: (level, message, fields) =>
         log.plugin(workspace, level as LogLevel, message, fields, installed?.limits.logLinesPerSecond),
     });
-    if (installed !== undefined) return guests.instantiate(plugin, workspace, installed, host);
+    if (installed !== undefined)
+      return guests.instantiate(plugin, workspace, installed, host, this.#credentials.of(workspace));
     const definition = BUILT_INS.find(({ name }) => name === plugin.name);
     if (definition === undefined) throw new Error(`plugin '${plugin.name}' is not there`);
-    return { priority: definition.priority, hooks: definition.create(plugin.config, host), dispose() {} };
+    const hooks = definition.create(plugin.config, host);
+    const dispose = this.#credentials.add(workspace, definition.credentials?.(plugin.config) ?? []);
+    return { priority: definition.priority, hooks, dispose };
   }
 }

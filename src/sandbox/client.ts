@@ -19,6 +19,7 @@ import {
   whenReady,
 } from "@gatehouse/sdk";
 import { CallEnds } from "./call-ends.ts";
+import { type CredentialNames, NO_CREDENTIALS } from "./credential-names.ts";
 import { Deadlines } from "./deadlines.ts";
 import { BodyTooLong, requestHeaderGrant, responseHeaderGrant, withinGrant } from "./grants.ts";
 import { type Call, Guest, type GuestFailure, type GuestSettings } from "./guest.ts";
@@ -75,12 +76,15 @@ export class SandboxClient {
     return this.#ledger.rows();
   }
 
-  /** Hooks for the phases that the guest's manifest names. `host` executes its host calls. */
-  hooks(settings: GuestSettings, host: Host): Hooks {
+  /**
+   * Hooks for the phases that the guest's manifest names. `host` executes its host calls; `credentials` are the names
+   * under which clients of the workspace send theirs.
+   */
+  hooks(settings: GuestSettings, host: Host, credentials: CredentialNames = NO_CREDENTIALS): Hooks {
     const { grants } = settings;
     const sight = {
       grants,
-      requestHeaders: requestHeaderGrant(grants),
+      requestHeaders: requestHeaderGrant(grants, credentials),
       responseHeaders: responseHeaderGrant(grants),
     };
     const row = this.#ledger.enter(settings.workspace, settings.name, settings.version);

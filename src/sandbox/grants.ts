@@ -2,6 +2,7 @@
  * What of a request a guest may see. Nothing crosses that the manifest's grants do not name.
  */
 import type { Context, Headers, Measures, Phase } from "@gatehouse/sdk";
+import { type CredentialNames, NO_CREDENTIALS, queryWithConcealed, shownQuery } from "./credential-names.ts";
 import type { GuestCall } from "./engine.ts";
 
 /** `grants` of plugin.yaml, as consented to. Header names are lower-case. */
@@ -41,21 +42,55 @@ export const NO_GRANTS: GuestGrants = {
 export const SECRET_REQUEST_HEADERS = ["authorization", "cookie", "proxy-authorization"];
 export const SECRET_RESPONSE_HEADERS = ["set-cookie"];
 
+/** What tells an upstream who the consumer is. */
+export const IDENTITY = /^x-(?:consumer|credential|anonymous-consumer)(?:-|$)/;
+
+interface Withheld {
+  readonly secret: readonly string[];
+  readonly credentials: CredentialNames;
+  /** Whether who the consumer is. */
+  readonly identity: boolean;
+}
+
 /** Decides by lower-case name. */
 export class HeaderGrant {
   readonly #all: boolean;
   readonly #named: ReadonlySet<string>;
-  readonly #secret: readonly string[];
+  /** What "*" does not cover. */
+  readonly #withheld: Withheld;
 
-  constructor(names: readonly string[], secret: readonly string[]) {
+  constructor(names: readonly string[], withheld: Withheld) {
     this.#all = names.includes("*");
     this.#named = new Set(names.map((name) => name.toLowerCase()));
-    this.#secret = secret;
+    this.#withheld = withheld;
   }
 
   /** Whether the guest may read the header. */
   allows(name: string): boolean {
-    return this.#named.has(name) || (this.#all && !this.#secret.includes(name));
+    if (this.#named.has(name)) return true;
+    const { secret, credentials, identity } = this.#withheld;
+    if (!this.#all || secret.includes(name)) return false;
+    return !(
+      (credentials.size > 0 && credentials.has(name)) ||
+      (identity && name.startsWith("x-") && IDENTITY.test(name))
+    );
+  }
+
+  /** Whether clients send credentials under the name, and the manifest does not ask for it. */
+  conceals(name: string): boolean {
+    return this.#withheld.credentials.has(name) && !this.#named.has(name);
+  }
+
+  /** The query as the guest sees it. */
+  shownQuery(query: string): string {
+    if (this.#withheld.credentials.size === 0 || query === "") return query;
+    return shownQuery(query, (name) => this.conceals(name));
+  }
+
+  /** The query that a guest wrote, with what it could not see of the one before. */
+  writtenQuery(written: string, before: string): string {
+    if (this.#withheld.credentials.size === 0 || before === "") return written;
+    return queryWithConcealed(written, before, (name) => this.conceals(name));
   }
 
   /** Whether the manifest asks for this very name. */
@@ -69,12 +104,24 @@ export class HeaderGrant {
   }
 }
 
-export function requestHeaderGrant(grants: GuestGrants): HeaderGrant {
-  return new HeaderGrant(grants.requestHeaders, SECRET_REQUEST_HEADERS);
+/** `credentials` are the names under which clients of the workspace send theirs. */
+export function requestHeaderGrant(
+  grants: GuestGrants,
+  credentials: CredentialNames = NO_CREDENTIALS,
+): HeaderGrant {
+  return new HeaderGrant(grants.requestHeaders, {
+    secret: SECRET_REQUEST_HEADERS,
+    credentials,
+    identity: !grants.consumer,
+  });
 }
 
 export function responseHeaderGrant(grants: GuestGrants): HeaderGrant {
-  return new HeaderGrant(grants.responseHeaders, SECRET_RESPONSE_HEADERS);
+  return new HeaderGrant(grants.responseHeaders, {
+    secret: SECRET_RESPONSE_HEADERS,
+    credentials: NO_CREDENTIALS,
+    identity: false,
+  });
 }
 
 export interface Sight {
@@ -106,7 +153,7 @@ export function guestCall(
       port: request.port,
       path: request.path,
       upstreamPath: request.upstreamPath,
-      query: request.query,
+      query: sight.requestHeaders.shownQuery(request.query),
       clientIp: request.clientIp,
       clientPort: request.clientPort,
       startedAt: request.startedAt,

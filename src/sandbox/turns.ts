@@ -83,7 +83,7 @@ export class Turns {
     reserveVars(verdict.vars, ctx);
     const { authenticated } = verdict;
     if (authenticated === undefined) {
-      const reply = applyVerdict(verdict, ctx);
+      const reply = applyVerdict(verdict, ctx, guest);
       this.#ends.end(call);
       call.resolve(phase === "body_filter" ? verdict.chunk : reply);
       return;
@@ -93,7 +93,7 @@ export class Turns {
       if (authenticated.consumer !== null && consumer === null)
         throw new Violation("authenticate() with a consumer that does not exist");
       ctx.authenticate(consumer, authenticated.credential === null ? null : { id: authenticated.credential });
-      const reply = applyVerdict(verdict, ctx);
+      const reply = applyVerdict(verdict, ctx, guest);
       this.#ends.end(call);
       call.resolve(reply);
     };

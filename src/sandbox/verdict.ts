@@ -7,7 +7,7 @@
  */
 import type { Context, Headers, Phase, Reply } from "@gatehouse/sdk";
 import type { GuestLimits, HeaderEdit, Verdict } from "./engine.ts";
-import type { HeaderGrant, Sight } from "./grants.ts";
+import { type HeaderGrant, IDENTITY, type Sight } from "./grants.ts";
 
 /** The guest asked for something that its contract does not allow. */
 export class Violation extends Error {}
@@ -36,7 +36,6 @@ const UNTOUCHABLE = new Set([
 /** Fields that upstreams trust as the gateway's word: only for a guest whose manifest names them. */
 const BY_NAME_ONLY =
   /^(?:authorization|cookie|proxy-authorization|set-cookie|host|forwarded|x-forwarded-.*|x-real-ip)$/;
-const IDENTITY = /^x-(?:consumer|credential|anonymous-consumer)(?:-|$)/;
 
 /** Of the vars that all guests of one request have set: they cross with each of its calls. */
 const MAX_VARS = 64;
@@ -117,7 +116,7 @@ function checkEdits(
     const lower = name.toLowerCase();
     if (UNTOUCHABLE.has(lower))
       throw new Violation(`an edit of the header ${lower}, which frames the message`);
-    if (BY_NAME_ONLY.test(lower) && !grant.names(lower))
+    if ((BY_NAME_ONLY.test(lower) && !grant.names(lower)) || grant.conceals(lower))
       throw new Violation(`an edit of the header ${lower}, which the manifest does not name`);
     if (IDENTITY.test(lower) && !grant.names(lower) && !sight.grants.consumer)
       throw new Violation(`an edit of the header ${lower} without the consumer grant`);
@@ -178,13 +177,18 @@ export function reserveVars(vars: Verdict["vars"], ctx: Context): void {
 }
 
 /** Does what a checked verdict says, except for `authenticated`. Returns the reply, if there is one. */
-export function applyVerdict(verdict: Verdict, ctx: Context): Reply | undefined {
+export function applyVerdict(
+  verdict: Verdict,
+  ctx: Context,
+  { requestHeaders }: Pick<Sight, "requestHeaders">,
+): Reply | undefined {
   const { request, response, reply, vars } = verdict;
   if (request !== undefined) {
     if (request.headers !== undefined) applyEdits(request.headers, ctx.request.headers);
     if (request.method !== undefined) ctx.request.method = request.method;
     if (request.path !== undefined) ctx.request.upstreamPath = request.path;
-    if (request.query !== undefined) ctx.request.query = request.query;
+    if (request.query !== undefined)
+      ctx.request.query = requestHeaders.writtenQuery(request.query, ctx.request.query);
     if (request.body !== undefined) ctx.request.setBody(request.body);
   }
   if (response !== undefined) {

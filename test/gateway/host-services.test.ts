@@ -27,6 +27,9 @@ export default definePlugin({ name: "servant", version: "1.0.0", priority: 1, sc
       if (what === "fill") answer = (await host.kv.set(one, new Uint8Array(Number(two)))) ?? "kept";
       if (what === "delete") answer = (await host.kv.delete(one)) ?? "deleted";
       if (what === "secret") answer = await host.secret(one);
+      if (what === "see") answer = { headers: ctx.request.headers.entries().map(([name]) => name.toLowerCase()),
+        query: ctx.request.query };
+      if (what === "rewrite") { ctx.request.query = one; return; }
       if (what === "fetch") { const { status, body } = await host.fetch({ url: one }); answer = { status, body: text(body) }; }
       return reply(200, { answer });
     } catch (error) { return reply(200, { error: error.message }); }
@@ -215,4 +218,40 @@ test("values outlive the gateway, in a file that other users cannot read", async
   } finally {
     await gateway[Symbol.asyncDispose]();
   }
+});
+
+test("a guest that sees all headers sees no API key, in header or query, and takes none away", async () => {
+  const consumers = [{ username: "ada", keyauth_credentials: [{ key: "s3cret" }] }];
+  await using echo = await startOrigin();
+  const config = (plugins: readonly object[]) => ({
+    _format_version: "3.0",
+    consumers,
+    services: [{ name: "own", url: echo.url, routes: [{ name: "own", hosts: ["own.test"], plugins }] }],
+  });
+  await using gateway = await startGateway({ config: config([]) });
+  await publish(gateway, await pack({ request_headers: ["*"] }));
+  await publish(gateway, await pack({ request_headers: ["*", "x-key"], consumer: true }, "2.0.0"));
+  const keyAuth = { name: "key-auth", config: { key_names: ["x-key"] } };
+  await gateway.reload(config([keyAuth, { name: "servant@1.0.0" }]));
+  const see = async () => {
+    const headers = { host: "own.test", "x-key": "s3cret", "x-other": "1", cookie: "a=1" };
+    const inHeader = await send(`${gateway.url}/?see`, { headers });
+    const inQuery = await send(`${gateway.url}/?see&x%2dkey=s3cret&b=2`, { headers: { host: "own.test" } });
+    return [inHeader, inQuery].map(({ body }) => (JSON.parse(body) as Said).answer) as {
+      headers: string[];
+      query: string;
+    }[];
+  };
+  const hidden = await see();
+  assert.ok(hidden[0]?.headers.includes("x-other"));
+  for (const name of ["x-key", "cookie", "x-consumer-username", "x-credential-identifier"])
+    assert.ok(!hidden[0]?.headers.includes(name), name);
+  assert.equal(hidden[1]?.query, "see&b=2");
+  const { body } = await send(`${gateway.url}/?rewrite&c=3&x-key=s3cret`, { headers: { host: "own.test" } });
+  assert.equal((JSON.parse(body) as { url: string }).url, "/?c=3&x-key=s3cret");
+  await gateway.reload(config([keyAuth, { name: "servant@2.0.0" }]));
+  const shown = await see();
+  for (const name of ["x-key", "x-consumer-username", "x-credential-identifier"])
+    assert.ok(shown[0]?.headers.includes(name), name);
+  assert.equal(shown[1]?.query, "see&x%2dkey=s3cret&b=2");
 });

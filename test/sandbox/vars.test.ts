@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Verdict } from "../../src/sandbox/engine.ts";
+import { NO_GRANTS, requestHeaderGrant } from "../../src/sandbox/grants.ts";
 import { applyVerdict, reserveVars, Violation } from "../../src/sandbox/verdict.ts";
 import { MemoryContext } from "./context.ts";
 import { accessPlugin, bundleSource, PATIENT, RecordingHost, settings, startSandbox } from "./sandbox.ts";
@@ -12,7 +13,7 @@ const KIB = 1024;
 
 function apply(verdict: Verdict, ctx: MemoryContext): void {
   reserveVars(verdict.vars, ctx);
-  applyVerdict(verdict, ctx);
+  applyVerdict(verdict, ctx, { requestHeaders: requestHeaderGrant(NO_GRANTS) });
 }
 
 test("64 vars and 64 KiB may be shared along a request", () => {

@@ -161,3 +161,60 @@ const ALLOWED: [string, Verdict, Phase?, Partial<GuestGrants>?][] = [
 ];
 for (const [what, verdict, phase, grants] of ALLOWED)
   test(`${what}: allowed`, () => check(verdict, phase, grants));
+
+/** Who may write which header: by nobody, by whoever names it, by whoever has the consumer grant too, by all. */
+const WRITABLE: Readonly<Record<"never" | "named" | "consumer" | "always", readonly string[]>> = {
+  never: [
+    "Connection",
+    "Content-Length",
+    "Expect",
+    "Keep-Alive",
+    "Proxy-Authenticate",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+  ],
+  named: [
+    "Authorization",
+    "Cookie",
+    "Proxy-Authorization",
+    "Set-Cookie",
+    "Host",
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Anything",
+    "X-Real-IP",
+  ],
+  consumer: ["X-Consumer-Id", "X-Consumer-Username", "X-Credential-Identifier", "X-Anonymous-Consumer"],
+  always: ["X-Stamp", "Accept", "Content-Type", "Cache-Control", "Server", "Via", "Location", "X-Consumers"],
+};
+
+for (const [who, names] of Object.entries(WRITABLE))
+  for (const name of names)
+    test(`${name} may be written ${{ never: "by no guest", named: "where a grant names it", consumer: "where a grant names it, or with the consumer grant", always: "by every guest" }[who]}`, () => {
+      const lower = name.toLowerCase();
+      const may = (granted: Partial<GuestGrants>): boolean => {
+        try {
+          check(headers(["set", name, "a"]), "access", granted);
+          return true;
+        } catch (error) {
+          assert.ok(error instanceof Violation);
+          return false;
+        }
+      };
+      const seen = {
+        nothing: may({}),
+        all: may({ requestHeaders: ["*"] }),
+        consumer: may({ consumer: true }),
+        named: may({ requestHeaders: [lower] }),
+      };
+      assert.deepEqual(seen, {
+        nothing: who === "always",
+        all: who === "always",
+        consumer: who === "always" || who === "consumer",
+        named: who !== "never",
+      });
+    });
