@@ -80,6 +80,8 @@ describe("requests of a guest", () => {
         dns_resolver: names.address,
         egress_guest_allow: WORLD,
         unfenced_uploads: "acme",
+        // What is looked at here is where requests go, on a machine that may be busy.
+        plugin_limits: "cpu_ms=10000,wall_ms=10000,cpu_ms_per_second=0",
       },
     });
     const hosts = [
