@@ -70,7 +70,7 @@ export class Sandbox {
       cpuTotalMsPerSecond: settings.pluginCpuMsPerSecond,
       onExhausted: exhaustionLog(log),
     });
-    return new Sandbox(room, fence, supervisor, createForge());
+    return new Sandbox(room, fence, supervisor, createForge({ place: { room, fence } }));
   }
 
   /** A data thread's line to the supervisor. */

@@ -15,6 +15,7 @@ import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { EngineKind } from "./engine.ts";
+import { FORGE_SLOT } from "./guest-users.ts";
 import type { Room } from "./room.ts";
 
 /** Plain data: a fence that was tried can be told to another process. */
@@ -85,6 +86,22 @@ export function cordonCommand(
     ...V8_FLAGS[engine],
     join(home, room.entries[engine]),
     String(sockets),
+    fence.sealed ? "sealed" : "open",
+  ]);
+}
+
+/** The command line of the forge's child, which parses what strangers upload. */
+export function forgeCommand(room: Room, fence: Fence, heapMb: number): Command {
+  const home = insideHome(room, fence);
+  return behindFence(room, fence, FORGE_SLOT, [
+    join(home, room.node),
+    "--permission",
+    `--allow-fs-read=${home}/`,
+    ...(fence.sealed ? ["--allow-ffi"] : []),
+    "--no-warnings",
+    `--max-old-space-size=${heapMb}`,
+    "--experimental-vm-modules",
+    join(home, room.forge),
     fence.sealed ? "sealed" : "open",
   ]);
 }

@@ -4,7 +4,7 @@
  * inside the operating system's fence, which makes this folder's parent the root of the file system.
  *
  *     <prefix>/cordon/root/     "/" inside the fence
- *       room/                   node, isolate.js, wasm.js, bootstrap.js, isolated-vm.node, enter, probe.js
+ *       room/                   node, isolate.js, wasm.js, bootstrap.js, isolated-vm.node, enter, probe.js, forge.js
  *       lib/ lib64/             the shared libraries that node and the addon load, and no others
  */
 import { randomBytes } from "node:crypto";
@@ -41,12 +41,14 @@ export interface Room {
   /** The program that a cordon is entered by, with and without a filter of system calls; null on processors without one. */
   readonly enter: { readonly filtered: string; readonly plain: string } | null;
   readonly probe: string;
+  readonly forge: string;
 }
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ENTRIES: Readonly<Record<EngineKind, string>> = { isolate: "isolate.js", wasm: "wasm.js" };
 const ENTER = { filtered: "enter-filtered", plain: "enter" };
 const PROBE = "probe.js";
+const FORGE = "forge.js";
 /** Mount points and links that an earlier version made here. */
 const FORMER = ["usr", "proc", "lib", "lib64", "lib32"];
 
@@ -72,13 +74,14 @@ export async function prepareRoom(
   const bootstrap = await bundle("cordon/bootstrap.ts", "iife");
   place(folder, "bootstrap.js", `(() => {\n${bootstrap}\nreturn runtime.default;\n})()`);
   place(folder, PROBE, await bundle("cordon/probe-main.ts", "esm"));
+  place(folder, FORGE, await bundle("forge/forge-child.ts", "esm"));
   await stop(); // esbuild's helper process has nothing left to do
   place(folder, "package.json", '{"type": "module"}');
   placeFile(folder, "isolated-vm.node", addon);
   placeFile(folder, "node", process.execPath);
   if ((statSync(join(folder, "node")).mode & 0o001) === 0) chmodSync(join(folder, "node"), 0o755);
   const enter = placeEnter(folder);
-  return { root, folder, node: "node", entries: ENTRIES, enter, probe: PROBE };
+  return { root, folder, node: "node", entries: ENTRIES, enter, probe: PROBE, forge: FORGE };
 }
 
 function placeEnter(folder: string): Room["enter"] {

@@ -9,6 +9,9 @@ import { dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { Phase } from "@gatehouse/sdk";
+import { type Command, type Fence, forgeCommand } from "../fence.ts";
+import { lastDescendantOf } from "../process-stat.ts";
+import type { Room } from "../room.ts";
 import { digestOf, type Forged, type ForgeKind, type ForgeReport } from "./forge.ts";
 import type { ForgeJob } from "./forge-child.ts";
 import { encodeFrame, FrameReader } from "./forge-frames.ts";
@@ -21,6 +24,8 @@ export interface ForgeOptions {
   rssBytes?: number;
   /** How long an idle child is kept. */
   idleMs?: number;
+  /** Where the child runs behind the fence; without it, it runs with Node's permission model only. */
+  place?: { readonly room: Room; readonly fence: Fence } | null;
   /** Artifacts that wait while one is worked on; the next one is told that the forge is busy. */
   queueLength?: number;
 }
@@ -43,6 +48,7 @@ const DEFAULTS: Required<ForgeOptions> = {
   deadlineMs: 10_000,
   rssBytes: 512 * 1024 * 1024,
   idleMs: 30_000,
+  place: null,
   queueLength: 4,
 };
 const WATCH_MS = 20;
@@ -142,6 +148,7 @@ const BUSY: ForgeResult = Object.freeze({
 class Child {
   readonly #options: Required<ForgeOptions>;
   readonly #process: ChildProcess;
+  readonly #fenced: boolean;
   readonly #exited: Promise<void>;
   readonly #frames = new FrameReader();
   #answer: ((result: Forged) => void) | null = null;
@@ -152,18 +159,14 @@ class Child {
   constructor(options: Required<ForgeOptions>) {
     this.#options = options;
     const heapMb = Math.floor(options.rssBytes / 2 / 1024 / 1024);
-    this.#process = spawn(
-      process.execPath,
-      [
-        "--permission",
-        ...READABLE.map((path) => `--allow-fs-read=${path}`),
-        `--max-old-space-size=${heapMb}`,
-        "--experimental-vm-modules",
-        "--disable-warning=ExperimentalWarning",
-        CHILD,
-      ],
-      { env: {}, cwd: dirname(CHILD), stdio: ["pipe", "ignore", "ignore", "pipe"] },
-    );
+    const { room, fence } = options.place ?? {};
+    const command = room && fence ? forgeCommand(room, fence, heapMb) : unfenced(heapMb);
+    this.#fenced = fence !== undefined && fence.by !== "nothing";
+    this.#process = spawn(command.file, [...command.args], {
+      env: {},
+      cwd: command.cwd,
+      stdio: ["pipe", "ignore", "ignore", "pipe"],
+    });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#exited = promise;
     this.#process.on("error", () => this.#end(resolve));
@@ -200,19 +203,34 @@ class Child {
   kill(reason: string): void {
     this.#reason = reason;
     this.ended = true;
-    this.#process.kill("SIGKILL");
+    this.#kill();
   }
 
   /** Lets an idle child go, and waits until it has. */
   async dismiss(): Promise<void> {
     this.ended = true;
     this.#process.ref();
-    this.#process.kill("SIGKILL");
+    this.#kill();
     await this.#exited;
   }
 
+  /** Behind the fence the spawned process is not the one that works; it ends when that one has. */
+  get #pid(): number | null {
+    return (this.#fenced ? lastDescendantOf(this.#process.pid) : this.#process.pid) ?? null;
+  }
+
+  #kill(): void {
+    const pid = this.#pid;
+    try {
+      if (pid !== null) process.kill(pid, "SIGKILL");
+    } catch {
+      // It was quicker.
+    }
+    if (pid === null) this.#process.kill("SIGKILL");
+  }
+
   async #checkMemory(rssBytes: number): Promise<void> {
-    const statm = await readFile(`/proc/${this.#process.pid}/statm`, "utf8").catch(() => "0 0");
+    const statm = await readFile(`/proc/${this.#pid}/statm`, "utf8").catch(() => "0 0");
     if (Number(statm.split(" ")[1]) * PAGE_BYTES > rssBytes)
       this.kill(`checking the artifact needed more than ${Math.floor(rssBytes / 1024 / 1024)} MB of memory`);
   }
@@ -252,7 +270,19 @@ function readAnswer(head: unknown, body: Uint8Array): Forged {
   throw new Error("not an answer");
 }
 
-/** What the child may read: its own sources, the SDK's types beside them. */
+function unfenced(heapMb: number): Command {
+  const args = [
+    "--permission",
+    ...READABLE.map((path) => `--allow-fs-read=${path}`),
+    `--max-old-space-size=${heapMb}`,
+    "--experimental-vm-modules",
+    "--disable-warning=ExperimentalWarning",
+    CHILD,
+  ];
+  return { file: process.execPath, args, cwd: dirname(CHILD) };
+}
+
+/** What the child may read without a room: its own sources, the SDK's types beside them. */
 const READABLE = [
   join(ROOT, "package.json"),
   join(ROOT, "src", "package.json"),

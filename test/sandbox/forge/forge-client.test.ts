@@ -1,85 +1,90 @@
 /** The forge as the gateway uses it: a child process with a clock, a memory limit and a short queue. */
 import assert from "node:assert/strict";
-import { after, describe, it } from "node:test";
-import { createForge } from "../../../src/sandbox/forge/forge-client.ts";
+import { after, before, describe, it } from "node:test";
+import { createForge, type Forge } from "../../../src/sandbox/forge/forge-client.ts";
+import { place } from "../sandbox.ts";
 import { assemble } from "../wasm/guests.ts";
 
 const OK = assemble('(module (memory 1) (func (export "access") (result i32) (i32.const 0)))');
 const text = (source: string): Uint8Array => new TextEncoder().encode(source);
 
-describe("the forge", () => {
-  const forge = createForge();
-  after(() => forge.close());
+for (const where of ["behind the fence", "without a fence"])
+  describe(`the forge ${where}`, () => {
+    let forge: Forge;
+    before(async () => {
+      forge = createForge({ place: where === "behind the fence" ? await place() : null });
+    });
+    after(() => forge.close());
 
-  it("admits a good module and gives its bytes, digest and report", async () => {
-    const result = await forge.forge(OK, "extism", ["access"]);
-    assert.ok(result.ok);
-    assert.match(result.digest, /^sha256:/);
-    assert.ok(WebAssembly.validate(result.emitted));
-    assert.equal(result.report.bytesIn, OK.length);
-  });
+    it("admits a good module and gives its bytes, digest and report", async () => {
+      const result = await forge.forge(OK, "extism", ["access"]);
+      assert.ok(result.ok);
+      assert.match(result.digest, /^sha256:/);
+      assert.ok(WebAssembly.validate(result.emitted));
+      assert.equal(result.report.bytesIn, OK.length);
+    });
 
-  it("works on uploads that come together one after the other", async () => {
-    const results = await Promise.all([1, 2, 3].map(() => forge.forge(OK, "extism", ["access"])));
-    assert.ok(results.every(({ ok }) => ok));
-  });
+    it("works on uploads that come together one after the other", async () => {
+      const results = await Promise.all([1, 2, 3].map(() => forge.forge(OK, "extism", ["access"])));
+      assert.ok(results.every(({ ok }) => ok));
+    });
 
-  it("refuses what is too large without looking into it", async () => {
-    const result = await forge.forge(new Uint8Array(9 * 1024 * 1024), "extism", ["access"]);
-    assert.deepEqual(result, {
-      ok: false,
-      reasons: ["the artifact has 9437184 bytes; at most 8388608 are allowed"],
+    it("refuses what is too large without looking into it", async () => {
+      const result = await forge.forge(new Uint8Array(9 * 1024 * 1024), "extism", ["access"]);
+      assert.deepEqual(result, {
+        ok: false,
+        reasons: ["the artifact has 9437184 bytes; at most 8388608 are allowed"],
+      });
+    });
+
+    const bundles: [what: string, source: Uint8Array, reason: RegExp | null][] = [
+      ["a module with a default export", text("export default { name: 'x' };"), null],
+      ["a module that would throw if it ran", text("export default 1; throw new Error('ran');"), null],
+      ["a module that would never end if it ran", text("export default 1; while (true);"), null],
+      ["a syntax error", text("export default {;"), /is no ES module: Unexpected token/],
+      [
+        "an import",
+        text("import fs from 'node:fs'; export default fs;"),
+        /imports "node:fs": bundle everything/,
+      ],
+      ["a re-export", text("export { default } from './x.js';"), /imports ".\/x.js"/],
+      ["no default export", text("export const plugin = 1;"), /has no default export/],
+      ["an export of nothing", text("export { nothing as default };"), /is no ES module/],
+      ["CommonJS", text("module.exports = 1;"), /has no default export/],
+      ["bytes that are not UTF-8", Uint8Array.of(0x2f, 0x2f, 0xff, 0xfe), /not UTF-8/],
+      ["more than a mebibyte", new Uint8Array(1024 * 1024 + 1).fill(32), /at most 1048576/],
+    ];
+    for (const [what, source, reason] of bundles) {
+      it(`${reason ? "refuses" : "admits"} ${what} as an isolate's bundle`, async () => {
+        const result = await forge.forge(source, "isolate", ["access"]);
+        if (reason === null) {
+          assert.ok(result.ok, JSON.stringify(result));
+          assert.deepEqual(result.emitted, source);
+          assert.deepEqual(result.report.exports, ["default"]);
+        } else {
+          assert.ok(!result.ok);
+          assert.match(result.reasons.join(), reason);
+        }
+      });
+    }
+
+    it("gets a verdict on source nested deeper than a parser's stack", async () => {
+      const result = await forge.forge(text(`export default ${"[".repeat(400_000)}`), "isolate", ["access"]);
+      assert.ok(!result.ok);
+      assert.ok((await forge.forge(OK, "extism", ["access"])).ok);
     });
   });
-
-  const bundles: [what: string, source: Uint8Array, reason: RegExp | null][] = [
-    ["a module with a default export", text("export default { name: 'x' };"), null],
-    ["a module that would throw if it ran", text("export default 1; throw new Error('ran');"), null],
-    ["a module that would never end if it ran", text("export default 1; while (true);"), null],
-    ["a syntax error", text("export default {;"), /is no ES module: Unexpected token/],
-    [
-      "an import",
-      text("import fs from 'node:fs'; export default fs;"),
-      /imports "node:fs": bundle everything/,
-    ],
-    ["a re-export", text("export { default } from './x.js';"), /imports ".\/x.js"/],
-    ["no default export", text("export const plugin = 1;"), /has no default export/],
-    ["an export of nothing", text("export { nothing as default };"), /is no ES module/],
-    ["CommonJS", text("module.exports = 1;"), /has no default export/],
-    ["bytes that are not UTF-8", Uint8Array.of(0x2f, 0x2f, 0xff, 0xfe), /not UTF-8/],
-    ["more than a mebibyte", new Uint8Array(1024 * 1024 + 1).fill(32), /at most 1048576/],
-  ];
-  for (const [what, source, reason] of bundles) {
-    it(`${reason ? "refuses" : "admits"} ${what} as an isolate's bundle`, async () => {
-      const result = await forge.forge(source, "isolate", ["access"]);
-      if (reason === null) {
-        assert.ok(result.ok, JSON.stringify(result));
-        assert.deepEqual(result.emitted, source);
-        assert.deepEqual(result.report.exports, ["default"]);
-      } else {
-        assert.ok(!result.ok);
-        assert.match(result.reasons.join(), reason);
-      }
-    });
-  }
-
-  it("gets a verdict on source nested deeper than a parser's stack", async () => {
-    const result = await forge.forge(text(`export default ${"[".repeat(400_000)}`), "isolate", ["access"]);
-    assert.ok(!result.ok);
-    assert.ok((await forge.forge(OK, "extism", ["access"])).ok);
-  });
-});
 
 describe("a forge with narrow limits", () => {
   it("kills a child that passes its deadline, and works again with the next upload", async () => {
-    const forge = createForge({ deadlineMs: 1 });
+    const forge = createForge({ deadlineMs: 1, place: await place() });
     const result = await forge.forge(OK, "extism", ["access"]);
     await forge.close();
     assert.deepEqual(result, { ok: false, reasons: ["checking the artifact took more than 1 ms"] });
   });
 
   it("kills a child that passes its memory limit", async () => {
-    const forge = createForge({ rssBytes: 20 * 1024 * 1024 });
+    const forge = createForge({ rssBytes: 20 * 1024 * 1024, place: await place() });
     const result = await forge.forge(OK, "extism", ["access"]);
     await forge.close();
     assert.ok(!result.ok);
@@ -87,7 +92,7 @@ describe("a forge with narrow limits", () => {
   });
 
   it("says busy when its queue is full, and still answers those that wait", async () => {
-    const forge = createForge({ queueLength: 1 });
+    const forge = createForge({ queueLength: 1, place: await place() });
     const first = forge.forge(OK, "extism", ["access"]);
     const second = forge.forge(OK, "extism", ["access"]);
     const third = await forge.forge(OK, "extism", ["access"]);
