@@ -10,14 +10,9 @@ import http from "node:http";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { type HeadLimits, RequestHead, ResponseHead } from "../src/http1/head.ts";
 import { FIELD, HeaderList } from "../src/http1/headers.ts";
-import {
-  type HeadLimits,
-  parseRequestHead,
-  parseResponseHead,
-  RequestHead,
-  ResponseHead,
-} from "../src/http1/parse.ts";
+import { parseRequestHead, parseResponseHead } from "../src/http1/parse.ts";
 import { fieldLines, statusLine } from "../src/http1/write.ts";
 
 const LIMITS: HeadLimits = { maxHeadBytes: 32_768, maxHeaders: 100, maxUrlBytes: 8192 };

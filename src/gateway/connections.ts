@@ -7,7 +7,8 @@
  * given back.
  */
 import type { PlainWire } from "../http1/plain-wire.ts";
-import { type RequestHandler, ServerConnection } from "../http1/server-connection.ts";
+import type { RequestHandler } from "../http1/request-handler.ts";
+import { ServerConnection } from "../http1/server-connection.ts";
 import type { TlsSession, Wire } from "../http1/wire.ts";
 import type { DataPlane } from "../pipeline/data-plane.ts";
 import { requestHandler } from "../pipeline/handle.ts";

@@ -3,8 +3,10 @@
  * slices of what was read, without copying. Chunked coding is a strict state machine over bytes: anything that
  * two recipients could read differently ends the message.
  */
+
+import { parseFields } from "./field-lines.ts";
+import { Head } from "./head.ts";
 import { HeaderList } from "./headers.ts";
-import { Head, parseFields } from "./parse.ts";
 import { CR, LF, TOKEN, VALUE } from "./syntax.ts";
 
 /** Receives a body as it is read. */

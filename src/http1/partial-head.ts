@@ -3,7 +3,7 @@
  * about what it is long, whatever the drops in which it comes; and it is read anew only when that can tell something
  * new, so that the work stays in proportion to the bytes.
  */
-import { INCOMPLETE } from "./parse.ts";
+import { INCOMPLETE } from "./head.ts";
 
 /** Bytes of a read in which a head is looked for first; most end there, and what follows may be a body. */
 const WINDOW = 4096;

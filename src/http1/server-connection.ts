@@ -9,42 +9,14 @@ import type { ProxiedFrom } from "../proxy-protocol/header.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { contain } from "./fault.ts";
+import { INCOMPLETE, RequestHead } from "./head.ts";
 import { HeaderList } from "./headers.ts";
-import { type HeadLimits, INCOMPLETE, parseRequestHead, RequestHead } from "./parse.ts";
+import { parseRequestHead } from "./parse.ts";
 import { PartialHead } from "./partial-head.ts";
-import { Patience, type PatienceLimits, type Waiter } from "./patience.ts";
+import { Patience, type Waiter } from "./patience.ts";
+import type { RequestHandler, RequestOwner, ServerLimits } from "./request-handler.ts";
 import type { TlsSession, Wire, WireOwner } from "./wire.ts";
-import { lastChunk, writePiece, writeWithHead } from "./write.ts";
-
-export interface ServerLimits extends HeadLimits, PatienceLimits {
-  /** From the first byte of a head to its end, and from the start of a connection to its first byte. */
-  readonly headTimeoutMs: number;
-  /** Of a connection that waits for its next request. */
-  readonly idleTimeoutMs: number;
-  /** Requests of one connection; the last one's answer ends it. */
-  readonly maxRequests: number;
-}
-
-/** What happens to a request; one handler serves all connections of a thread. */
-export interface RequestHandler {
-  /** A head has come. The handler takes the request and, in the end, calls `finish` or `abort`. */
-  onRequest(connection: ServerConnection): void;
-  /** What came is not a request; the handler answers, and the connection is closed. */
-  onRefused(connection: ServerConnection, code: ErrorCode, detail: string): void;
-  /** The connection is cut off while no request is in progress. */
-  onCut(connection: ServerConnection, code: ErrorCode, detail: string): void;
-  onClosed(connection: ServerConnection): void;
-}
-
-/** What a request in progress hears of its client. */
-export interface RequestOwner extends BodySink {
-  /** The client has left, or its body broke the protocol (`code`). */
-  onClientGone(code: ErrorCode, detail: string): void;
-  /** What one read brought of the body is handed over: whatever was gathered may be written now. */
-  onBodyFlush(): void;
-  /** The client takes more of the response again. */
-  onClientDrain(): void;
-}
+import { writePiece, writeWithHead } from "./write.ts";
 
 /** Bytes of a request body that are read and dropped after an early answer, to keep the connection. */
 const DISCARD_MAX_BYTES = 256 * 1024;
@@ -168,10 +140,6 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
   /** Writes a head and a whole body, which the connection keeps. */
   writeWhole(head: string, body: Buffer): boolean {
     return this.#guardWrite(writeWithHead(this.wire, head, body));
-  }
-
-  writeLastChunk(head: string, trailers: HeaderList | null): void {
-    this.#guardWrite(this.wire.writeText(head + lastChunk(trailers)));
   }
 
   /** Whether what was written has not been taken yet. */

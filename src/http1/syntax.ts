@@ -43,3 +43,11 @@ export function isAll(text: string, chars: Uint8Array): boolean {
 export function isToken(text: string): boolean {
   return isAll(text, TOKEN);
 }
+
+/** The index of the first character from `at` on that is not in the class. */
+export function skip(text: string, at: number, chars: Uint8Array): number {
+  const { length } = text;
+  let end = at;
+  while (end < length && chars[text.charCodeAt(end)] === 1) end++;
+  return end;
+}

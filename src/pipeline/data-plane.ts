@@ -2,7 +2,8 @@
 import { randomFillSync } from "node:crypto";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
-import type { ServerConnection, ServerLimits } from "../http1/server-connection.ts";
+import type { ServerLimits } from "../http1/request-handler.ts";
+import type { ServerConnection } from "../http1/server-connection.ts";
 import type { BodyStore } from "./body-store.ts";
 import type { Trust } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";

@@ -4,8 +4,8 @@
  */
 import { performance } from "node:perf_hooks";
 import type { Consumer, Context, Measures, Named, PluginRequest, PluginResponse } from "@gatehouse/sdk";
+import type { RequestHead } from "../http1/head.ts";
 import { type HeaderList, newHeaders } from "../http1/headers.ts";
-import type { RequestHead } from "../http1/parse.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
 import { normalizePath } from "../router/path.ts";
 import type { Peer } from "../upstream/balancer.ts";

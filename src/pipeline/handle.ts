@@ -11,7 +11,8 @@
  */
 import { reply as makeReply, type Reply } from "@gatehouse/sdk";
 import { GatewayError } from "../errors.ts";
-import type { RequestHandler, ServerConnection } from "../http1/server-connection.ts";
+import type { RequestHandler } from "../http1/request-handler.ts";
+import type { ServerConnection } from "../http1/server-connection.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { forward } from "./forward.ts";
 import { countForward } from "./max-forwards.ts";

@@ -4,9 +4,10 @@
  */
 import { type ErrorCode, GatewayError } from "../errors.ts";
 import type { ClientConnection, UpstreamOwner } from "../http1/client-connection.ts";
+import type { ResponseHead } from "../http1/head.ts";
 import type { HeaderList } from "../http1/headers.ts";
-import type { ResponseHead } from "../http1/parse.ts";
-import type { RequestOwner, ServerConnection } from "../http1/server-connection.ts";
+import type { RequestOwner } from "../http1/request-handler.ts";
+import type { ServerConnection } from "../http1/server-connection.ts";
 import { JOIN_MAX } from "../http1/write.ts";
 import type { Peer } from "../upstream/balancer.ts";
 import type { DataPlane } from "./data-plane.ts";

@@ -4,22 +4,20 @@
  */
 import { performance } from "node:perf_hooks";
 import { type ErrorForm, errorForm, errorReply, type Reply } from "@gatehouse/sdk";
-import { type ErrorCode, GatewayError } from "../errors.ts";
-import { FIELD, type HeaderList, newHeaders, releaseHeaders } from "../http1/headers.ts";
-import type { ResponseHead } from "../http1/parse.ts";
-import { fieldLines, fieldOfKind, JOIN_MAX, lastChunk, statusLine } from "../http1/write.ts";
+import { GatewayError } from "../errors.ts";
+import type { ResponseHead } from "../http1/head.ts";
+import type { HeaderList } from "../http1/headers.ts";
+import { fieldLines, JOIN_MAX, lastChunk, statusLine } from "../http1/write.ts";
 import { asBuffer } from "./exchange.ts";
+import { finish, leaveUpstream } from "./finish.ts";
 import { attempt, whenDone } from "./handle.ts";
-import { ALLOW } from "./max-forwards.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
-import { runBodyFilter, runHeaderFilter, runLog, runResponse } from "./run.ts";
+import { responseHead } from "./response-head.ts";
+import { runBodyFilter, runHeaderFilter, runResponse } from "./run.ts";
 import { BodySender, WholeBody } from "./whole-body.ts";
 
 const EMPTY = Buffer.alloc(0);
 const NONE = new Uint8Array(16);
-/** Kinds that the gateway states itself in a response: a gateway behind this one may have sent its own. */
-const OWN = new Uint8Array(16);
-OWN[FIELD.gateway] = 1;
 
 /** A 1xx answer is passed on (RFC 9110 section 15.2), unless the client speaks HTTP/1.0. */
 export function inform(x: ProxyExchange, head: ResponseHead): void {
@@ -366,59 +364,6 @@ function answerOn(x: ProxyExchange): void {
   );
 }
 
-/** Fields that the status of an error asks for (RFC 9110 sections 15.5.6 and 15.5.22). */
-const ERROR_LINES: { readonly [code in ErrorCode]?: string } = {
-  method_refused: `Allow: ${ALLOW}\r\n`,
-  https_required: "Upgrade: TLS/1.2, HTTP/1.1\r\nConnection: Upgrade\r\n",
-  websocket_version: "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n",
-};
-
-/** Head of the response with the gateway's own fields (Kong's `headers` setting). */
-export function responseHead(x: ProxyExchange, framing: string): string {
-  const { response, client, plane, request } = x;
-  const { headers, serverLine, viaLines } = plane.settings;
-  const proxied = response.source === "service";
-  // A client that was not told to go on may send its body or the next request: nobody could tell which.
-  if (request.expectContinue && !x.invited && x.bodyBytes === 0 && !client.body.ended)
-    client.keepAlive = false;
-  let head =
-    statusLine(response.status, response.status === response.reasonStatus ? response.reason : "") +
-    fieldLines(response.headers, headers.requestId ? OWN : NONE) +
-    framing;
-  if (response.source === "error" && x.error !== null) head += ERROR_LINES[x.error] ?? "";
-  if (!client.keepAlive && !x.switching) head += "Connection: close\r\n";
-  else if (request.minor === 0) head += "Connection: keep-alive\r\n";
-  // An upstream without a clock is helped out (RFC 9110 section 6.6.1).
-  if (fieldOfKind(response.headers, FIELD.date) === null) head += dateLine();
-  if (serverLine !== "" && fieldOfKind(response.headers, FIELD.server) === null) head += serverLine;
-  if (proxied) {
-    head += viaLines[response.minor === 0 ? 0 : 1];
-    if (headers.upstreamStatus) head += `X-Kong-Upstream-Status: ${response.status}\r\n`;
-    if (headers.upstreamLatency)
-      head += `X-Kong-Upstream-Latency: ${Math.round(x.upstreamHeadAt - x.upstreamStartedAt)}\r\n`;
-    if (headers.proxyLatency)
-      head += `X-Kong-Proxy-Latency: ${Math.round(x.upstreamStartedAt - x.startedAt)}\r\n`;
-  } else if (headers.responseLatency)
-    head += `X-Kong-Response-Latency: ${Math.round(performance.now() - x.startedAt)}\r\n`;
-  if (headers.requestId) head += `X-Kong-Request-Id: ${request.id}\r\n`;
-  x.responseBytes += head.length + 2;
-  return `${head}\r\n`;
-}
-
-let dateSecond = -1;
-let date = "";
-
-/** The Date field, made once a second. */
-function dateLine(): string {
-  const now = Date.now();
-  const second = Math.floor(now / 1000);
-  if (second !== dateSecond) {
-    dateSecond = second;
-    date = `Date: ${new Date(now).toUTCString()}\r\n`;
-  }
-  return date;
-}
-
 /** The client has left, or what it sends is not a request any more. */
 export function clientGone(x: ProxyExchange, error: GatewayError): void {
   if (x.finished) return;
@@ -427,36 +372,4 @@ export function clientGone(x: ProxyExchange, error: GatewayError): void {
   leaveUpstream(x);
   if (x.response.status === 0) x.response.status = error.kind.status;
   finish(x, true);
-}
-
-/** An upstream in the middle of something cannot be used for anything else. */
-export function leaveUpstream(x: ProxyExchange): void {
-  const { upstream } = x;
-  x.upstream = null;
-  x.turn++;
-  x.ready = false;
-  x.held.take();
-  x.collected?.release();
-  x.collected = null;
-  upstream?.abandon();
-}
-
-/** After the last byte: log, then the connection's next request. */
-export function finish(x: ProxyExchange, cut = false): void {
-  if (x.finished) return;
-  x.finished = true;
-  x.finishedAt = performance.now();
-  // An early answer leaves a request half sent: its upstream is of no more use.
-  if (x.upstream !== null) leaveUpstream(x);
-  if (x.whole !== null || x.collected !== null || x.request.bodyReplaced) x.dropBodies();
-  if (x.chain.log.length > 0) runLog(x, x.chain, (error) => x.plane.onError(x, error));
-  x.plane.onFinished(x);
-  // Somebody may still hold this exchange: the connection's next request gets fields of its own.
-  if (x.suspended) x.client.head.headers = newHeaders();
-  else {
-    releaseHeaders(x.response.headers);
-    x.client.head.reset(); // an idle connection holds nothing of its last request
-  }
-  if (cut) x.client.abort();
-  else x.client.finish();
 }

@@ -8,12 +8,14 @@
  */
 import { hash } from "node:crypto";
 import { GatewayError } from "../errors.ts";
+import type { ResponseHead } from "../http1/head.ts";
 import type { HeaderList } from "../http1/headers.ts";
-import type { ResponseHead } from "../http1/parse.ts";
 import type { ExchangeRequest } from "./exchange.ts";
+import { finish, leaveUpstream } from "./finish.ts";
 import { attempt, whenDone } from "./handle.ts";
 import type { ProxyExchange } from "./proxy-exchange.ts";
-import { answerWhole, fail, finish, leaveUpstream, responseHead, takeHead } from "./respond.ts";
+import { answerWhole, fail, takeHead } from "./respond.ts";
+import { responseHead } from "./response-head.ts";
 import { runHeaderFilter } from "./run.ts";
 import type { ServiceEntry } from "./snapshot.ts";
 import { Tunnel } from "./tunnel.ts";

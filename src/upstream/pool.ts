@@ -14,7 +14,7 @@ import {
   type UpstreamTimeouts,
 } from "../http1/client-connection.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
-import type { HeadLimits } from "../http1/parse.ts";
+import type { HeadLimits } from "../http1/head.ts";
 
 export interface PoolSettings {
   readonly limits: HeadLimits;

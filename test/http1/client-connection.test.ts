@@ -12,8 +12,8 @@ import {
   type UpstreamOwner,
 } from "../../src/http1/client-connection.ts";
 import { Deadlines } from "../../src/http1/deadlines.ts";
+import type { ResponseHead } from "../../src/http1/head.ts";
 import type { HeaderList } from "../../src/http1/headers.ts";
-import type { ResponseHead } from "../../src/http1/parse.ts";
 import { UpstreamTls } from "../../src/tls/upstream-tls.ts";
 import { LIMITS } from "./harness.ts";
 

@@ -4,15 +4,9 @@
  */
 import type { ErrorCode } from "../../src/errors.ts";
 import { BodyReader, type BodySink } from "../../src/http1/body.ts";
+import { type HeadLimits, INCOMPLETE, RequestHead, ResponseHead } from "../../src/http1/head.ts";
 import { HeaderList } from "../../src/http1/headers.ts";
-import {
-  type HeadLimits,
-  INCOMPLETE,
-  parseRequestHead,
-  parseResponseHead,
-  RequestHead,
-  ResponseHead,
-} from "../../src/http1/parse.ts";
+import { parseRequestHead, parseResponseHead } from "../../src/http1/parse.ts";
 import { PartialHead } from "../../src/http1/partial-head.ts";
 
 export type Fields = [name: string, value: string][];

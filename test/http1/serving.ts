@@ -6,12 +6,8 @@ import { ERRORS, type ErrorCode } from "../../src/errors.ts";
 import { Deadlines } from "../../src/http1/deadlines.ts";
 import type { HeaderList } from "../../src/http1/headers.ts";
 import { acceptPlain } from "../../src/http1/plain-wire.ts";
-import {
-  type RequestHandler,
-  type RequestOwner,
-  ServerConnection,
-  type ServerLimits,
-} from "../../src/http1/server-connection.ts";
+import type { RequestHandler, RequestOwner, ServerLimits } from "../../src/http1/request-handler.ts";
+import { ServerConnection } from "../../src/http1/server-connection.ts";
 import { openRaw, type RawClient } from "../support/raw-client.ts";
 import { LIMITS } from "./harness.ts";
 
