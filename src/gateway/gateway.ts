@@ -30,6 +30,7 @@ import { fileStamp, watchFile } from "./config-file.ts";
 import { Configuration } from "./configuration.ts";
 import { type CapColumns, openCaps } from "./connection-caps.ts";
 import { counterTableSpec } from "./counter-table.ts";
+import { NotDeployed } from "./deployment.ts";
 import { Explainer } from "./explain.ts";
 import { ExplainInputError, readExplainRequest } from "./explain-input.ts";
 import { spillDirectory } from "./plane-settings.ts";
@@ -37,7 +38,7 @@ import { Sandbox } from "./sandbox.ts";
 import { listening, startable } from "./start-error.ts";
 import { statusReport } from "./status-report.ts";
 import { storeKind } from "./store-kind.ts";
-import { DataThreads, NotDeployed } from "./threads.ts";
+import { DataThreads } from "./threads.ts";
 import { clientPair, MaterialError, TlsMaterial, upstreamAuthorities } from "./tls-material.ts";
 
 /** Rate-limiting windows that can be counted at once; 26 bytes each. */

@@ -6,12 +6,9 @@
  * connections goes to the others as soon as its sockets are closed, and the thread in its place gets whatever is
  * in force by then. What it held is cut off, counted and logged.
  */
-import { setImmediate as rest } from "node:timers/promises";
-import { serialize } from "node:v8";
 import type { MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { OwnListener } from "../egress/own-listeners.ts";
-import { inPieces, sizeOf } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import { SpillBudget } from "../pipeline/body-store.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
@@ -20,10 +17,10 @@ import type { KeyPair } from "../tls/contexts.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 import type { CapColumns } from "./connection-caps.ts";
 import { type CounterTableSpec, releaseCounters } from "./counter-table.ts";
+import { NotDeployed, offer, timeoutOf } from "./deployment.ts";
 import type { AccessRecord, Deployment, ThreadStats } from "./messages.ts";
 import { type Losses, type LossReason, PastThreads } from "./past-threads.ts";
 import type { SandboxChannel } from "./sandbox.ts";
-import { sharedBytes } from "./shared-bytes.ts";
 import { LATE, ThreadHandle } from "./thread-handle.ts";
 import { LOOK_MS } from "./watch.ts";
 
@@ -57,18 +54,7 @@ export interface Collected {
   readonly spilled: { readonly bodies: number; readonly bytes: number };
 }
 
-/** A change that is sound and yet not in force: what a thread has against it. */
-export class NotDeployed extends Error {
-  override name = "NotDeployed";
-}
-
 const SHORT_LIFE_MS = 1000;
-/** What compiling one entity may take: ten times what it takes (bench/router.ts). */
-const ENTITY_PATIENCE_MS = 0.1;
-/** What a thread gets on top of `deploy_timeout_ms`, beats or not: it compiles beside traffic. */
-const ENTITY_TIME_MS = 1;
-/** Entities that are sent at once: a thread takes 2 ms to read so many. */
-const PIECE_ENTITIES = 250;
 /** A thread that has not ended by then is stuck outside of JavaScript, where nothing can end it. */
 const END_MS = 5000;
 
@@ -381,23 +367,12 @@ export class DataThreads {
   async #prepare(
     threads: readonly ThreadHandle[],
     version: number,
-    { change, packages }: Deployment,
+    deployment: Deployment,
   ): Promise<(string | null)[]> {
-    const size = sizeOf(change);
-    const patienceMs = size * ENTITY_PATIENCE_MS;
-    const timeoutMs = this.#options.settings.deployTimeoutMs + size * ENTITY_TIME_MS;
-    const answers = Promise.all(threads.map((thread) => thread.prepared(version, patienceMs, timeoutMs)));
-    for (const piece of inPieces(change, PIECE_ENTITIES)) {
-      // Once for all threads, and in pieces: neither the main thread nor one of the others is held up for long.
-      const bytes = sharedBytes(serialize(piece));
-      for (const thread of threads) thread.post({ kind: "piece", version, bytes });
-      if (size > PIECE_ENTITIES) await rest();
-    }
-    for (const thread of threads) thread.post({ kind: "prepare", version, packages });
-    const errors = await answers;
-    for (const thread of threads) thread.calm();
-    return errors.map((error, i) =>
-      error === LATE ? this.#late(threads[i] as ThreadHandle, timeoutMs) : error,
+    const timeoutMs = timeoutOf(deployment, this.#options.settings.deployTimeoutMs);
+    const answers = await offer(threads, version, deployment, timeoutMs);
+    return answers.map((answer, i) =>
+      answer === LATE ? this.#late(threads[i] as ThreadHandle, timeoutMs) : answer,
     );
   }
 }
