@@ -1,5 +1,8 @@
 /** Reading and writing the numbers, names and lists that WebAssembly's binary format is made of. */
 
+/** One for all: a module may hold a million names. */
+const decoder = new TextDecoder();
+
 /** Says what is wrong with a module, in words for its author. */
 export class ShapeError extends Error {}
 
@@ -63,7 +66,7 @@ export class Reader {
     const length = this.unsigned();
     const start = this.at;
     this.skip(length);
-    return new TextDecoder().decode(this.bytes.subarray(start, this.at));
+    return decoder.decode(this.bytes.subarray(start, this.at));
   }
 }
 

@@ -160,6 +160,14 @@ function disagreements(emitted: Uint8Array, shape: ModuleShape): string[] {
   return reasons;
 }
 
+/** Names as a report lists them: it is read by people and kept for ever. */
+function listed(names: readonly string[]): string[] {
+  const shown = names.slice(0, MAX_LISTED).map((name) => name.slice(0, 100));
+  return names.length > MAX_LISTED ? [...shown, `and ${names.length - MAX_LISTED} more`] : shown;
+}
+
+const MAX_LISTED = 200;
+
 function report(
   artifact: Uint8Array,
   uploaded: ModuleShape,
@@ -182,8 +190,8 @@ function report(
   return {
     bytesIn: artifact.length,
     bytesOut: emitted.length,
-    imports: shape.imports.map(({ module, name }) => `${module}.${name}`),
-    exports: shape.exports.map(({ name }) => name),
+    imports: listed(shape.imports.map(({ module, name }) => `${module}.${name}`)),
+    exports: listed(shape.exports.map(({ name }) => name)),
     functions: shape.functions,
     memoryPages: shape.memories[0] ?? null,
     tables: shape.tables,

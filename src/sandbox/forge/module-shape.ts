@@ -42,6 +42,7 @@ export interface ModuleShape {
   codeBytes: number;
   /** The largest number of locals that one function declares. */
   locals: number;
+  /** The names of the first few. */
   customSections: string[];
   customBytes: number;
   /** Proposals that are not allowed and that the outline uses, by the name that toolchains give them. */
@@ -64,6 +65,9 @@ export const SECTION = {
   dataCount: 12,
   tag: 13,
 } as const;
+
+/** A module may consist of millions of them. */
+const MAX_CUSTOM_NAMES = 32;
 
 const KINDS = ["function", "table", "memory", "global", "tag"] as const;
 const VALUE_TYPES: Record<number, string> = {
@@ -138,7 +142,8 @@ export function readShape(bytes: Uint8Array): ModuleShape {
     const reader = new ShapeReader(bytes, start, end, refused);
     switch (id) {
       case SECTION.custom:
-        shape.customSections.push(reader.name().slice(0, 64));
+        if (shape.customSections.length < MAX_CUSTOM_NAMES)
+          shape.customSections.push(reader.name().slice(0, 64));
         shape.customBytes += end - start;
         break;
       case SECTION.type:

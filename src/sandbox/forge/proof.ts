@@ -72,7 +72,7 @@ function expects(instructions: Instructions, ops: readonly number[], index?: num
 }
 
 const CHARGES: readonly (readonly number[])[] = [
-  [0x20, 0xad],
+  [0x20, 0xad, I64_CONST, 0x86],
   [0x20, 0x41, 0x76, 0xad],
 ];
 

@@ -179,10 +179,10 @@ describe("fuel", () => {
     ["memory.fill", (n) => `(memory.fill (i32.const 0) (i32.const 0) (i32.const ${n}))`, 1000],
     ["memory.copy", (n) => `(memory.copy (i32.const 0) (i32.const 1) (i32.const ${n}))`, 1000],
     ["memory.init", (n) => `(memory.init $d (i32.const 0) (i32.const 0) (i32.const ${n}))`, 1000],
-    ["table.fill", (n) => `(table.fill $t (i32.const 0) (ref.null func) (i32.const ${n}))`, 8000],
-    ["table.copy", (n) => `(table.copy $t $t (i32.const 0) (i32.const 1) (i32.const ${n}))`, 8000],
-    ["table.init", (n) => `(table.init $t $e (i32.const 0) (i32.const 0) (i32.const ${n}))`, 8000],
-    ["table.grow", (n) => `(drop (table.grow $t (ref.null func) (i32.const ${n})))`, 8000],
+    ["table.fill", (n) => `(table.fill $t (i32.const 0) (ref.null func) (i32.const ${n}))`, 128_000],
+    ["table.copy", (n) => `(table.copy $t $t (i32.const 0) (i32.const 1) (i32.const ${n}))`, 128_000],
+    ["table.init", (n) => `(table.init $t $e (i32.const 0) (i32.const 0) (i32.const ${n}))`, 128_000],
+    ["table.grow", (n) => `(drop (table.grow $t (ref.null func) (i32.const ${n})))`, 128_000],
   ];
   for (const [what, operation, units] of lengths) {
     it(`is charged by the length of ${what}`, async () => {

@@ -1,0 +1,76 @@
+/** Hostile packages, uploaded to a running gateway: refused in words, nothing kept, and the next upload works. */
+import assert from "node:assert/strict";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { packExample, upload } from "../../gateway/packages.ts";
+import { type Answer, send } from "../../support/client.ts";
+import { type Gateway, startGateway } from "../../support/gateway.ts";
+import { ADMISSION_ATTACKS } from "./attacks.ts";
+
+const EMPTY = { _format_version: "3.0" };
+
+describe("a hostile package", () => {
+  let gateway: Gateway;
+  before(async () => {
+    gateway = await startGateway({ config: EMPTY });
+  });
+  after(() => gateway[Symbol.asyncDispose]());
+
+  for (const { name, aim, make, reason, status = 400 } of ADMISSION_ATTACKS) {
+    it(`(${aim}) ${name} ${reason === null && status === 400 ? "ends in an answer" : "is refused in words, and nothing of it is kept"}`, async () => {
+      const pid = gateway.pid;
+      const before = await kept(gateway);
+      const answer = await upload(gateway, await make());
+      if (reason === null && answer.status === 201) await remove(gateway, answer);
+      else {
+        assert.equal(answer.status, status, answer.body);
+        const { message } = answer.json() as { message: string };
+        assert.match(message, reason ?? /./);
+        assert.ok(message.length < 20_000, "a person reads it");
+      }
+      assert.deepEqual(await kept(gateway), before);
+      assert.equal(gateway.pid, pid);
+    });
+  }
+
+  it("is forgotten: a good one is admitted after all of them", async () => {
+    const answer = await upload(gateway, await packExample("header-stamp"));
+    assert.equal(answer.status, 201, answer.body);
+    await remove(gateway, answer);
+  });
+});
+
+describe("an artifact that was swapped after its admission", () => {
+  it("is not loaded: the gateway says which, and takes no configuration that uses it", async () => {
+    await using gateway = await startGateway({ config: EMPTY });
+    const { status, body } = await upload(gateway, await packExample("header-stamp"));
+    assert.equal(status, 201, body);
+    const folder = join(gateway.prefix, "artifacts", "sha256");
+    for (const name of await readdir(folder)) {
+      const path = join(folder, name);
+      const bytes = await readFile(path);
+      // The same length and still a module: only its digest tells.
+      bytes[bytes.length - 2] = (bytes[bytes.length - 2] as number) ^ 1;
+      await writeFile(path, bytes);
+    }
+    const used = { ...EMPTY, plugins: [{ name: "header-stamp@1.0.0" }] };
+    await assert.rejects(gateway.reload(used), /answered 500/);
+    await gateway.log(({ error }) =>
+      /holds other bytes than were admitted; it is not loaded/.test(String(error)),
+    );
+  });
+});
+
+/** Every artifact that the registry has on the disk, and what it lists. */
+async function kept(gateway: Gateway): Promise<unknown> {
+  const names = await readdir(join(gateway.prefix, "artifacts", "sha256"));
+  const listed = await send(`${gateway.adminUrl}/plugin-packages`);
+  return { names: names.sort(), data: (listed.json() as { data: unknown[] }).data };
+}
+
+async function remove(gateway: Gateway, answer: Answer): Promise<void> {
+  const { id } = answer.json() as { id: string };
+  const { status } = await send(`${gateway.adminUrl}/plugin-packages/${id}`, { method: "DELETE" });
+  assert.equal(status, 204);
+}
