@@ -132,7 +132,7 @@ const secrets = new Secrets({
   onRefused: (workspace, name, reason) => log.secret(workspace, name, reason),
 });
 const instances = new PluginInstances({
-  services: { store, callouts, secrets, workspaceBytes: settings.guestKvWorkspaceBytes },
+  services: { store, callouts, secrets },
   counters: new CounterTable(data.counters),
   metrics,
   guests,

@@ -4,6 +4,7 @@ import type { Callouts } from "../callouts/callouts.ts";
 import { MAX_KEYS } from "../guest-store/key-value-store.ts";
 import type { StoreClient } from "../guest-store/store-client.ts";
 import { HostCallError } from "../sandbox/host-call-error.ts";
+import { DEFAULT_LIMITS } from "../sandbox/limits.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { InstalledPackage } from "./packages.ts";
 
@@ -23,8 +24,6 @@ export interface ServiceParts {
   readonly store: StoreClient;
   readonly secrets: Secrets;
   readonly callouts: Callouts;
-  /** Most that all plugins of a workspace may keep. */
-  readonly workspaceBytes: number;
 }
 
 /**
@@ -32,13 +31,14 @@ export interface ServiceParts {
  * a built-in what any plugin of the workspace could be granted.
  */
 export function servicesFor(
-  { store, secrets, callouts, workspaceBytes }: ServiceParts,
+  { store, secrets, callouts }: ServiceParts,
   plugin: string,
   workspace: string,
   installed: InstalledPackage | undefined,
 ): PluginServices {
   const name = installed?.manifest.name ?? plugin;
   const grants = installed?.manifest.grants;
+  const workspaceBytes = (installed?.limits ?? DEFAULT_LIMITS).kvBytes;
   const bytes = Math.min(grants?.kvBytes ?? workspaceBytes, workspaceBytes);
   const caller = {
     workspace,

@@ -15,6 +15,8 @@ export interface WorkspaceLimits extends GuestLimits {
   cpuMsPerSecond: number;
   cpuBurstMs: number;
   cpuWaitMs: number;
+  /** Of all its plugins. */
+  kvBytes: number;
   logLinesPerSecond: number;
   packages: number;
   packageBytes: number;
@@ -177,6 +179,17 @@ export const WORKSPACE_LIMIT_TABLE = {
     inManifest: false,
     beyond: "as `cpu_ms_per_second`",
     enforcedBy: "lanes.ts",
+  },
+  kv_bytes: {
+    key: "kvBytes",
+    bounds:
+      "keys and values that all plugins of the workspace keep; a plugin has what its grant `kv_bytes` asks for",
+    unit: "bytes",
+    default: 256 * MIB,
+    between: [0, 1024 * GIB],
+    inManifest: false,
+    beyond: "`host.kv.set` rejects",
+    enforcedBy: "guest-store/",
   },
   log_lines_per_second: {
     key: "logLinesPerSecond",

@@ -380,15 +380,6 @@ export const SETTINGS = {
     }),
     { bytes: true },
   ),
-  guest_kv_workspace_bytes: plain(
-    integer({
-      default: 256 * MIB,
-      between: [1024, 1024 * 1024 * MIB],
-      description:
-        "Most bytes that all plugins of one workspace keep; each of them has the quota that its manifest asks for.",
-    }),
-    { bytes: true },
-  ),
   redis_host: plain(
     string({
       default: "127.0.0.1",

@@ -84,7 +84,12 @@ const CONFIG = (plugins: readonly object[], tenants: readonly object[]) => ({
   _format_version: "3.0",
   services: [service("own", "own.test", plugins)],
   workspaces: [
-    { name: "tenant", hosts: ["tenant.test"], services: [service("theirs", "tenant.test", tenants)] },
+    {
+      name: "tenant",
+      plugin_limits: { kv_bytes: 500 },
+      hosts: ["tenant.test"],
+      services: [service("theirs", "tenant.test", tenants)],
+    },
   ],
 });
 const SERVANT = [{ name: "servant@1.0.0" }];
@@ -138,6 +143,8 @@ for (const store of ["local", "redis"])
       assert.deepEqual(await ask(gateway, "own.test", "fill", "big", "900"), { answer: "kept" });
       assert.match((await ask(gateway, "own.test", "set", "more", "x")).error ?? "", /no room/);
       assert.match((await ask(gateway, "own.test", "fill", "huge", "65537")).error ?? "", /at most 65536/);
+      const less = await ask(gateway, "tenant.test", "fill", "big", "500");
+      assert.match(less.error ?? "", /no room: keys and values may take 500 bytes/);
     });
 
     test("versions share values; they go with the last of them, and the other workspace's stay", async () => {
