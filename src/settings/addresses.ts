@@ -126,3 +126,36 @@ export function readNetwork(text: string): string {
     throw new UnreadableValue(`'${text}' is not an IP address or network; write 10.0.0.7 or 10.0.0.0/8`);
   return text;
 }
+
+/** Listeners of the Admin API. @throws {UnreadableValue} */
+export function readAdminListeners(entries: readonly string[]): readonly Listen[] {
+  const listeners = readListeners(entries);
+  for (const { host } of listeners) {
+    if (!isLoopback(host))
+      throw new UnreadableValue(
+        `'${host}' can be reached from other machines, and the Admin API has no authentication yet; ` +
+          "use a loopback address (127.0.0.1 or [::1]) and reach it through a tunnel",
+      );
+  }
+  return listeners;
+}
+
+/** A name under which the Admin API answers. @throws {UnreadableValue} */
+export function readHostName(text: string): string {
+  const name = text.toLowerCase();
+  if (!/^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])$/.test(name))
+    throw new UnreadableValue(`'${text}' is not a host name; write it without scheme, port or path`);
+  return name;
+}
+
+/** A web origin. @throws {UnreadableValue} */
+export function readOrigin(text: string): string {
+  const url = URL.parse(text);
+  if (
+    !url ||
+    !["http:", "https:"].includes(url.protocol) ||
+    url.origin !== text.replace(/\/$/, "").toLowerCase()
+  )
+    throw new UnreadableValue(`'${text}' is not an origin; write scheme://host[:port] without a path`);
+  return url.origin;
+}

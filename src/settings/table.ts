@@ -1,62 +1,33 @@
 /**
  * Every setting, once: its name, type, default, what it is for, and how its value is read. Validation, flags,
- * environment variables, the `Settings` type and the reference docs all come from this table.
+ * environment variables, the `Settings` type and the reference docs all come from this table. Those of TLS and
+ * those that bound clients are in files beside it.
  *
  * Names, meanings and defaults are Kong's where Kong has the setting.
  */
 import { availableParallelism, totalmem } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
-import { array, boolean, type Field, integer, number, string, type ValueOf } from "@gatehouse/sdk";
+import { array, boolean, integer, number, string } from "@gatehouse/sdk";
 import { checkNetwork } from "../egress/networks.ts";
 import { type GivenLimits, readLimits } from "../sandbox/limits.ts";
 import {
-  isLoopback,
-  type Listen,
   readAddress,
+  readAdminListeners,
+  readHostName,
   readListeners,
   readNetwork,
+  readOrigin,
   readProxyListeners,
   UnreadableValue,
 } from "./addresses.ts";
-import { connectionsThatFit } from "./descriptors.ts";
-import { CIPHER_SUITES, readProtocols, readSeconds } from "./tls.ts";
+import { CLIENT_SETTINGS } from "./client-settings.ts";
+import { expandHeaders, RESPONSE_HEADERS } from "./response-headers.ts";
+import { DAY_MS, MIB, plain, read, timeout } from "./setting.ts";
+import { TLS_SETTINGS } from "./tls-settings.ts";
 
 export type { Listen, ProxyListen } from "./addresses.ts";
-
-/** What reading one setting may depend on. */
-export interface ReadContext {
-  /** Directory that relative paths start from. */
-  readonly directory: string;
-  /** The working directory of the gateway, absolute. */
-  readonly prefix: string;
-}
-
-export interface Setting<F extends Field = Field, T = unknown> {
-  readonly field: F;
-  /** Other names under which it may be set. */
-  readonly aliases: readonly string[];
-  /** Whether a string such as `8m` stands for a number of bytes. */
-  readonly bytes: boolean;
-  /** Turns the checked value into what the gateway uses. @throws {UnreadableValue} */
-  readonly read: (value: ValueOf<F>, context: ReadContext) => T;
-}
-
-interface Extras {
-  aliases?: readonly string[];
-  bytes?: boolean;
-}
-
-function plain<F extends Field>(field: F, extras: Extras = {}): Setting<F, ValueOf<F>> {
-  return { field, aliases: [], bytes: false, ...extras, read: (value) => value };
-}
-
-function read<F extends Field, T>(
-  field: F,
-  reader: (value: ValueOf<F>, context: ReadContext) => T,
-  extras: Extras = {},
-): Setting<F, T> {
-  return { field, aliases: [], bytes: false, ...extras, read: reader };
-}
+export type { ResponseHeader } from "./response-headers.ts";
+export type { Setting } from "./setting.ts";
 
 function readLauncher(words: readonly string[]): readonly string[] {
   const [program] = words;
@@ -65,40 +36,9 @@ function readLauncher(words: readonly string[]): readonly string[] {
   return words;
 }
 
-/** Headers that the gateway can add to responses, and the two names that stand for several of them. */
-const RESPONSE_HEADERS = [
-  "Server",
-  "Via",
-  "X-Kong-Proxy-Latency",
-  "X-Kong-Upstream-Latency",
-  "X-Kong-Response-Latency",
-  "X-Kong-Admin-Latency",
-  "X-Kong-Upstream-Status",
-  "X-Kong-Request-Id",
-] as const;
-export type ResponseHeader = (typeof RESPONSE_HEADERS)[number];
-
-const TOKENS: Record<string, readonly ResponseHeader[]> = {
-  server_tokens: ["Server", "Via"],
-  latency_tokens: [
-    "X-Kong-Proxy-Latency",
-    "X-Kong-Upstream-Latency",
-    "X-Kong-Response-Latency",
-    "X-Kong-Admin-Latency",
-  ],
-};
-
-const MIB = 1 << 20;
-const DAY_MS = 86_400_000;
-const timeout = (byDefault: number, description: string) =>
-  plain(integer({ default: byDefault, between: [1, DAY_MS], description }));
-
 /** At most as many as are worth a look at every new address. */
 const networks = (description: string) =>
   plain(array(string({ lenMax: 64, check: checkNetwork }), { default: [], lenMax: 1000, description }));
-
-const rate = (description: string) =>
-  plain(integer({ default: 256, between: [0, 2 ** 31 - 1], description }));
 
 const limitEntries = (description: string) =>
   array(string({ lenMax: 256 }), { default: [], lenMax: 100, description });
@@ -213,82 +153,7 @@ export const SETTINGS = {
       description: "Seconds after which an idle upstream connection is closed; 0 for never.",
     }),
   ),
-  ssl_cert: read(
-    array(string(), {
-      default: [],
-      description:
-        "Paths of the certificates (PEM, with their chains) for names that no entity has one for: one, or one each " +
-        "of two kinds of key. The default is a self-signed one, made under `prefix`.",
-    }),
-    (entries, { directory }) => entries.map((entry) => resolve(directory, entry)),
-  ),
-  ssl_cert_key: read(
-    array(string(), { default: [], description: "Paths of the keys of `ssl_cert`, in the same order." }),
-    (entries, { directory }) => entries.map((entry) => resolve(directory, entry)),
-  ),
-  ssl_protocols: read(
-    string({ default: "TLSv1.2 TLSv1.3", description: "Versions of TLS that listeners speak." }),
-    readProtocols,
-  ),
-  ssl_cipher_suite: plain(
-    string({
-      default: "intermediate",
-      oneOf: ["modern", "intermediate", "custom"],
-      description:
-        "Ciphers of listeners, by Mozilla's names: `modern` is TLS 1.3 alone, `custom` what `ssl_ciphers` says.",
-    }),
-  ),
-  ssl_ciphers: plain(
-    string({
-      default: CIPHER_SUITES.intermediate,
-      lenMax: 4096,
-      description: "Ciphers of listeners in OpenSSL's words, where `ssl_cipher_suite` is `custom`.",
-    }),
-  ),
-  ssl_prefer_server_ciphers: plain(
-    boolean({
-      default: true,
-      description: "Whether the order of the listener's ciphers decides, not the client's.",
-    }),
-  ),
-  ssl_session_tickets: plain(
-    boolean({
-      default: true,
-      description: "Whether clients may resume sessions, by tickets that all data threads know.",
-    }),
-  ),
-  ssl_session_timeout: read(
-    string({
-      default: "1d",
-      description:
-        "Time for which a session may be resumed: `1d`, `10m` or seconds. Ticket keys live as long.",
-    }),
-    readSeconds,
-  ),
-  client_ssl: plain(
-    boolean({
-      default: false,
-      description:
-        "Whether `client_ssl_cert` is shown to `https` upstreams whose service names no certificate.",
-    }),
-  ),
-  client_ssl_cert: read(
-    string({ description: "Path of the certificate (PEM) for upstreams, where `client_ssl` is on." }),
-    (path, { directory }) => path && resolve(directory, path),
-  ),
-  client_ssl_cert_key: read(
-    string({ description: "Path of the key of `client_ssl_cert`." }),
-    (path, { directory }) => path && resolve(directory, path),
-  ),
-  lua_ssl_trusted_certificate: read(
-    array(string(), {
-      default: ["system"],
-      lenMin: 1,
-      description: "Certificate authorities trusted for upstream TLS: `system`, paths of PEM files, or both.",
-    }),
-    (entries, { directory }) =>
-      entries.map((entry) => (entry === "system" ? entry : resolve(directory, entry))),
-  ),
+  ...TLS_SETTINGS,
   trusted_ips: read(
     array(string(), {
       default: [],
@@ -408,106 +273,7 @@ export const SETTINGS = {
     }),
     (path, { directory }) => path && resolve(directory, path),
   ),
-  client_head_timeout_ms: timeout(
-    10_000,
-    "Time in which a request's head must arrive, from its first byte; a new connection has as long to begin.",
-  ),
-  client_body_timeout_ms: timeout(60_000, "Longest pause of a client that sends a request's body."),
-  client_body_min_rate: rate(
-    "Bytes per second at which a request's body must arrive in the long run, the time aside in which the gateway " +
-      "itself does not read; 0 for no bound.",
-  ),
-  client_read_timeout_ms: timeout(60_000, "Longest pause of a client that takes its response."),
-  client_read_min_rate: rate(
-    "Bytes per second at which a client must take what waits for it, in the long run; 0 for no bound.",
-  ),
-  client_idle_timeout_ms: timeout(60_000, "Time that a client's idle connection is kept."),
-  max_connections: read(
-    integer({
-      between: [1, MIB],
-      description:
-        "Most connections that clients have at the same time, over all data threads; what is beyond is closed at " +
-        "once. The default is half of the descriptors that the process may have, up to 65536.",
-    }),
-    (count) => count ?? connectionsThatFit(),
-  ),
-  max_connections_per_ip: plain(
-    integer({
-      between: [0, MIB],
-      description:
-        "Most connections from one IPv4 address or IPv6 network of 64 bits, `trusted_ips` aside; 0 for no bound. " +
-        "The default is half of max_connections.",
-    }),
-  ),
-  max_requests_per_connection: plain(
-    integer({
-      default: 10_000,
-      between: [0, 2 ** 31 - 1],
-      description: "Requests after which a client's connection is closed; 0 for no bound.",
-    }),
-    { aliases: ["nginx_http_keepalive_requests"] },
-  ),
-  max_head_bytes: plain(
-    integer({
-      default: 32_768,
-      between: [1024, MIB],
-      description: "Longest head of a request or response, in bytes.",
-    }),
-    { bytes: true },
-  ),
-  max_headers: plain(
-    integer({ default: 100, between: [1, 10_000], description: "Most header fields in one head." }),
-    { aliases: ["lua_max_req_headers"] },
-  ),
-  max_url_bytes: plain(
-    integer({ default: 16_384, between: [64, MIB], description: "Longest request target, in bytes." }),
-    { bytes: true },
-  ),
-  client_max_body_size: plain(
-    integer({
-      default: 0,
-      between: [0, Number.MAX_SAFE_INTEGER],
-      description: "Largest request body in bytes (`8m` and such are understood); 0 for no limit.",
-    }),
-    { bytes: true, aliases: ["nginx_http_client_max_body_size", "nginx_proxy_client_max_body_size"] },
-  ),
-  body_buffer_max_bytes: plain(
-    integer({
-      default: 10 * MIB,
-      between: [0, 1024 * MIB],
-      description:
-        "Largest body, of a request or a response, that is held for plugins that need a whole one.",
-    }),
-    { bytes: true },
-  ),
-  body_buffer_memory_bytes: plain(
-    integer({
-      default: 256 * 1024,
-      between: [0, 1024 * MIB],
-      description: "Bytes from which on a body that is held is kept in a file under `prefix`, not in memory.",
-    }),
-    { bytes: true, aliases: ["nginx_http_client_body_buffer_size"] },
-  ),
-  body_buffer_thread_bytes: plain(
-    integer({
-      default: 64 * MIB,
-      between: [MIB, 1024 * 1024 * MIB],
-      description:
-        "Bytes of bodies that a data thread holds in memory, small ones and those that plugins made and that are not " +
-        "taken yet, beyond which they go to disk as well; and bytes of bodies from disk that its plugins look at at " +
-        "the same time, beyond which others wait.",
-    }),
-    { bytes: true },
-  ),
-  body_buffer_disk_bytes: plain(
-    integer({
-      default: 4096 * MIB,
-      between: [0, 1024 * 1024 * MIB],
-      description:
-        "Bytes of bodies that the gateway holds on disk; a body that finds no room is refused with 503.",
-    }),
-    { bytes: true },
-  ),
+  ...CLIENT_SETTINGS,
   drain_timeout_ms: timeout(30_000, "Time that requests in flight get to finish when the gateway stops."),
   cordons_max: plain(
     integer({
@@ -658,50 +424,4 @@ export type Settings = {
 
 export function camelCase(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-}
-
-function readAdminListeners(entries: readonly string[]): readonly Listen[] {
-  const listeners = readListeners(entries);
-  for (const { host } of listeners) {
-    if (!isLoopback(host))
-      throw new UnreadableValue(
-        `'${host}' can be reached from other machines, and the Admin API has no authentication yet; ` +
-          "use a loopback address (127.0.0.1 or [::1]) and reach it through a tunnel",
-      );
-  }
-  return listeners;
-}
-
-function expandHeaders(entries: readonly string[]): readonly ResponseHeader[] {
-  if (entries.length === 1 && entries[0] === "off") return [];
-  const wanted = new Set<ResponseHeader>();
-  for (const entry of entries) {
-    const header = RESPONSE_HEADERS.find((known) => known.toLowerCase() === entry.toLowerCase());
-    const several = TOKENS[entry.toLowerCase()];
-    if (header) wanted.add(header);
-    else if (several) for (const name of several) wanted.add(name);
-    else
-      throw new UnreadableValue(
-        `'${entry}' is not known; allowed: ${[...Object.keys(TOKENS), ...RESPONSE_HEADERS].join(", ")}, off`,
-      );
-  }
-  return [...wanted];
-}
-
-function readHostName(text: string): string {
-  const name = text.toLowerCase();
-  if (!/^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])$/.test(name))
-    throw new UnreadableValue(`'${text}' is not a host name; write it without scheme, port or path`);
-  return name;
-}
-
-function readOrigin(text: string): string {
-  const url = URL.parse(text);
-  if (
-    !url ||
-    !["http:", "https:"].includes(url.protocol) ||
-    url.origin !== text.replace(/\/$/, "").toLowerCase()
-  )
-    throw new UnreadableValue(`'${text}' is not an origin; write scheme://host[:port] without a path`);
-  return url.origin;
 }
