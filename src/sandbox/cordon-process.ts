@@ -16,6 +16,9 @@ import type { Room } from "./room.ts";
 const MAX_MEMORY = 256 * 1024 * 1024;
 const CONNECT_MS = 5000;
 const MAX_LAST_WORDS = 2000;
+const LAST_WORDS_MS = 100;
+/** What `unshare` says when its child was ended by SIGKILL: it tries to end by the same signal, and cannot. */
+const TAKEN_FROM_UNSHARE = "sigprocmask unblock failed";
 /** The kernel, when it is out of memory, takes a cordon before anything else. */
 const OOM_SCORE = "900";
 
@@ -98,13 +101,23 @@ export class CordonProcess {
     return this.#lastWords.slice(0, MAX_LAST_WORDS).trim();
   }
 
-  onExit(listener: (how: string) => void): void {
+  /** `killed` tells whether it was ended by SIGKILL; `how` says it in words. */
+  onExit(listener: (how: string, killed: boolean) => void): void {
     this.#child.once("exit", (code, signal) => {
       this.#up.resolve();
       this.#stat?.close();
       if (this.#cgroup?.ranOutOfMemory()) this.cause ??= OUT_OF_MEMORY;
       this.#cgroup?.remove();
-      listener(signal === null ? `exit code ${code}` : `signal ${signal}`);
+      const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
+      let told = false;
+      const tell = () => {
+        if (told) return;
+        told = true;
+        listener(how, signal === "SIGKILL" || (this.#fenced && this.#lastWords.includes(TAKEN_FROM_UNSHARE)));
+      };
+      // Its last words may be on their way, and somebody else may hold on to their pipe.
+      this.#child.once("close", tell);
+      setTimeout(tell, LAST_WORDS_MS).unref();
     });
     this.#child.once("error", () => {}); // an exit follows, or start() has rejected
   }

@@ -40,6 +40,7 @@ interface Lane {
   /** In the order in which they came: while there is little to do the first ones do it. */
   readonly links: CordonLink[];
   queue: Call[];
+  /** Whether a cordon was asked for that has neither come nor been refused or lost. */
   asked: boolean;
   /** Its workspace's place at the gate; null while the workspace has used nothing. */
   budget: number | null;
@@ -266,7 +267,6 @@ export class Lanes {
         this.#lobby.expect(message.cordon, message.token);
         return;
       case "assigned": {
-        this.#named(message.lane).asked = false;
         this.#assigned.set(message.cordon, { slot: message.slot, lane: message.lane });
         const link = this.#links.get(message.cordon);
         if (link !== undefined) this.#attach(link);
@@ -326,6 +326,7 @@ export class Lanes {
     link.slot = assigned.slot;
     link.lane = assigned.lane;
     const lane = this.#named(assigned.lane);
+    lane.asked = false;
     if (!lane.links.includes(link)) lane.links.push(link);
     this.#fill(lane);
   }

@@ -265,11 +265,11 @@ export class Supervisor {
   }
 
   /**
-   * Whether somebody else has killed it. Nothing within a cordon can send it SIGKILL; only when memory runs
-   * out does the kernel, on account of one that uses much.
+   * Whether its SIGKILL was somebody else's doing: neither ours, nor the kernel's, which sends it to one that
+   * uses much memory when there is none left. Guests have no means to send it.
    */
-  #isOutsiders({ cause, ownBytes }: CordonProcess, how: string): boolean {
-    return cause === null && how === "signal SIGKILL" && ownBytes < this.#options.maxRssBytes / 2;
+  #isOutsiders({ cause, ownBytes }: CordonProcess): boolean {
+    return cause === null && ownBytes < this.#options.maxRssBytes / 2;
   }
 
   #tell(message: ToThread): void {
@@ -338,7 +338,7 @@ export class Supervisor {
       throw error;
     }
     this.#cordons.set(id, cordon);
-    cordon.onExit((how) => this.#died(cordon, how));
+    cordon.onExit((how, killed) => this.#died(cordon, how, killed));
     if (this.#closing) this.#kill(cordon, null, "the gateway shuts down", null);
     this.#watch.start();
     return cordon;
@@ -354,12 +354,12 @@ export class Supervisor {
     this.#spares.drop(cordon);
   }
 
-  #died(cordon: CordonProcess, how: string): void {
+  #died(cordon: CordonProcess, how: string, killed: boolean): void {
     const cause = cordon.cause ?? { failure: "crashed" as const, message: `it died: ${how}`, blame: null };
     const { engine, lane, id } = cordon;
     this.#cordons.delete(id);
     this.#priorities.forget(cordon);
-    if (this.#isOutsiders(cordon, how)) this.#outsiders.add(id);
+    if (killed && this.#isOutsiders(cordon)) this.#outsiders.add(id);
     // Threads may still count a call out of this slot: it is used again when they have heard.
     setTimeout(() => {
       this.#slots.push(cordon.slot);

@@ -1,13 +1,11 @@
 /** Cordons under real data threads: who is served, who is blamed, and what is left when something dies. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { ToSupervisor } from "../../src/sandbox/messages.ts";
 import { Supervisor } from "../../src/sandbox/supervisor.ts";
+import { processEntry } from "../gateway/processes.ts";
 import { MemoryContext } from "./context.ts";
 import {
   accessPlugin,
@@ -194,29 +192,21 @@ test("calls that find no cordon in time or no place in the queue fail as unavail
   }
 });
 
-test("cordons die with the gateway, even stuck ones and behind the fence", async () => {
-  const script = fileURLToPath(new URL("./orphan-maker.ts", import.meta.url));
-  const child = spawn(process.execPath, [script, JSON.stringify(await place())], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let said = "";
-  child.stdout.on("data", (part) => {
-    said += part;
-  });
-  while (!said.includes("\n")) await once(child.stdout, "data");
-  const pids: number[] = JSON.parse(said);
-  assert.ok(pids.length >= 2);
-  for (const pid of pids) assert.ok(existsSync(`/proc/${pid}`));
-  child.kill("SIGKILL");
-  await once(child, "exit");
-  for (const pid of pids) while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
-});
-
-/** Our grandchildren are not ours to wait for: /proc is asked. A zombie is dead. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
+test("a thread that ends in the middle of its calls takes its cordons with it, and the others' calls go on", () =>
+  withThreads(2, async ([one, two], supervisor) => {
+    assert.ok(one && two);
+    await one.guest("for (;;);", { name: "stuck", limits: { wallMs: 60_000, cpuMs: 60_000 } });
+    await two.guest(GOOD, { name: "good", limits: PATIENT });
+    await two.call("good", 1, 1);
+    const pids = supervisor.status().cordons.map(({ pid }) => pid as number);
+    void one.call("stuck", 1, 1);
+    // It has begun: the first call was the other thread's.
+    while (supervisor.status().cordons.every(({ calls }) => calls < 2)) await new Promise(setImmediate);
+    const served = two.call("good", 200, 8);
+    await one.worker.terminate();
+    assert.deepEqual((await served).failures, {});
+    assert.deepEqual((await two.call("good", 20, 2)).failures, {});
+    while (pids.some((pid) => supervisor.status().cordons.some((cordon) => cordon.pid === pid)))
+      await new Promise(setImmediate);
+    for (const pid of pids) assert.equal(processEntry(pid), null);
+  }));

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -14,12 +14,12 @@ import type { Reply } from "@gatehouse/sdk";
 import { behindFence } from "../../src/sandbox/fence.ts";
 import { probeFence } from "../../src/sandbox/fence-probe.ts";
 import { FROM_CORDON, readyFrame, turnFrame } from "../../src/sandbox/frames.ts";
-import type { Room } from "../../src/sandbox/room.ts";
 import { frame } from "../../src/sandbox/wire.ts";
 import { MemoryContext } from "./context.ts";
 import {
   accessPlugin,
   bundleSource,
+  cordonRunning,
   PATIENT,
   place,
   RecordingHost,
@@ -91,22 +91,6 @@ test("escaped code reaches no file, process, network or other room", async (t) =
   const [said, complaint] = await Promise.all([text(child.stdout), text(child.stderr)]);
   assert.deepEqual(JSON.parse(said || `"${complaint}"`), []);
 });
-
-/** A cordon whose entry is this script: what a guest that took it over might do. */
-async function cordonRunning(script: string) {
-  const { room, fence } = await place();
-  const name = `taken-${Math.random().toString(36).slice(2)}.js`;
-  writeFileSync(
-    join(room.folder, name),
-    `import { Socket } from "node:net";
-     const socket = new Socket({ fd: 3, readable: true, writable: true });
-     const send = (text) => socket.write(text, "latin1");
-     send(${JSON.stringify(readyFrame())});
-     socket.on("data", (data) => { ${script} });`,
-  );
-  const taken: Room = { ...room, entries: { ...room.entries, isolate: name } };
-  return startSandbox({ room: taken, fence });
-}
 
 const emptyTurn = turnFrame(0, {
   kind: "verdict",

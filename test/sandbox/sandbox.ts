@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,9 +25,10 @@ import { SandboxClient } from "../../src/sandbox/client.ts";
 import type { EngineKind, GuestLimits } from "../../src/sandbox/engine.ts";
 import type { Fence } from "../../src/sandbox/fence.ts";
 import { probeFence } from "../../src/sandbox/fence-probe.ts";
+import { readyFrame } from "../../src/sandbox/frames.ts";
 import { type GuestGrants, NO_GRANTS } from "../../src/sandbox/grants.ts";
 import type { GuestFailure, GuestSettings } from "../../src/sandbox/guest.ts";
-import type { Port } from "../../src/sandbox/messages.ts";
+import type { Port, ToSupervisor, ToThread } from "../../src/sandbox/messages.ts";
 import { prepareRoom, type Room } from "../../src/sandbox/room.ts";
 import { Supervisor, type SupervisorOptions } from "../../src/sandbox/supervisor.ts";
 
@@ -80,7 +81,7 @@ export interface Sandbox {
   readonly supervisor: Supervisor;
   readonly client: SandboxClient;
   readonly log: LogLine[];
-  /** Emits every line of the log under its message. */
+  /** Emits every line of the log under its message, and what the client is told, once it knows, under its type. */
   readonly events: EventEmitter;
   readonly failures: GuestFailure[];
   close(): Promise<void>;
@@ -110,8 +111,16 @@ export async function startSandbox({
   });
   const { port1, port2 } = new MessageChannel();
   supervisor.addThread(portOver(port1));
+  const port = portOver<ToSupervisor, ToThread>(port2);
   const client = new SandboxClient({
-    port: portOver(port2),
+    port: {
+      post: port.post,
+      onMessage: (listener) =>
+        port.onMessage((message) => {
+          listener(message);
+          events.emit(message.type, message);
+        }),
+    },
     artifact: (digest) => artifacts.get(digest) ?? new Uint8Array(),
     onFailure: (failure) => failures.push(failure),
   });
@@ -129,6 +138,25 @@ export async function startSandbox({
       port1.close();
     },
   };
+}
+
+/** A cordon whose entry is this script: what a guest that took it over might do. */
+export async function cordonRunning(
+  script: string,
+  options: Partial<SupervisorOptions> = {},
+): Promise<Sandbox> {
+  const { room, fence } = await place();
+  const name = `taken-${Math.random().toString(36).slice(2)}.js`;
+  writeFileSync(
+    join(room.folder, name),
+    `import { Socket } from "node:net";
+     const socket = new Socket({ fd: 3, readable: true, writable: true });
+     const send = (text) => socket.write(text, "latin1");
+     send(${JSON.stringify(readyFrame())});
+     socket.on("data", (data) => { ${script} });`,
+  );
+  const taken: Room = { ...room, entries: { ...room.entries, isolate: name } };
+  return startSandbox({ ...options, room: taken, fence });
 }
 
 /** Keeps an artifact under its digest, for every sandbox of this thread. */
