@@ -43,6 +43,10 @@ export class Deadlines {
         this.#judge(link);
         continue;
       }
+      if (!link.condemned && link.isStalled(now)) {
+        this.#lanes.condemn(link, "violation", "the cordon does not begin the calls that it was sent");
+        continue;
+      }
       for (const call of link.open.values()) {
         if (call.pending.size === 0 || link.order.includes(call)) continue;
         const limit = call.guest.config.limits.wallMs * WAITING_FACTOR;

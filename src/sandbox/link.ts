@@ -25,8 +25,16 @@ import type { Call, Guest } from "./guest.ts";
 import type { Activity, LaneName } from "./messages.ts";
 import { FrameError, FrameSplitter, type Reader } from "./wire.ts";
 
-/** The first call of an instance loads it: compiling and `create()` have this long on top. */
-const LOADING_MS = 400;
+/**
+ * The first call of an instance in a cordon loads it: compiling and `create()` have this long on top, once,
+ * whether that call ends well or not.
+ */
+export const LOADING_MS = 400;
+/**
+ * A cordon that serves several threads says whose calls it begins. One that begins none for this long, although
+ * calls wait, is not to be believed.
+ */
+const STALLED_MS = 20_000;
 
 export interface LinkEvents {
   onReady(link: CordonLink): void;
@@ -85,6 +93,8 @@ export class CordonLink {
   #nextCall = 1;
   #out = "";
   #marked = false;
+  /** When the cordon last began or ended something, or was given something after it had nothing. */
+  #progressAt = 0;
   #batchLeft = 0;
 
   /** Open calls are counted in `activity`. */
@@ -219,13 +229,19 @@ export class CordonLink {
     return now - this.headSince > (warm ? wallMs : wallMs + LOADING_MS);
   }
 
+  /** Whether calls wait here although nothing happens, for longer than all other threads' calls may take. */
+  isStalled(now: number): boolean {
+    return this.order.length > 0 && !this.broken && now - this.#progressAt > STALLED_MS;
+  }
+
   close(): void {
     this.#socket.destroy();
   }
 
   #expect(call: Call, now: number): void {
-    this.order.push(call);
-    if (this.order.length === 1 && !this.#marked) this.headSince = now;
+    if (this.order.push(call) > 1) return;
+    this.#progressAt = now;
+    if (!this.#marked) this.headSince = now;
   }
 
   /** One write a tick, however many calls it carries. */
@@ -244,9 +260,15 @@ export class CordonLink {
     if (type === FROM_CORDON.turn) this.#onTurn(id, payload);
     else if (type === FROM_CORDON.batch) {
       const count = readBatch(payload);
-      if (count === 0 || count > this.order.length || this.#batchLeft > 0)
+      if (count > this.order.length || this.#batchLeft > 0 || (count === 0 && this.#marked))
         throw new FrameError("a batch of frames that were not sent");
       this.#marked = true;
+      this.#progressAt = performance.now();
+      if (count === 0) {
+        // Another thread's first calls come before those that wait here.
+        this.headSince = 0;
+        return;
+      }
       this.#batchLeft = count;
       this.headSince = performance.now();
     } else if (type === FROM_CORDON.ready && !this.ready) {
@@ -263,6 +285,7 @@ export class CordonLink {
     const turn = readTurn(payload);
     this.order.shift();
     this.turns++;
+    this.#progressAt = performance.now();
     this.last = call.guest;
     const instance = this.#instances.get(call.guest);
     if (instance !== undefined) instance.warm = true;

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { setImmediate as tick } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Hooks } from "@gatehouse/sdk";
 import { turnFrame } from "../../src/sandbox/frames.ts";
@@ -24,6 +24,8 @@ import {
 } from "./sandbox.ts";
 
 const GOOD = `ctx.request.headers.set("X-Good", "yes");`;
+/** Between two looks at processes, which nobody announces. */
+const LOOK_MS = 5;
 const ENDLESS = { wallMs: 60_000, cpuMs: 60_000 };
 
 async function guest(sandbox: Sandbox, body: string, parts: GuestParts, host = new RecordingHost()) {
@@ -39,7 +41,7 @@ async function isGood(hooks: Hooks): Promise<boolean> {
 /** Waits for the kernel to be done with these processes, zombies included. */
 async function gone(entries: readonly ProcessEntry[]): Promise<void> {
   const stays = ({ pid, startedAt }: ProcessEntry) => processEntry(pid)?.startedAt === startedAt;
-  while (entries.some(stays)) await tick();
+  while (entries.some(stays)) await delay(LOOK_MS);
 }
 
 /** Everything that was started under this process but for the bundler's service, which comes and goes. */
@@ -109,7 +111,7 @@ for (const { state, body, parts, failure } of STATES)
         const busy = await guest(sandbox, body, { name: "busy", ...parts }, new SilentHost());
         end = Promise.resolve(busy.access?.(new MemoryContext()));
         end.catch(() => {});
-        while ((sandbox.supervisor.status().cordons[0]?.calls ?? 0) < 2) await tick();
+        while ((sandbox.supervisor.status().cordons[0]?.calls ?? 0) < 2) await delay(LOOK_MS);
       }
       const known = once(sandbox.events, "gone");
       kill(pid);
@@ -130,7 +132,7 @@ test("a cordon that is killed while it starts is started again, and its calls do
   try {
     const good = await guest(sandbox, GOOD, { limits: PATIENT });
     const calls = Array.from({ length: 20 }, () => isGood(good));
-    while (family().length === 0) await tick();
+    while (family().length === 0) await delay(LOOK_MS);
     const processes = family();
     assert.deepEqual(
       sandbox.supervisor.status().cordons.map(({ pid }) => pid),
@@ -150,7 +152,7 @@ test("a spare that is killed is replaced, and a workspace's first call does not 
   const spare = () => sandbox.supervisor.status().cordons.find(({ pid }) => pid !== null)?.pid;
   try {
     const good = await guest(sandbox, GOOD, { limits: PATIENT });
-    while (spare() === undefined) await tick();
+    while (spare() === undefined) await delay(LOOK_MS);
     const first = spare() as number;
     const known = once(sandbox.events, "gone");
     kill(first);
@@ -159,7 +161,7 @@ test("a spare that is killed is replaced, and a workspace's first call does not 
     const used = spare();
     assert.notEqual(used, first);
     while (!sandbox.supervisor.status().cordons.some((one) => one.workspace === null && one.pid !== null))
-      await tick();
+      await delay(LOOK_MS);
   } finally {
     await sandbox.close();
   }
@@ -180,11 +182,11 @@ test("a cordon that dies in the middle of a frame fails the call that ran, and n
     for (const end of ends) end.catch(() => {});
     const serving = (calls: number) =>
       sandbox.supervisor.status().cordons.find((one) => one.pid !== null && one.calls === calls);
-    while (serving(2) === undefined) await tick();
+    while (serving(2) === undefined) await delay(LOOK_MS);
     kill(serving(2)?.pid as number);
     await assert.rejects(ends[0] as Promise<unknown>, { failure: "crashed" });
     // The other one went to the successor, which does the same.
-    while (serving(1) === undefined) await tick();
+    while (serving(1) === undefined) await delay(LOOK_MS);
     kill(serving(1)?.pid as number);
     await assert.rejects(ends[1] as Promise<unknown>, { failure: "crashed" });
     assert.equal(sandbox.supervisor.status().deaths, 2);
@@ -213,7 +215,7 @@ test("a cordon that burns CPU time without an open call is killed, and the plugi
       assert.equal(death.kind, "timeout");
       assert.match(death.reason, /^it used \d+ ms of CPU time within \d+ ms, and calls were open for /);
     }
-    while (sandbox.supervisor.status().heldBack.length === 0) await tick();
+    while (sandbox.supervisor.status().heldBack.length === 0) await delay(LOOK_MS);
     assert.equal(sandbox.supervisor.status().heldBack[0]?.blame.plugin, "burner");
   } finally {
     await sandbox.close();
@@ -243,5 +245,5 @@ test("cordons die with the gateway, in every state and behind the fence", async 
     const now = processEntry(pid);
     return now !== null && now.startedAt === startedAt && now.state !== "Z";
   };
-  while (orphans.some(stays)) await tick();
+  while (orphans.some(stays)) await delay(LOOK_MS);
 });

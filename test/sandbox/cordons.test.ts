@@ -201,12 +201,13 @@ test("a thread that ends in the middle of its calls takes its cordons with it, a
     const pids = supervisor.status().cordons.map(({ pid }) => pid as number);
     void one.call("stuck", 1, 1);
     // It has begun: the first call was the other thread's.
-    while (supervisor.status().cordons.every(({ calls }) => calls < 2)) await new Promise(setImmediate);
+    while (supervisor.status().cordons.every(({ calls }) => calls < 2))
+      await new Promise((resolve) => setTimeout(resolve, 5));
     const served = two.call("good", 200, 8);
     await one.worker.terminate();
     assert.deepEqual((await served).failures, {});
     assert.deepEqual((await two.call("good", 20, 2)).failures, {});
     while (pids.some((pid) => supervisor.status().cordons.some((cordon) => cordon.pid === pid)))
-      await new Promise(setImmediate);
+      await new Promise((resolve) => setTimeout(resolve, 5));
     for (const pid of pids) assert.equal(processEntry(pid), null);
   }));

@@ -45,6 +45,7 @@ let threadsSeen = 0;
 
 /** One data thread's socket and what has arrived on it. */
 class ThreadLink<Call> {
+  readonly #links: readonly ThreadLink<Call>[];
   readonly #engine: Engine<Call, EngineTurn>;
   readonly #offset: number;
   readonly #socket: Socket;
@@ -58,12 +59,15 @@ class ThreadLink<Call> {
   #out = "";
   #flushedAt = 0;
 
+  /** `links` are those of all threads, this one's among them once it is made. */
   constructor(
     index: number,
     engine: Engine<Call, EngineTurn>,
     read: (payload: Reader) => Call,
+    links: readonly ThreadLink<Call>[],
     onClose: () => void,
   ) {
+    this.#links = links;
     this.#engine = engine;
     this.#offset = index * PER_THREAD;
     this.#splitter = new FrameSplitter(MAX_FRAME_TO_CORDON, (id, type, payload) => {
@@ -121,7 +125,9 @@ class ThreadLink<Call> {
     this.#work = [];
     if (!this.#heard) {
       this.#heard = true;
-      threadsSeen++;
+      // Whose calls wait behind this batch must know that they do not run yet.
+      if (++threadsSeen === 2)
+        for (const other of this.#links) if (other !== this) other.#socket.write(batchFrame(0), "latin1");
     }
     if (threadsSeen > 1 && this.#expected > 0) this.#socket.write(batchFrame(this.#expected), "latin1");
     this.#expected = 0;
@@ -189,13 +195,15 @@ class ThreadLink<Call> {
 export function runCordon<Call>(engine: Engine<Call, EngineTurn>, read: (payload: Reader) => Call): void {
   const count = Number(process.argv[2]);
   let open = count;
+  const links: ThreadLink<Call>[] = [];
   for (let index = 0; index < count; index++) {
     let closed = false;
-    new ThreadLink(index, engine, read, () => {
+    const onClose = () => {
       if (closed) return;
       closed = true;
       if (--open === 0) process.exit(0);
-    });
+    };
+    links.push(new ThreadLink(index, engine, read, links, onClose));
   }
 }
 

@@ -1,0 +1,134 @@
+/** When a data thread finds that a cordon takes too long. The test is the cordon: it writes the frames. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
+import { after, before, test } from "node:test";
+import { batchFrame, readyFrame, turnFrame } from "../../src/sandbox/frames.ts";
+import { requestHeaderGrant, responseHeaderGrant } from "../../src/sandbox/grants.ts";
+import { type Call, Guest } from "../../src/sandbox/guest.ts";
+import { Ledger } from "../../src/sandbox/ledger.ts";
+import { CordonLink, LOADING_MS } from "../../src/sandbox/link.ts";
+import { MemoryContext } from "./context.ts";
+import { RecordingHost, settings } from "./sandbox.ts";
+
+const WALL_MS = 250;
+
+const server = createServer();
+before(() => once(server.listen(0, "127.0.0.1"), "listening"));
+after(() => server.close());
+
+/** A link, the cordon's end of its socket, and a way to wait for what the link makes of frames. */
+async function linked() {
+  const accepted = once(server, "connection");
+  const cordon = connect((server.address() as AddressInfo).port);
+  const [socket] = (await accepted) as [Socket];
+  let told = () => {};
+  const nonsense: string[] = [];
+  const link = new CordonLink(1, socket, null, {
+    onReady: () => told(),
+    onTurn: () => told(),
+    onNonsense: (_link, message) => {
+      nonsense.push(message);
+      told();
+    },
+    onClose: () => {},
+  });
+  const say = async (frames: string) => {
+    const heard = new Promise<void>((resolve) => {
+      told = resolve;
+    });
+    cordon.write(frames, "latin1");
+    await heard;
+  };
+  await say(readyFrame());
+  const close = () => {
+    for (const end of [cordon, socket]) end.destroy();
+  };
+  return { link, say, nonsense, [Symbol.dispose]: close };
+}
+
+const parts = settings(new Uint8Array(), { name: "slow", limits: { wallMs: WALL_MS } });
+const sight = {
+  grants: parts.grants,
+  requestHeaders: requestHeaderGrant(parts.grants),
+  responseHeaders: responseHeaderGrant(parts.grants),
+};
+
+function newGuest(): Guest {
+  return new Guest(parts, sight, new RecordingHost(), new Ledger().enter("default", "slow", "1.0.0"));
+}
+
+function send(link: CordonLink, guest: Guest, now: number): Call {
+  const call: Call = {
+    guest,
+    ctx: new MemoryContext(),
+    phase: "access",
+    body: null,
+    chunk: null,
+    resolve: () => {},
+    reject: () => {},
+    askedAt: now,
+    id: 0,
+    attempts: 0,
+    sentAt: 0,
+    began: false,
+    hostCalls: 0,
+    pending: new Map(),
+    found: null,
+    tally: null,
+    ended: false,
+  };
+  link.send(call, () => new Uint8Array(), now, 0);
+  return call;
+}
+
+function turnOf(call: Call, failed = false): string {
+  const ending = { hostCalls: [], usage: { cpuMicros: 1, fuel: 0, memoryBytes: 1 } };
+  return failed
+    ? turnFrame(call.id, { kind: "failure", failure: "load", message: "no", ...ending })
+    : turnFrame(call.id, { kind: "verdict", verdict: {}, ...ending });
+}
+
+for (const failed of [false, true])
+  test(`a guest has time to load in its first call only, ${failed ? "even if that fails" : "if that is done"}`, async () => {
+    using ends = await linked();
+    const { link, say } = ends;
+    const guest = newGuest();
+    const first = send(link, guest, 1000);
+    assert.equal(link.isOverdue(1000 + WALL_MS + LOADING_MS), false);
+    assert.equal(link.isOverdue(1001 + WALL_MS + LOADING_MS), true);
+    await say(turnOf(first, failed));
+    for (const now of [5000, 9000]) {
+      const call = send(link, guest, now);
+      assert.equal(link.isOverdue(now + WALL_MS), false);
+      assert.equal(link.isOverdue(now + 1 + WALL_MS), true);
+      await say(turnOf(call));
+    }
+  });
+
+test("a call that waits behind another thread's calls is not overdue until it begins", async () => {
+  using ends = await linked();
+  const { link, say } = ends;
+  const guest = newGuest();
+  await say(turnOf(send(link, guest, 0)));
+  // From here on the cordon serves another thread too.
+  const call = send(link, guest, 1000);
+  await say(batchFrame(0) + batchFrame(1) + turnOf(call));
+  send(link, guest, 2000);
+  assert.equal(link.isOverdue(2000 + 1e6), false);
+  assert.deepEqual(ends.nonsense, []);
+});
+
+test("a cordon that keeps calls waiting for ever, as if others ran, is found out", async () => {
+  using ends = await linked();
+  const { link, say } = ends;
+  const guest = newGuest();
+  const call = send(link, guest, 0);
+  await say(batchFrame(0) + batchFrame(1) + turnOf(call));
+  const now = performance.now();
+  send(link, guest, now);
+  assert.equal(link.isOverdue(now + 1e9), false);
+  assert.equal(link.isStalled(now + 10_000), false);
+  assert.equal(link.isStalled(now + 30_000), true);
+});
