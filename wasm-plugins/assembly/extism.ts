@@ -52,7 +52,7 @@ export function log(line: string): void {
   log_info(storeText(line));
 }
 
-function storeText(text: string): u64 {
+export function storeText(text: string): u64 {
   const bytes = String.UTF8.encode(text);
   const from = changetype<usize>(bytes);
   const total = bytes.byteLength;
@@ -63,7 +63,7 @@ function storeText(text: string): u64 {
   return block;
 }
 
-function loadText(block: u64): string {
+export function loadText(block: u64): string {
   const total = <i32>length(block);
   const bytes = new Uint8Array(total);
   const whole = total & ~7;

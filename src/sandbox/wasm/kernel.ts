@@ -278,7 +278,9 @@ export class Kernel {
     return this.#inputAt + offset;
   }
 
+  /** A block's bytes; address 0 is how kits write an empty text. */
   #block(address: bigint, what: string): Uint8Array {
+    if (address === 0n) return EMPTY;
     const bytes = this.#arena.block(address);
     if (bytes === null) throw new GuestFault("violation", `${what}: no block starts at ${address}`);
     return bytes;
