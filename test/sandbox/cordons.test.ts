@@ -196,13 +196,17 @@ test("a thread that ends in the middle of its calls takes its cordons with it, a
   withThreads(2, async ([one, two], supervisor) => {
     assert.ok(one && two);
     await one.guest("for (;;);", { name: "stuck", limits: { wallMs: 60_000, cpuMs: 60_000 } });
-    await two.guest(GOOD, { name: "good", limits: PATIENT });
+    for (const thread of [one, two]) {
+      await thread.guest(GOOD, { name: "good", limits: PATIENT });
+      await thread.call("good", 1, 1);
+    }
     await two.call("good", 1, 1);
-    const pids = supervisor.status().cordons.map(({ pid }) => pid as number);
+    const serving = () => supervisor.status().cordons.filter(({ workspace }) => workspace !== null);
+    const calls = () => serving().reduce((sum, cordon) => sum + cordon.calls, 0);
+    const before = calls();
+    const pids = serving().map(({ pid }) => pid as number);
     void one.call("stuck", 1, 1);
-    // It has begun: the first call was the other thread's.
-    while (supervisor.status().cordons.every(({ calls }) => calls < 2))
-      await new Promise((resolve) => setTimeout(resolve, 5));
+    while (calls() === before) await new Promise((resolve) => setTimeout(resolve, 5));
     const served = two.call("good", 200, 8);
     await one.worker.terminate();
     assert.deepEqual((await served).failures, {});
