@@ -21,7 +21,6 @@ import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import { sumRows } from "../sandbox/ledger.ts";
-import { cpuAllowance } from "../sandbox/limits.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
@@ -97,7 +96,7 @@ export class Gateway {
     await mkdir(settings.prefix, { recursive: true });
     await openSpillDirectory(spillDirectory(settings));
     this.#sandbox = await Sandbox.open(settings, this.#log, (workspace) =>
-      cpuAllowance(this.#configuration.limitsOf(workspace)),
+      this.#configuration.limitsOf(workspace),
     );
     this.#store = new GuestStore({
       store: storeKind(settings),

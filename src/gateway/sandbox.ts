@@ -3,11 +3,12 @@ import type { Logger } from "pino";
 import { forgeBy } from "../registry/forge.ts";
 import type { Manifest } from "../registry/manifest.ts";
 import type { Forge } from "../registry/registry.ts";
-import type { CpuAccount, CpuAllowance } from "../sandbox/budget.ts";
+import type { CpuAccount } from "../sandbox/budget.ts";
 import type { Fence } from "../sandbox/fence.ts";
 import { probeFence } from "../sandbox/fence-probe.ts";
 import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
 import { type SmokeJob, smokeRun } from "../sandbox/forge/smoke.ts";
+import { cpuAllowance, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { ToSupervisor } from "../sandbox/messages.ts";
 import { prepareRoom, type Room } from "../sandbox/room.ts";
 import { Supervisor } from "../sandbox/supervisor.ts";
@@ -49,7 +50,7 @@ export class Sandbox {
   static async open(
     settings: Settings,
     log: Logger,
-    allowanceOf: (workspace: string) => CpuAllowance,
+    limitsOf: (workspace: string) => WorkspaceLimits,
   ): Promise<Sandbox> {
     const room = await prepareRoom(settings.prefix);
     const fence = await probeFence(room, {
@@ -66,7 +67,8 @@ export class Sandbox {
       maxReplicas: settings.cordonsPerWorkspace,
       spares: settings.cordonsSpare,
       budgetBytes: settings.cordonsMemoryBytes,
-      cpuAllowance: allowanceOf,
+      cpuAllowance: (workspace) => cpuAllowance(limitsOf(workspace)),
+      memoryOf: (workspace) => limitsOf(workspace).workspaceMemoryBytes,
       cpuTotalMsPerSecond: settings.pluginCpuMsPerSecond,
       onExhausted: exhaustionLog(log),
     });

@@ -17,6 +17,7 @@ export interface WorkspaceLimits extends GuestLimits {
   cpuWaitMs: number;
   /** Of all its plugins. */
   kvBytes: number;
+  workspaceMemoryBytes: number;
   logLinesPerSecond: number;
   packages: number;
   packageBytes: number;
@@ -190,6 +191,17 @@ export const WORKSPACE_LIMIT_TABLE = {
     inManifest: false,
     beyond: "`host.kv.set` rejects",
     enforcedBy: "guest-store/",
+  },
+  workspace_memory_bytes: {
+    key: "workspaceMemoryBytes",
+    bounds: "memory of all processes that run a workspace's guests, what they share with others left out",
+    unit: "bytes",
+    // A cordon of each engine at its most.
+    default: 512 * MIB,
+    between: [64 * MIB, 64 * GIB],
+    inManifest: false,
+    beyond: `\`memory\`: the largest of them is killed; its call gets ${FAILS}`,
+    enforcedBy: "memory-watch.ts",
   },
   log_lines_per_second: {
     key: "logLinesPerSecond",

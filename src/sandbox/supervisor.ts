@@ -12,6 +12,7 @@ import { type CordonProcess, newToken, startCordon } from "./cordon-process.ts";
 import { CpuWatch } from "./cpu-watch.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import type { Fence } from "./fence.ts";
+import { MemoryWatch } from "./memory-watch.ts";
 import {
   Activity,
   type Blame,
@@ -57,6 +58,8 @@ export interface SupervisorOptions {
   readonly cpuTotalMsPerSecond?: number;
   /** Told whenever a workspace's guests have just used up their CPU time. */
   readonly onExhausted?: (workspace: string) => void;
+  /** Bytes that a workspace's cordons may take together, what they share left out. Default: without a bound. */
+  readonly memoryOf?: (workspace: string) => number;
 }
 
 const RETIREMENT_MS = 2000;
@@ -94,6 +97,7 @@ export class Supervisor {
   readonly #watch: Watch;
   readonly #budgets: CpuBudgets;
   readonly #cpuWatch: CpuWatch<CordonProcess>;
+  readonly #memoryWatch: MemoryWatch<CordonProcess>;
   readonly #priorities = new Priorities<CordonProcess>();
   readonly #activityBuffer = Activity.allocate();
   readonly #activity = new Activity(this.#activityBuffer);
@@ -121,6 +125,7 @@ export class Supervisor {
       cpuAllowance: () => UNBOUNDED,
       cpuTotalMsPerSecond: Number.POSITIVE_INFINITY,
       onExhausted: () => {},
+      memoryOf: () => Number.POSITIVE_INFINITY,
       ...given,
     };
     this.#options = options;
@@ -133,6 +138,10 @@ export class Supervisor {
     this.#cpuWatch = new CpuWatch(this.#budgets, (cordon) =>
       this.#kill(cordon, "budget", "its workspace's guests have used up their CPU time", null),
     );
+    this.#memoryWatch = new MemoryWatch(options.memoryOf, (cordon, bytes, limit) => {
+      const message = `its workspace's guests used ${bytes} bytes of memory, ${limit} are allowed`;
+      this.#kill(cordon, "memory", message, null);
+    });
     this.#suspensions = new Suspensions(options.forgivenAfterMs);
     const shared = {
       ...options,
@@ -164,8 +173,12 @@ export class Supervisor {
       onLook: (cordon, busy, now) => {
         this.#cpuWatch.look(cordon, busy, now);
         this.#priorities.look(cordon, now);
+        this.#memoryWatch.add(cordon);
       },
-      onLooked: (now) => this.#placement.weigh(now),
+      onLooked: (now) => {
+        this.#memoryWatch.judge();
+        this.#placement.weigh(now);
+      },
     });
   }
 
