@@ -15,7 +15,7 @@ import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
 /** Uploads worked on at once: each may hold a package, what it unpacks to, and what the forge made of it. */
-const MAX_UPLOADS = 8;
+export const MAX_UPLOADS = 8;
 
 const PACKAGE_TYPES = ["application/gzip", "application/x-gzip"];
 

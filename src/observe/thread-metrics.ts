@@ -21,7 +21,7 @@ const OWN: MetricBounds = {
   labelCharacters: Number.POSITIVE_INFINITY,
 };
 /** Of all guests of one workspace on one thread. */
-const WORKSPACE: MetricBounds = {
+export const WORKSPACE_METRICS: MetricBounds = {
   metrics: 100,
   seriesOfMetric: 10_000,
   lines: 10_000,
@@ -46,7 +46,7 @@ export class ThreadMetrics implements MetricSink {
   guest(workspace: string, plugin: string): MetricSink {
     let store = this.#guests.get(workspace);
     if (store === undefined) {
-      store = new MetricStore(WORKSPACE, () => this.#dropped(workspace));
+      store = new MetricStore(WORKSPACE_METRICS, () => this.#dropped(workspace));
       this.#guests.set(workspace, store);
     }
     return new GuestSink(store, workspace, plugin, () => this.#dropped(workspace));

@@ -16,7 +16,7 @@ export const MAX_PACKAGE_BYTES = 8 << 20;
 /** Most bytes of the tar stream inside it, headers and padding included. */
 export const MAX_UNPACKED_BYTES = 16 << 20;
 /** The manifest, the entry, the root directory that `tar` writes, and room for a message about others. */
-const MAX_ENTRIES = 16;
+export const MAX_ENTRIES = 16;
 
 /** A package that is not a sound archive; the message names the entry and the rule. */
 export class ArchiveError extends Error {

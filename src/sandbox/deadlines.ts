@@ -9,9 +9,9 @@ import type { CordonLink } from "./link.ts";
 
 const SWEEP_MS = 10;
 /** How long a call waits for a cordon before it fails as `unavailable`. */
-const MAX_QUEUED_MS = 5000;
+export const MAX_QUEUED_MS = 5000;
 /** A call with host calls may take this many times `limits.wallMs`, its waits included. */
-const WAITING_FACTOR = 10;
+export const WAITING_FACTOR = 10;
 
 export class Deadlines {
   readonly #ends: CallEnds;

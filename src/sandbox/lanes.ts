@@ -26,9 +26,9 @@ import {
 } from "./messages.ts";
 
 /** Calls that one cordon has at a time; the rest is queued here, where they survive its death. */
-const MAX_IN_FLIGHT = 32;
-const MAX_QUEUED = 1024;
-const MAX_ATTEMPTS = 3;
+export const MAX_IN_FLIGHT = 32;
+export const MAX_QUEUED = 1024;
+export const MAX_ATTEMPTS = 3;
 /** When to come back to a plugin that has too many open calls. */
 const BUSY_MS = 1000;
 

@@ -133,8 +133,8 @@ export const WORKSPACE_LIMIT_TABLE = {
     default: 4,
     between: [1, 64],
     inManifest: true,
-    beyond: `\`load\`: ${FAILS}`,
-    enforcedBy: "wasm/run.ts",
+    beyond: "later calls wait for one in their queue",
+    enforcedBy: "lanes.ts, and in the cordon wasm/run.ts",
   },
   concurrent_calls: {
     key: "concurrentCalls",

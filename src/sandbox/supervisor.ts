@@ -62,6 +62,8 @@ export interface SupervisorOptions {
   readonly memoryOf?: (workspace: string) => number;
 }
 
+export const MAX_RSS_BYTES = 256 * 1024 * 1024;
+export const IDLE_MS = 600_000;
 const RETIREMENT_MS = 2000;
 const SLOT_REST_MS = 1000;
 /** A cordon that data threads came or went under while it started is started again, this many times. */
@@ -114,10 +116,10 @@ export class Supervisor {
 
   constructor(given: SupervisorOptions) {
     const options = {
-      maxRssBytes: 256 * 1024 * 1024,
+      maxRssBytes: MAX_RSS_BYTES,
       budgetBytes: 2 * 1024 * 1024 * 1024,
       spares: 1,
-      idleMs: 600_000,
+      idleMs: IDLE_MS,
       maxCordons: 256,
       maxReplicas: Math.max(1, Math.floor(availableParallelism() / 2)),
       slackMs: 10_000,

@@ -9,11 +9,11 @@
  */
 import { type Blame, blameKey } from "./messages.ts";
 
-const STRIKES_APART = 2;
-const STRIKES = 5;
-const WINDOW_MS = 60_000;
+export const STRIKES_APART = 2;
+export const STRIKES = 5;
+export const WINDOW_MS = 60_000;
 const FIRST_MS = 1000;
-const LONGEST_MS = 60_000;
+export const LONGEST_MS = 60_000;
 export const FORGIVEN_AFTER_MS = 300_000;
 
 interface Record {

@@ -38,8 +38,8 @@ const BY_NAME_ONLY =
   /^(?:authorization|cookie|proxy-authorization|set-cookie|host|forwarded|x-forwarded-.*|x-real-ip)$/;
 
 /** Of the vars that all guests of one request have set: they cross with each of its calls. */
-const MAX_VARS = 64;
-const MAX_VARS_BYTES = 64 * 1024;
+export const MAX_VARS = 64;
+export const MAX_VARS_BYTES = 64 * 1024;
 
 const MAY_EDIT_REQUEST = new Set<Phase>(["rewrite", "access"]);
 const MAY_EDIT_RESPONSE_HEADERS = new Set<Phase>(["rewrite", "access", "response", "header_filter"]);

@@ -57,7 +57,7 @@ function defaultOf(field: Field, bytes: boolean): string {
 }
 
 /** Sizes as somebody would write them. */
-function amount(value: number, bytes: boolean): string {
+export function amount(value: number, bytes: boolean): string {
   if (!bytes || value === 0) return String(value);
   for (const [unit, size] of [
     ["g", 2 ** 30],

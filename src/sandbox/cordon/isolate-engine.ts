@@ -20,7 +20,7 @@ type Ivm = typeof IsolatedVM;
 type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
 
 /** For evaluating a module and its `create()`; a call has `limits.cpuMs`. */
-const STARTUP_MS = 200;
+export const STARTUP_MS = 200;
 /** For one that was starved; the data thread's deadline may come first. */
 const STARTUP_ATTEMPTS = 4;
 /**

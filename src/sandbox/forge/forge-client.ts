@@ -44,7 +44,7 @@ export interface Forge {
   close(): Promise<void>;
 }
 
-const DEFAULTS: Required<ForgeOptions> = {
+export const DEFAULTS: Required<ForgeOptions> = {
   deadlineMs: 10_000,
   rssBytes: 512 * 1024 * 1024,
   idleMs: 30_000,

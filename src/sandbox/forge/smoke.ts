@@ -42,7 +42,7 @@ export type Smoke =
 
 /** What brings up a process that runs no guest yet may take on a busy machine. */
 const READY_MS = 10_000;
-const DEADLINE_MS = 2000;
+export const DEADLINE_MS = 2000;
 const RSS_BYTES = 256 * 1024 * 1024;
 const WATCH_MS = 5;
 

@@ -1,0 +1,227 @@
+/**
+ * The page of all limits of plugins, made from the table of those that can be moved and from the very constants
+ * that hold the others:
+ *
+ *     npm run docs:limits      writes docs/limits.md
+ */
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { MAX_UPLOADS } from "../admin/packages-api.ts";
+import { CALLOUT_LIMITS } from "../callouts/callouts.ts";
+import { KEY_COST, MAX_KEYS } from "../guest-store/key-value-store.ts";
+import { WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
+import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/archive.ts";
+import { MAX_MANIFEST_BYTES } from "../registry/manifest.ts";
+import { MAX_DEBT_MS } from "../sandbox/budget.ts";
+import { STARTUP_MS } from "../sandbox/cordon/isolate-engine.ts";
+import { MAX_QUEUED_MS, WAITING_FACTOR } from "../sandbox/deadlines.ts";
+import { DEFAULTS as FORGE } from "../sandbox/forge/forge-client.ts";
+import { DEFAULT_FORGE_LIMITS } from "../sandbox/forge/limits.ts";
+import { DEADLINE_MS as SMOKE_MS } from "../sandbox/forge/smoke.ts";
+import { MAX_FRAME_FROM_CORDON, MAX_FRAME_TO_CORDON } from "../sandbox/frames.ts";
+import { HOST_CALL_LIMITS } from "../sandbox/host-call-limits.ts";
+import { MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_QUEUED } from "../sandbox/lanes.ts";
+import { WORKSPACE_LIMIT_TABLE, type WorkspaceLimit } from "../sandbox/limits.ts";
+import { LOADING_MS } from "../sandbox/link.ts";
+import { MAX_CORDONS } from "../sandbox/messages.ts";
+import { IDLE_MS, MAX_RSS_BYTES } from "../sandbox/supervisor.ts";
+import { LONGEST_MS, STRIKES, STRIKES_APART, WINDOW_MS } from "../sandbox/suspension.ts";
+import { MAX_VARS, MAX_VARS_BYTES } from "../sandbox/verdict.ts";
+import { START_MS } from "../sandbox/watch.ts";
+import { amount } from "../settings/reference.ts";
+import { SETTINGS } from "../settings/table.ts";
+
+export const REFERENCE = fileURLToPath(new URL("../../docs/limits.md", import.meta.url));
+
+const INTRODUCTION = `# Limits of plugins
+
+<!-- Made by \`npm run docs:limits\` from src/sandbox/limits.ts and the constants that hold the rest. -->
+
+Everything that an uploaded plugin can use is bounded. A call that meets a bound ends alone: it is answered 500, 503 or
+429 with a request id where its manifest says \`fail: closed\`, and is passed over where it says \`fail: open\`. Log,
+\`GET /plugin-usage\` and \`gatehouse_plugin_failures_total\` name the kind of failure that stands first in the tables.
+`;
+
+const MOVED = `## Limits of a workspace
+
+The operator moves them for all workspaces by the setting \`plugin_limits\` (\`memory_bytes=64m,wall_ms=500\`), for \`default\`
+by \`plugin_limits_default\`, and for any other workspace in the configuration:
+
+    workspaces:
+      - name: acme
+        plugin_limits: { memory_bytes: 67108864, cpu_ms_per_second: 1000 }
+
+The workspace's own go before the setting, the setting before the default; a limit that is moved holds from the next
+request on. What is marked \`manifest\` a package may lower for itself under \`limits\`, and never raise; a module's memory is
+clamped when it is uploaded, so a higher \`memory_bytes\` holds for packages that are uploaded afterwards.
+`;
+
+const FAIR = `### CPU time of a workspace
+
+What counts is what the kernel says that the workspace's processes have used, starts and compiling included; a plugin
+cannot report less. The account is filled up continuously at \`cpu_ms_per_second\`, up to \`cpu_burst_ms\`. When it is empty,
+calls of that workspace's plugins are refused with 429 and Retry-After, or wait for \`cpu_wait_ms\`; nobody else's are.
+Calls that run when ${MAX_DEBT_MS} ms more than that are used are cut off with their process. Where all bounded workspaces together want
+more than \`plugin_cpu_ms_per_second\` (by default half of the cores), that is shared out: who wants less than an equal
+part gets it, the others get the same each. \`default\`, the operator's own workspace, has no bound and takes no part in
+that, unless \`plugin_limits_default\` gives it one. Log: one line when a budget is used up and one each ten seconds;
+metrics: \`gatehouse_workspace_cpu_seconds_total\`, \`gatehouse_workspace_cpu_exhausted_total\`.
+`;
+
+const FIXED = `## Limits that do not move
+
+Or move by a setting of their own, where one is named.
+`;
+
+const FAILS = "500, or skipped";
+
+/** What is bounded, how much, what happens beyond it. */
+type Row = readonly [bounds: string, most: string, beyond: string];
+
+const bytes = (value: number) => amount(value, true);
+const ms = (value: number) => (value % 1000 === 0 ? `${value / 1000} s` : `${value} ms`);
+const setting = (name: keyof typeof SETTINGS) => {
+  const { default: value } = SETTINGS[name].field;
+  return value === undefined
+    ? `\`${name}\``
+    : `${amount(value as number, SETTINGS[name].bytes)} (\`${name}\`)`;
+};
+
+const { logLines, logCharacters, randomBytes, fetches, fetchUrlCharacters, fetchHeaders, fetchHeaderBytes } =
+  HOST_CALL_LIMITS;
+const forge = DEFAULT_FORGE_LIMITS;
+
+const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
+  [
+    "Packages",
+    [
+      ["an upload", bytes(MAX_PACKAGE_BYTES), "413"],
+      ["what it unpacks to", bytes(MAX_UNPACKED_BYTES), "400"],
+      ["entries of the archive", String(MAX_ENTRIES), "400"],
+      ["`plugin.yaml`", bytes(MAX_MANIFEST_BYTES), "400"],
+      ["uploads at the same time", String(MAX_UPLOADS), "429 with Retry-After"],
+      ["a WebAssembly module", bytes(forge.wasmBytes), "400"],
+      ["a JavaScript bundle", bytes(forge.isolateBytes), "400"],
+      ["a module after metering", bytes(forge.emittedBytes), "400"],
+      ["functions of a module", String(forge.functions), "400"],
+      ["globals, exports, imports, types: each", String(forge.items), "400"],
+      ["entries of a table; its maximum is set to this", String(forge.tableEntries), "400"],
+      ["data segments", bytes(forge.dataBytes), "400"],
+      ["element segments", bytes(forge.elementBytes), "400"],
+      ["locals of a function", String(forge.locals), "400"],
+      ["fuel of a module's start", String(forge.startFuel), `400; later \`load\`: ${FAILS}`],
+      ["time of the forge for an artifact", ms(FORGE.deadlineMs), "400"],
+      ["memory of the forge", bytes(FORGE.rssBytes), "400"],
+      ["artifacts that wait for the forge", String(FORGE.queueLength), "429 with Retry-After"],
+      ["time of the trial start of an upload", ms(SMOKE_MS), "400"],
+    ],
+  ],
+  [
+    "Processes that run guests (cordons)",
+    [
+      ["cordons at once", `${setting("cordons_max")}, at most ${MAX_CORDONS}`, "`unavailable`: 503"],
+      [
+        "of one workspace and engine under load",
+        setting("cordons_per_workspace"),
+        "calls wait in their queue",
+      ],
+      ["kept started for each engine", setting("cordons_spare"), "a first call waits for a start"],
+      ["memory of all", setting("cordons_memory_bytes"), "idle ones are ended"],
+      ["resident memory of one", bytes(MAX_RSS_BYTES), `\`memory\`: it is killed; ${FAILS}`],
+      ["time until it is ready", ms(START_MS), "it is killed and another started"],
+      ["time without a call", ms(IDLE_MS), "it is ended"],
+      ["CPU time without a call", "a quarter of a core for two seconds", "`timeout`: it is killed"],
+      ["calls of one data thread in one cordon", String(MAX_IN_FLIGHT), "later ones wait in their queue"],
+      [
+        "calls that wait, of one workspace and engine on one data thread",
+        String(MAX_QUEUED),
+        "`unavailable`: 503",
+      ],
+      ["time that a call waits for a cordon", ms(MAX_QUEUED_MS), "`unavailable`: 503"],
+      [
+        "times that a call is sent, where cordons die before it began",
+        String(MAX_ATTEMPTS),
+        "`crashed`: 500",
+      ],
+      ["first call of an instance, beside `wall_ms`", ms(LOADING_MS), `\`deadline\`: it is killed; ${FAILS}`],
+      ["loading of a JavaScript guest", ms(STARTUP_MS), `\`load\`: ${FAILS}`],
+      ["a call with its waits", `${WAITING_FACTOR} × \`wall_ms\``, `\`deadline\`: ${FAILS}`],
+      ["a frame to a cordon", bytes(MAX_FRAME_TO_CORDON), `\`load\`: ${FAILS}`],
+      ["a frame from a cordon", bytes(MAX_FRAME_FROM_CORDON), "`violation`: it is killed"],
+      [
+        "cordons that a plugin takes with it in a minute",
+        `${STRIKES_APART}, then ${STRIKES}`,
+        `it gets a cordon of its own, then \`suspended\`: 503 for up to ${ms(LONGEST_MS)}`,
+      ],
+    ],
+  ],
+  [
+    "What a guest asks of the gateway, for each call unless it says otherwise",
+    [
+      ["lines of log", `${logLines} of ${logCharacters} characters`, "dropped, and counted in a line"],
+      ["random bytes", bytes(randomBytes), `\`violation\`: ${FAILS}`],
+      ["vars of a request; their bytes", `${MAX_VARS}; ${bytes(MAX_VARS_BYTES)}`, `\`violation\`: ${FAILS}`],
+      ["fetches at the same time", String(fetches), "the fetch fails"],
+      [
+        "a fetch's URL; header fields; their bytes; body",
+        `${fetchUrlCharacters} characters; ${fetchHeaders}; ${bytes(fetchHeaderBytes)}; ${bytes(HOST_CALL_LIMITS.fetchBodyBytes)}`,
+        "the fetch fails",
+      ],
+      ["time of a fetch, redirects included", ms(CALLOUT_LIMITS.totalMs), "the fetch fails"],
+      ["redirects of a fetch", String(CALLOUT_LIMITS.redirects), "the fetch fails"],
+      [
+        "an answer's body; its head",
+        `${bytes(CALLOUT_LIMITS.answerBytes)}; ${bytes(CALLOUT_LIMITS.answerHeaderBytes)}`,
+        "the fetch fails",
+      ],
+      [
+        "fetches of a workspace on one data thread; of all",
+        `${CALLOUT_LIMITS.perWorkspace}; ${CALLOUT_LIMITS.total}`,
+        "the fetch fails",
+      ],
+      [
+        "a key of the store; a value",
+        `${HOST_CALL_LIMITS.kvKeyBytes}; ${bytes(HOST_CALL_LIMITS.kvValueBytes)}`,
+        "the call fails",
+      ],
+      [
+        `keys and values of a plugin, ${KEY_COST} bytes more for each key`,
+        `what its manifest was granted as \`kv_bytes\`, at most 64m and ${MAX_KEYS} keys`,
+        "the call fails",
+      ],
+      ["keys and values of all", setting("guest_kv_max_bytes"), "the call fails"],
+      [
+        "metrics of a workspace's guests on one data thread; lines; label characters",
+        `${WORKSPACE_METRICS.metrics}; ${WORKSPACE_METRICS.lines}; ${bytes(WORKSPACE_METRICS.labelCharacters)}`,
+        "dropped, and counted in `gatehouse_metric_overflow_total`",
+      ],
+    ],
+  ],
+];
+
+/** The page as Markdown. */
+export function limitsReference(): string {
+  const moved = Object.entries(WORKSPACE_LIMIT_TABLE).map(([name, row]) => movedRow(name, row));
+  const head = ["limit", "bounds", "default", "operator may set", "manifest", "beyond it", "held by"];
+  const groups = GROUPS.map(
+    ([title, rows]) => `### ${title}\n\n${table(["bounds", "most", "beyond it"], rows)}`,
+  );
+  return [INTRODUCTION, MOVED, table(head, moved), FAIR, FIXED, ...groups].join("\n");
+}
+
+function movedRow(name: string, row: WorkspaceLimit): string[] {
+  const { unit, between, inManifest, bounds, beyond, enforcedBy } = row;
+  const written = (value: number) => (unit === "bytes" ? bytes(value) : String(value));
+  const named = unit === "ms" || unit === "ms/s" || unit === "lines/s" ? ` ${unit}` : "";
+  const range = `${written(between[0])} to ${written(between[1])}`;
+  const given = written(row.default) + named;
+  return [`\`${name}\``, bounds, given, range, inManifest ? "lowers" : "", beyond, enforcedBy];
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return `${[line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n")}\n`;
+}
+
+if (import.meta.main) writeFileSync(REFERENCE, limitsReference());
