@@ -13,6 +13,7 @@ const PACKAGES = {
   nginx: "nginx-core",
   haproxy: "haproxy",
   openssl: "openssl",
+  bwrap: "bubblewrap",
   "redis-server": "redis-server",
   clang: "clang",
   "wasm-ld": "lld",

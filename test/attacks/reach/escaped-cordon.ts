@@ -5,7 +5,7 @@
  */
 import { Socket } from "node:net";
 import { seal } from "../../../src/sandbox/cordon/seal.ts";
-import { readCall, readLoad, readyFrame, TO_CORDON, turnFrame } from "../../../src/sandbox/frames.ts";
+import { readLoad, readyFrame, TO_CORDON, turnFrame } from "../../../src/sandbox/frames.ts";
 import { FrameSplitter } from "../../../src/sandbox/wire.ts";
 import { ESCAPES } from "./escapes.ts";
 import type { Targets } from "./targets.ts";
@@ -33,7 +33,6 @@ const socket = new Socket({ fd: 3, readable: true, writable: true });
 const splitter = new FrameSplitter(32 * 1024 * 1024, (id, type, payload) => {
   if (type === TO_CORDON.load) order = JSON.parse(Buffer.from(readLoad(payload).artifact).toString());
   if (type !== TO_CORDON.call) return;
-  readCall(payload);
   void outcome().then((reached) => {
     const reply = { status: 200, headers: [], body: Buffer.from(JSON.stringify(reached)) };
     socket.write(turnFrame(id, { kind: "verdict", verdict: { reply }, hostCalls: [], usage }), "latin1");

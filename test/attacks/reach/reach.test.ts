@@ -25,6 +25,7 @@ const LAYERS: [string, Partial<Fence>][] = [
   ["behind the whole fence", {}],
   ["behind the fence without the seal", { sealed: false }],
   ["behind the fence without any filter of system calls", { sealed: false, filtered: false }],
+  ["behind the fence of user namespaces, unsealed", { by: "user-namespaces", firstUid: null, sealed: false }],
 ];
 /** What a cordon may hold: its sockets (stderr is one), nothing, and what an event loop is made of. */
 const DESCRIPTORS = /^(\/dev\/null|socket:\[\d+\]|pipe:\[\d+\]|anon_inode:\[(eventpoll|eventfd)\])$/;
@@ -52,8 +53,13 @@ describe("escaped code", () => {
     );
 
   test("the fence is in force with all its layers, or the tests do not run as root", () => {
-    const { inForce, missing, why } = arena.fence;
-    if (process.getuid?.() === 0) assert.deepEqual([inForce, missing], [true, []], why);
+    const { inForce, by, firstUid, filtered, sealed, why } = arena.fence;
+    if (process.getuid?.() === 0)
+      assert.deepEqual(
+        [inForce, by, firstUid !== null, filtered, sealed],
+        [true, "root", true, true, true],
+        why,
+      );
   });
 
   for (const [layers, without] of LAYERS)
