@@ -1,13 +1,15 @@
 /** A data thread's way to the store: operations with numbers over a port, which is asked for when one is needed. */
 import type { MessagePort } from "node:worker_threads";
 import type { KeyValues } from "@gatehouse/sdk";
+import { Shares } from "../callouts/shares.ts";
 import { HostCallError } from "../sandbox/host-call-error.ts";
 import { HOST_CALL_LIMITS } from "../sandbox/host-call-limits.ts";
 import { explainFault, type Operation, type Outcome, type Quota, type Scope } from "./key-value-store.ts";
 import type { StoreAnswer, StoreRequest } from "./store-thread.ts";
 
-/** Operations of one workspace that a data thread waits for; what is beyond is refused. */
+/** Operations that a data thread waits for, of one workspace and of all: each may hold a value of 64 KiB. */
 const MAX_WAITING = 256;
+const MAX_WAITING_OF_ALL = 1024;
 
 interface Waiter {
   readonly workspace: string;
@@ -21,7 +23,7 @@ export class StoreClient {
   /** Operations for which there is no port yet. */
   #unsent: StoreRequest[] = [];
   readonly #waiting = new Map<number, Waiter>();
-  readonly #waitingOf = new Map<string, number>();
+  readonly #shares = new Shares(MAX_WAITING_OF_ALL, MAX_WAITING);
   #next = 0;
 
   /** `ask` has the main thread send a port, which is for `connect`. */
@@ -65,10 +67,8 @@ export class StoreClient {
   }
 
   #run(workspace: string, operation: Operation): Promise<Outcome> {
-    const waiting = this.#waitingOf.get(workspace) ?? 0;
-    if (waiting >= MAX_WAITING)
-      throw new HostCallError(`${MAX_WAITING} operations of the workspace are waiting for the store`);
-    this.#waitingOf.set(workspace, waiting + 1);
+    if (!this.#shares.take(workspace, 1))
+      throw new HostCallError("too many operations of the workspace are waiting for the store");
     const id = this.#next++;
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     this.#waiting.set(id, { workspace, resolve });
@@ -88,9 +88,7 @@ export class StoreClient {
     const waiter = this.#waiting.get(id);
     if (waiter === undefined) return undefined;
     this.#waiting.delete(id);
-    const left = (this.#waitingOf.get(waiter.workspace) ?? 1) - 1;
-    if (left === 0) this.#waitingOf.delete(waiter.workspace);
-    else this.#waitingOf.set(waiter.workspace, left);
+    this.#shares.give(waiter.workspace, 1);
     return waiter;
   }
 
