@@ -25,7 +25,7 @@ import { WORKSPACE_LIMIT_TABLE, type WorkspaceLimit } from "../sandbox/limits.ts
 import { LOADING_MS } from "../sandbox/link.ts";
 import { MAX_CORDONS } from "../sandbox/messages.ts";
 import { IDLE_MS, MAX_RSS_BYTES } from "../sandbox/supervisor.ts";
-import { LONGEST_MS, STRIKES, STRIKES_APART, WINDOW_MS } from "../sandbox/suspension.ts";
+import { LONGEST_MS, STRIKES, STRIKES_APART } from "../sandbox/suspension.ts";
 import { MAX_VARS, MAX_VARS_BYTES } from "../sandbox/verdict.ts";
 import { START_MS } from "../sandbox/watch.ts";
 import { amount } from "../settings/reference.ts";
@@ -218,10 +218,15 @@ function movedRow(name: string, row: WorkspaceLimit): string[] {
   return [`\`${name}\``, bounds, given, range, inManifest ? "lowers" : "", beyond, enforcedBy];
 }
 
+/** A table as the formatter of the repository leaves it: columns are filled up. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-  return `${[line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n")}\n`;
+  const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll("|", "\\|")));
+  const widths = head.map((_, i) => Math.max(...cells.map((row) => (row[i] as string).length)));
+  const line = (row: readonly string[]) =>
+    `| ${row.map((cell, i) => cell.padEnd(widths[i] as number)).join(" | ")} |`;
+  const rule = widths.map((width) => "-".repeat(width));
+  const [first, ...others] = cells as [string[], ...string[][]];
+  return `${[first, rule, ...others].map(line).join("\n")}\n`;
 }
 
 if (import.meta.main) writeFileSync(REFERENCE, limitsReference());

@@ -11,7 +11,7 @@ import { type Blame, blameKey } from "./messages.ts";
 
 export const STRIKES_APART = 2;
 export const STRIKES = 5;
-export const WINDOW_MS = 60_000;
+const WINDOW_MS = 60_000;
 const FIRST_MS = 1000;
 export const LONGEST_MS = 60_000;
 export const FORGIVEN_AFTER_MS = 300_000;
