@@ -90,7 +90,7 @@ export class Sandbox {
     };
   }
 
-  /** CPU time of each workspace's guests, as the kernel counts it. */
+  /** CPU time of each workspace's guests, as the kernel counts it, and what their host calls take. */
   cpuAccounts(): readonly CpuAccount[] {
     return this.#supervisor.cpuAccounts();
   }

@@ -10,7 +10,7 @@ export interface NodeFacts {
   readonly nodeId: string;
   readonly version: string;
   readonly cordons: number;
-  /** CPU time of each workspace's guests, as the kernel counts it. */
+  /** CPU time of each workspace's guests, as the kernel counts it, and what their host calls take. */
   readonly cpuAccounts: readonly CpuAccount[];
   /** Connections that were closed at once, by the cap that they met. */
   readonly refused: Readonly<Record<Refusal, number>>;

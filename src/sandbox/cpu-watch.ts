@@ -1,5 +1,6 @@
 /**
- * Charges what each cordon has used of CPU time, as the kernel counts it, to its workspace's account. A cordon is
+ * Charges what each cordon has used of CPU time, as the kernel counts it, to its workspace's account, and with it what
+ * its guests' host calls have taken the data threads: or a guest could use up those by asking for work. A cordon is
  * charged from the moment on at which it belongs to a workspace; what stood ready for nobody is free.
  */
 import type { CpuBudgets } from "./budget.ts";
@@ -27,10 +28,16 @@ export class CpuWatch<C extends Measured> {
   readonly #onDebt: (cordon: C) => void;
   readonly #charged = new WeakMap<C, Charged>();
 
-  /** `onDebt` is told of a cordon that uses CPU time while its workspace owes too much. */
-  constructor(budgets: CpuBudgets, onDebt: (cordon: C) => void) {
+  readonly #takeHostMs: (cordon: C) => number;
+
+  /**
+   * `onDebt` is told of a cordon that uses CPU time while its workspace owes too much; `takeHostMs` gives the
+   * milliseconds that host calls of its guests have taken since it was last asked.
+   */
+  constructor(budgets: CpuBudgets, onDebt: (cordon: C) => void, takeHostMs: (cordon: C) => number) {
     this.#budgets = budgets;
     this.#onDebt = onDebt;
+    this.#takeHostMs = takeHostMs;
   }
 
   /** It belongs to a workspace from now on. */
@@ -56,7 +63,7 @@ export class CpuWatch<C extends Measured> {
   #charge(cordon: C, charged: Charged): boolean {
     const ms = cordon.cpuMs();
     if (ms === null || cordon.workspace === null) return false;
-    const used = ms - charged.ms;
+    const used = ms - charged.ms + this.#takeHostMs(cordon);
     charged.ms = ms;
     return this.#budgets.charge(cordon.workspace, used) && used > 0;
   }

@@ -122,6 +122,17 @@ function crossing({ status, headers, body }: FetchAnswer): object {
   return { status, headers, body: base64(body) };
 }
 
+/**
+ * Microseconds that a data thread has for a host call, about as much as it takes with its answer. They are charged to the
+ * workspace's CPU budget: a guest that has the gateway work for it pays for that too.
+ */
+const COSTS_US: Readonly<Record<string, number>> = { fetch: 80, kvGet: 40, kvSet: 50, kvDelete: 40 };
+const OTHER_COST_US = 10;
+
+export function costOf(method: string): number {
+  return Object.hasOwn(COSTS_US, method) ? (COSTS_US[method] as number) : OTHER_COST_US;
+}
+
 /** Why a host call failed, as the guest is told. */
 export function reasonFor(method: string, error: unknown): string {
   return error instanceof HostCallError ? error.message : `${method} failed`;

@@ -150,7 +150,7 @@ export const WORKSPACE_LIMIT_TABLE = {
   cpu_ms_per_second: {
     key: "cpuMsPerSecond",
     bounds:
-      "CPU time of a workspace's guests in each second, over all its processes, as the kernel counts it; 0 for no bound",
+      "CPU time of a workspace's guests in each second, over all its processes, as the kernel counts it, and for what they ask of the gateway; 0 for no bound",
     unit: "ms/s",
     // Half of a core: whoever needs more is somebody whom the operator knows.
     default: 500,

@@ -155,6 +155,11 @@ export class CordonLink {
     else this.#parked.push({ call, frame, since: now });
   }
 
+  /** Host calls of its guests take this thread so many microseconds. */
+  work(us: number): void {
+    this.#activity?.work(this.slot, us);
+  }
+
   #transmit(call: Call, frame: string, instance: Instance, now: number): void {
     call.guest.row.bytesIn += frame.length;
     call.attempts++;

@@ -68,9 +68,13 @@ export type ClientPort = Port<ToSupervisor, ToThread>;
 export const TOKEN_CHARACTERS = 64;
 export const MAX_CORDONS = 1024;
 
+/** Of each slot. */
+const CELLS = 3;
+
 /**
- * Shared counters, two for each cordon's slot: calls that are open, and calls ever started. Data threads
- * write them, the supervisor reads them to know whose memory to watch and who is idle.
+ * Shared counters, three for each cordon's slot: calls that are open, calls ever started, and microseconds that host
+ * calls have taken the data threads. Data threads write them, the supervisor reads them to know whose memory to watch,
+ * who is idle, and what to charge besides the cordon's own CPU time.
  */
 export class Activity {
   readonly #cells: Int32Array;
@@ -80,28 +84,39 @@ export class Activity {
   }
 
   static allocate(): SharedArrayBuffer {
-    return new SharedArrayBuffer(MAX_CORDONS * 2 * Int32Array.BYTES_PER_ELEMENT);
+    return new SharedArrayBuffer(MAX_CORDONS * CELLS * Int32Array.BYTES_PER_ELEMENT);
   }
 
   begin(slot: number): void {
-    Atomics.add(this.#cells, slot * 2, 1);
-    Atomics.add(this.#cells, slot * 2 + 1, 1);
+    Atomics.add(this.#cells, slot * CELLS, 1);
+    Atomics.add(this.#cells, slot * CELLS + 1, 1);
   }
 
   end(slot: number): void {
-    Atomics.sub(this.#cells, slot * 2, 1);
+    Atomics.sub(this.#cells, slot * CELLS, 1);
   }
 
   open(slot: number): number {
-    return Atomics.load(this.#cells, slot * 2);
+    return Atomics.load(this.#cells, slot * CELLS);
   }
 
   started(slot: number): number {
-    return Atomics.load(this.#cells, slot * 2 + 1);
+    return Atomics.load(this.#cells, slot * CELLS + 1);
+  }
+
+  /** Host calls of its guests have taken so many microseconds. */
+  work(slot: number, us: number): void {
+    Atomics.add(this.#cells, slot * CELLS + 2, us);
+  }
+
+  /** What they have taken since this was last asked, microseconds. */
+  takeWork(slot: number): number {
+    return Atomics.exchange(this.#cells, slot * CELLS + 2, 0);
   }
 
   clear(slot: number): void {
-    Atomics.store(this.#cells, slot * 2, 0);
-    Atomics.store(this.#cells, slot * 2 + 1, 0);
+    Atomics.store(this.#cells, slot * CELLS, 0);
+    Atomics.store(this.#cells, slot * CELLS + 1, 0);
+    Atomics.store(this.#cells, slot * CELLS + 2, 0);
   }
 }

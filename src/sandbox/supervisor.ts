@@ -137,8 +137,10 @@ export class Supervisor {
       onOpened: (workspace, slot) => this.#tell({ type: "budget", workspace, slot }),
       onExhausted: options.onExhausted,
     });
-    this.#cpuWatch = new CpuWatch(this.#budgets, (cordon) =>
-      this.#kill(cordon, "budget", "its workspace's guests have used up their CPU time", null),
+    this.#cpuWatch = new CpuWatch(
+      this.#budgets,
+      (cordon) => this.#kill(cordon, "budget", "its workspace's guests have used up their CPU time", null),
+      ({ slot }) => this.#activity.takeWork(slot) / 1000,
     );
     this.#memoryWatch = new MemoryWatch(options.memoryOf, (cordon, bytes, limit) => {
       const message = `its workspace's guests used ${bytes} bytes of memory, ${limit} are allowed`;

@@ -6,7 +6,7 @@ import { type Consumer, whenReady } from "@gatehouse/sdk";
 import type { CallEnds } from "./call-ends.ts";
 import type { Turn, Verdict } from "./engine.ts";
 import type { Call } from "./guest.ts";
-import { consumerIn, executeHostCall, HostCallTally, reasonFor } from "./host-calls.ts";
+import { consumerIn, costOf, executeHostCall, HostCallTally, reasonFor } from "./host-calls.ts";
 import { charge } from "./ledger.ts";
 import type { CordonLink } from "./link.ts";
 import { applyVerdict, checkVerdict, reserveVars, Violation } from "./verdict.ts";
@@ -45,6 +45,9 @@ export class Turns {
     call.hostCalls += turn.hostCalls.length;
     if (call.hostCalls > guest.config.limits.hostCalls)
       throw new Violation(`more than ${guest.config.limits.hostCalls} host calls`);
+    let us = 0;
+    for (const host of turn.hostCalls) us += costOf(host.method);
+    if (us > 0) link.work(us);
     for (const host of turn.hostCalls) {
       call.tally ??= new HostCallTally();
       const answer = executeHostCall(host, guest.grants, guest.host, call.tally);

@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Hooks } from "@gatehouse/sdk";
 import { type CpuAllowance, UNBOUNDED } from "../../src/sandbox/budget.ts";
 import { GuestFailure } from "../../src/sandbox/guest.ts";
+import { costOf } from "../../src/sandbox/host-calls.ts";
 import { MemoryContext } from "./context.ts";
 import {
   accessPlugin,
@@ -165,4 +166,30 @@ test("a plugin has at most so many calls open as its limit says: the next is ref
     ["good", "good", "good", "busy", "busy", "good"],
   );
   assert.equal(await call(one, 0), "good");
+});
+
+test("what a guest has the gateway do is charged to its workspace besides the CPU time of its own process", async () => {
+  const asker = await bundleSource(
+    accessPlugin(`for (let i = 0; i < 40; i++) await host.fetch({ url: "https://api.test/" });
+      ctx.request.headers.set("x-good", "yes");`),
+  );
+  const hooks = sandbox.client.hooks(
+    settings(asker, {
+      workspace: "asker",
+      limits: NO_HURRY,
+      grants: { httpHosts: ["api.test"], requestHeaders: ["x-good"] },
+    }),
+    new RecordingHost(),
+  );
+  /** What is charged beyond what the kernel says of the process. */
+  const beyond = () => {
+    const cordon = sandbox.supervisor.status().cordons.find(({ workspace }) => workspace === "asker");
+    return (account("asker")?.usedMs ?? 0) - (cordon?.cpuMs ?? 0);
+  };
+  assert.equal(await call(hooks, 0), "good");
+  const before = beyond();
+  for (let i = 0; i < 100; i++) assert.equal(await call(hooks, 0), "good");
+  const owed = (100 * 40 * costOf("fetch")) / 1000;
+  // It is charged when the process is looked at next.
+  while (beyond() - before < owed * 0.9) await delay(20);
 });
