@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Hooks } from "@gatehouse/sdk";
 import type { SupervisorOptions } from "../../src/sandbox/supervisor.ts";
 import { MemoryContext } from "./context.ts";
@@ -20,6 +21,9 @@ const GOOD = `ctx.request.headers.set("X-Good", "yes");`;
 const STUCK_IF_ASKED = `if (ctx.request.headers.get("x-stuck")) for (;;);`;
 /** Some milliseconds of work. */
 const WORK = `let n = 0; for (let i = 0; i < 3e6; i++) n += i % 7; ctx.request.headers.set("X-Good", "yes");`;
+
+/** Between two looks at what nobody announces. */
+const LOOK_MS = 5;
 
 type Options = Partial<SupervisorOptions>;
 
@@ -181,4 +185,71 @@ export default definePlugin({ name: "numbering", version: "1.0.0", priority: 1, 
     for (const text of await Promise.all(streams)) assert.equal(text, expected);
     done = true;
     await Promise.all(load);
+  }));
+
+/** A call of each workspace, one after the other; which of them have a cordon then. */
+async function callEach(sandbox: Sandbox, workspaces: readonly string[], body = GOOD): Promise<string[]> {
+  for (const workspace of workspaces)
+    assert.ok(await isGood(await guest(sandbox, accessPlugin(body), { workspace, limits: PATIENT })));
+  return sandbox.supervisor.status().cordons.flatMap(({ workspace }) => workspace ?? []);
+}
+
+test("where there is no place for one more cordon, a spare goes first, then who was idle for the longest time", () =>
+  withSandbox({ maxCordons: 3 }, async (sandbox) => {
+    await callEach(sandbox, ["a", "b"]);
+    while (sandbox.supervisor.status().cordons.length < 3) await delay(LOOK_MS);
+    // c takes the spare, for d there is no place: a goes.
+    const serving = () => sandbox.supervisor.status().cordons.flatMap(({ workspace }) => workspace ?? []);
+    await callEach(sandbox, ["c", "b", "d"]);
+    while (serving().length > 3) await delay(LOOK_MS);
+    assert.deepEqual(serving().toSorted(), ["b", "c", "d"]);
+    // a comes back at the cost of c.
+    await callEach(sandbox, ["a"]);
+    while (serving().length > 3) await delay(LOOK_MS);
+    assert.deepEqual(serving().toSorted(), ["a", "b", "d"]);
+    assert.deepEqual(sandbox.failures, []);
+  }));
+
+test("cordons over the memory budget are evicted while they are idle, the one used last is not", () =>
+  withSandbox({ budgetBytes: 40 << 20, spares: 0 }, async (sandbox) => {
+    const hog = `globalThis.kept ??= Array.from({ length: 2e6 }, (_, i) => i + 0.5); ${GOOD}`;
+    for (const workspace of ["a", "b", "c", "d"]) await callEach(sandbox, [workspace], hog);
+    const live = () => sandbox.supervisor.status().cordons;
+    while (live().reduce((sum, { ownBytes }) => sum + ownBytes, 0) > 40 << 20 && live().length > 1)
+      await delay(LOOK_MS);
+    assert.ok(live().length < 4);
+    assert.ok(live().some(({ workspace }) => workspace === "d"));
+    // Whoever was evicted is served again.
+    await callEach(sandbox, ["a"], hog);
+    assert.deepEqual(sandbox.failures, []);
+  }));
+
+test("a cordon that nobody has called for the idle time is ended, and a spare is not", () =>
+  withSandbox({ idleMs: 300 }, async (sandbox) => {
+    await callEach(sandbox, ["a"]);
+    const state = () => sandbox.supervisor.status().cordons.map(({ workspace }) => workspace);
+    while (state().length !== 1 || state()[0] !== null) await delay(LOOK_MS);
+    assert.deepEqual(await callEach(sandbox, ["b"]).then((serving) => serving.filter((w) => w === "b")), [
+      "b",
+    ]);
+  }));
+
+test("a spare goes to one workspace and is replaced; there is none before the first guest", () =>
+  withSandbox({}, async (sandbox) => {
+    assert.deepEqual(sandbox.supervisor.status().cordons, []);
+    await callEach(sandbox, ["a"]);
+    const spare = () =>
+      sandbox.supervisor.status().cordons.find(({ workspace, pid }) => workspace === null && pid !== null);
+    const pids: (number | null)[] = [];
+    for (const workspace of ["b", "c", "d"]) {
+      while (spare() === undefined) await delay(LOOK_MS);
+      const next = spare()?.pid ?? null;
+      await callEach(sandbox, [workspace]);
+      assert.deepEqual(
+        cordonsOf(sandbox, workspace).map(({ pid }) => pid),
+        [next],
+      );
+      pids.push(next);
+    }
+    assert.equal(new Set(pids).size, 3);
   }));
