@@ -64,7 +64,7 @@ local grows = cost(key, #value)
 if known then grows = grows - cost(key, redis.call('HSTRLEN', values, key)) end
 local function held(field) return tonumber(redis.call('HGET', usage, field) or '0') end
 local function fault()
-  if held(plugin) + grows > quota then return 'quota' end
+  if grows > 0 and held(plugin) + grows > quota then return 'quota' end
   if not known and redis.call('HLEN', values) >= keys then return 'keys' end
 end
 if fault() then
@@ -74,7 +74,7 @@ if fault() then
   local still = fault()
   if still then return still end
 end
-if held('') + grows > all then return 'workspace_quota' end
+if grows > 0 and held('') + grows > all then return 'workspace_quota' end
 redis.call('HSET', values, key, value)
 if ttl == '' then redis.call('ZREM', times, key) else redis.call('ZADD', times, now + tonumber(ttl), key) end
 count(grows)
@@ -121,7 +121,9 @@ export class RedisStore implements KeyValueStore {
     );
   }
 
+  /** Waits for what the server was asked already. */
   async close(): Promise<void> {
+    if (this.#redis.status === "ready") await this.#redis.quit().catch(() => {});
     this.#redis.disconnect();
   }
 

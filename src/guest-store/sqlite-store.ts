@@ -168,8 +168,10 @@ export class SqliteStore implements KeyValueStore {
     const old = this.#row("SELECT cost FROM entry WHERE scope = ? AND key = ?", id, name)?.cost as
       | number
       | undefined;
+    const grows = cost - (old ?? 0);
     const wrong = (): StoreFault | null => {
-      if (held.bytes - (old ?? 0) + cost > quota.bytes) return "quota";
+      // What takes no more room than before is taken, also where the quota is lower than it was.
+      if (grows > 0 && held.bytes + grows > quota.bytes) return "quota";
       if (old === undefined && held.keys >= quota.keys) return "keys";
       return null;
     };
@@ -187,7 +189,7 @@ export class SqliteStore implements KeyValueStore {
       if (fault !== null) throw new Refusal(fault);
     }
     const all = this.#row("SELECT sum(bytes) AS bytes FROM scope WHERE workspace = ?", workspace);
-    if ((all?.bytes as number) - (old ?? 0) + cost > quota.workspaceBytes)
+    if (grows > 0 && (all?.bytes as number) + grows > quota.workspaceBytes)
       throw new Refusal("workspace_quota");
     this.#run(
       "INSERT INTO entry (scope, key, value, expires, cost) VALUES (?, ?, ?, ?, ?) ON CONFLICT (scope, key) " +
@@ -200,7 +202,7 @@ export class SqliteStore implements KeyValueStore {
     );
     this.#run(
       "UPDATE scope SET bytes = bytes + ?, keys = keys + ? WHERE id = ?",
-      cost - (old ?? 0),
+      grows,
       old === undefined ? 1 : 0,
       id,
     );

@@ -1,8 +1,10 @@
 /**
- * The one thread that has the store. Data threads send it operations, each over a port of its own; what arrives
- * in one turn of the loop is one batch. So no data thread waits for a disk, and all of them see one truth.
+ * The one thread that has the store. Data threads send it operations, each over a port of its own; what waits is
+ * done in turns, a batch each, that go round by workspace. So no data thread waits for a disk, all of them see one
+ * truth, and whoever writes much holds up nobody else for long.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { FairQueue } from "./fair-queue.ts";
 import type { KeyValueStore, Operation, Outcome } from "./key-value-store.ts";
 import type { RedisStoreOptions } from "./redis-store.ts";
 import { SqliteStore, type SqliteStoreOptions } from "./sqlite-store.ts";
@@ -48,7 +50,8 @@ function onFailure(reason: string): void {
 }
 
 const store = await openStore(workerData as StoreKind);
-let batch: { operation: Operation; answer: (outcome: Outcome) => void }[] = [];
+const queue = new FairQueue<(outcome: Outcome) => void>();
+let isScheduled = false;
 
 async function openStore(kind: StoreKind): Promise<KeyValueStore> {
   if (kind.kind === "redis") {
@@ -65,12 +68,23 @@ async function openStore(kind: StoreKind): Promise<KeyValueStore> {
 }
 
 function add(operation: Operation, answer: (outcome: Outcome) => void): void {
-  if (batch.push({ operation, answer }) === 1) setImmediate(run);
+  queue.add(operation, answer);
+  schedule();
+}
+
+function schedule(): void {
+  if (isScheduled) return;
+  isScheduled = true;
+  // Between turns new operations arrive, and take their places.
+  setImmediate(() => {
+    isScheduled = false;
+    run();
+    if (!queue.isEmpty) schedule();
+  });
 }
 
 function run(): void {
-  const now = batch;
-  batch = [];
+  const now = queue.next();
   void store.run(now.map(({ operation }) => operation)).then((outcomes) => {
     for (let i = 0; i < now.length; i++) now[i]?.answer(outcomes[i] as Outcome);
   });
@@ -85,7 +99,7 @@ main.on("message", (message: ToStore) => {
   } else if (message.type === "forget")
     add({ op: "forget", owner: message.owner, plugin: message.plugin }, () => {});
   else {
-    if (batch.length > 0) run();
+    while (!queue.isEmpty) run();
     void store.close().then(() => process.exit(0));
   }
 });

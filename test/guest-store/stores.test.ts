@@ -147,6 +147,24 @@ for (const [name, open] of Object.entries(STORES))
       assert.deepEqual(await run(store, get(own, "two")), [null]);
     });
 
+    test("lets a plugin whose quota was lowered write less than it holds, and no more", async () => {
+      const own = scope("lowered");
+      await run(store, set(own, "a", new Uint8Array(500)), set(own, "b", new Uint8Array(500)));
+      const quota = { ...QUOTA, bytes: 300, workspaceBytes: 300 };
+      assert.deepEqual(
+        await run(
+          store,
+          set(own, "a", new Uint8Array(501), { quota }),
+          set(own, "a", new Uint8Array(500), { quota }),
+          set(own, "a", new Uint8Array(10), { quota }),
+          set(own, "c", "", { quota }),
+          remove(own, "b"),
+          set(own, "c", "", { quota }),
+        ),
+        ["quota", null, null, "quota", null, null],
+      );
+    });
+
     test("bounds what all plugins of a workspace keep together, and leaves the others alone", async () => {
       const quota = { ...QUOTA, bytes: 1000, workspaceBytes: 1500 };
       const write = (plugin: string) => set(scope("shared", plugin), "k", new Uint8Array(900), { quota });
