@@ -38,6 +38,10 @@ test("a package that a tenant stored while it might is refused at start and at r
   await using second = await startGateway({ config: configWith([]), settings });
   for (const config of [configWith([hello]), configWith([], [{ ...hello, name: "acme/ts-hello@1.0.0" }])])
     await assert.rejects(second.reload(config), /answered 400 .*ts-hello@1\.0\.0.*unfenced_uploads/);
+  const { fence } = (await send(`${second.statusUrl}/status`)).json() as { fence: Record<string, unknown> };
+  assert.deepEqual(Object.keys(fence), ["in_force", "by", "why", "means", "missing"]);
+  assert.deepEqual([fence.in_force, fence.by], [false, "nothing"]);
+  assert.match(String(fence.why), /by cordon_launcher: .*it reaches/);
   await publish(second, await packExample("ts-hello"));
   await second.reload(configWith([], [hello]));
   const answer = await send(second.url, { headers: { host: "own.test" } });
