@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { MAX_UPLOADS } from "../admin/packages-api.ts";
 import { CALLOUT_LIMITS } from "../callouts/callouts.ts";
 import { KEY_COST, MAX_KEYS } from "../guest-store/key-value-store.ts";
+import { MAX_WAITING, MAX_WAITING_OF_ALL } from "../guest-store/store-client.ts";
 import { WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
 import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/archive.ts";
 import { MAX_MANIFEST_BYTES } from "../registry/manifest.ts";
@@ -28,6 +29,7 @@ import { IDLE_MS, MAX_RSS_BYTES } from "../sandbox/supervisor.ts";
 import { LONGEST_MS, STRIKES, STRIKES_APART } from "../sandbox/suspension.ts";
 import { MAX_VARS, MAX_VARS_BYTES } from "../sandbox/verdict.ts";
 import { START_MS } from "../sandbox/watch.ts";
+import { MAX_SECRET_BYTES } from "../secrets/secrets.ts";
 import { amount } from "../settings/reference.ts";
 import { SETTINGS } from "../settings/table.ts";
 
@@ -159,6 +161,11 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
     "What a guest asks of the gateway, for each call unless it says otherwise",
     [
       ["lines of log", `${logLines} of ${logCharacters} characters`, "dropped, and counted in a line"],
+      [
+        "lines beyond these",
+        String(HOST_CALL_LIMITS.droppedLines),
+        `\`violation\`: ${FAILS}; a JavaScript guest's alone`,
+      ],
       ["random bytes", bytes(randomBytes), `\`violation\`: ${FAILS}`],
       ["vars of a request; their bytes", `${MAX_VARS}; ${bytes(MAX_VARS_BYTES)}`, `\`violation\`: ${FAILS}`],
       ["fetches at the same time", String(fetches), "the fetch fails"],
@@ -190,6 +197,12 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
         "the call fails",
       ],
       ["keys and values of all", setting("guest_kv_max_bytes"), "the call fails"],
+      [
+        "operations of a workspace that wait for the store on one data thread; of all",
+        `${MAX_WAITING}; ${MAX_WAITING_OF_ALL}`,
+        "the call fails",
+      ],
+      ["a secret", bytes(MAX_SECRET_BYTES), "the call fails, and the log says why"],
       [
         "metrics of a workspace's guests on one data thread; lines; label characters",
         `${WORKSPACE_METRICS.metrics}; ${WORKSPACE_METRICS.lines}; ${bytes(WORKSPACE_METRICS.labelCharacters)}`,

@@ -8,8 +8,8 @@ import { explainFault, type Operation, type Outcome, type Quota, type Scope } fr
 import type { StoreAnswer, StoreRequest } from "./store-thread.ts";
 
 /** Operations that a data thread waits for, of one workspace and of all: each may hold a value of 64 KiB. */
-const MAX_WAITING = 256;
-const MAX_WAITING_OF_ALL = 1024;
+export const MAX_WAITING = 256;
+export const MAX_WAITING_OF_ALL = 1024;
 
 interface Waiter {
   readonly workspace: string;

@@ -11,7 +11,7 @@ import { open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { HostCallError } from "../sandbox/host-call-error.ts";
 
-const MAX_BYTES = 64 * 1024;
+export const MAX_SECRET_BYTES = 64 * 1024;
 const KEPT_MS = 1000;
 const MAX_KEPT = 1000;
 /** One complaint about a secret tells of all that follow it within this time. */
@@ -91,14 +91,14 @@ async function readSecret(directory: string, workspace: string, name: string): P
     if (!status.isFile()) throw new Unfit("it is no file");
     if ((status.mode & 0o007) !== 0)
       throw new Unfit("other users of the machine have rights to it: take them away (chmod o= FILE)");
-    if (status.size > MAX_BYTES) throw new Unfit(`it has more than ${MAX_BYTES} bytes`);
-    const bytes = new Uint8Array(MAX_BYTES + 1);
+    if (status.size > MAX_SECRET_BYTES) throw new Unfit(`it has more than ${MAX_SECRET_BYTES} bytes`);
+    const bytes = new Uint8Array(MAX_SECRET_BYTES + 1);
     let length = 0;
     for (;;) {
       const { bytesRead } = await file.read(bytes, length, bytes.length - length);
       length += bytesRead;
       if (bytesRead === 0) break;
-      if (length > MAX_BYTES) throw new Unfit(`it has more than ${MAX_BYTES} bytes`);
+      if (length > MAX_SECRET_BYTES) throw new Unfit(`it has more than ${MAX_SECRET_BYTES} bytes`);
     }
     try {
       const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
