@@ -243,7 +243,10 @@ export interface PluginDefinition<S extends Field = Field> {
    * see none of them unless their manifest names it.
    */
   credentials?(config: ConfigOf<S>): readonly string[];
-  /** Prepares one configured instance. Work is done here once; hooks only decide. */
+  /**
+   * Prepares one configured instance. Work is done here once; hooks only decide. The gateway may have several
+   * instances of one configured plugin at a time: one for each of its threads, or for each process that runs guests.
+   */
   create(config: ConfigOf<S>, host: Host): Hooks;
 }
 

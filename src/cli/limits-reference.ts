@@ -23,7 +23,7 @@ import { MAX_FRAME_FROM_CORDON, MAX_FRAME_TO_CORDON } from "../sandbox/frames.ts
 import { HOST_CALL_LIMITS } from "../sandbox/host-call-limits.ts";
 import { MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_QUEUED } from "../sandbox/lanes.ts";
 import { WORKSPACE_LIMIT_TABLE, type WorkspaceLimit } from "../sandbox/limits.ts";
-import { LOADING_MS } from "../sandbox/link.ts";
+import { LOADING_MS, STALLED_MS } from "../sandbox/link.ts";
 import { MAX_CORDONS } from "../sandbox/messages.ts";
 import { IDLE_MS, MAX_RSS_BYTES } from "../sandbox/supervisor.ts";
 import { LONGEST_MS, STRIKES, STRIKES_APART } from "../sandbox/suspension.ts";
@@ -148,6 +148,7 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["first call of an instance, beside `wall_ms`", ms(LOADING_MS), `\`deadline\`: it is killed; ${FAILS}`],
       ["loading of a JavaScript guest", ms(STARTUP_MS), `\`load\`: ${FAILS}`],
       ["a call with its waits", `${WAITING_FACTOR} × \`wall_ms\``, `\`deadline\`: ${FAILS}`],
+      ["calls that wait in a cordon that begins none", ms(STALLED_MS), "`violation`: it is killed"],
       ["a frame to a cordon", bytes(MAX_FRAME_TO_CORDON), `\`load\`: ${FAILS}`],
       ["a frame from a cordon", bytes(MAX_FRAME_FROM_CORDON), "`violation`: it is killed"],
       [

@@ -34,7 +34,7 @@ export const LOADING_MS = 400;
  * A cordon that serves several threads says whose calls it begins. One that begins none for this long, although
  * calls wait, is not to be believed.
  */
-const STALLED_MS = 20_000;
+export const STALLED_MS = 20_000;
 
 export interface LinkEvents {
   onReady(link: CordonLink): void;
