@@ -33,6 +33,8 @@ function tenants(origin: Origin, guests: readonly { name: string }[], greeting: 
       {
         name: "globex",
         hosts: ["globex.test"],
+        // Its clients never stop, which uses up any budget.
+        plugin_limits: { cpu_ms_per_second: 0 },
         services: service([{ name: "globex", hosts: ["globex.test"], paths: ["/"], plugins: greeting }]),
       },
     ],

@@ -19,6 +19,8 @@ import type { Attack } from "./attacks.ts";
 const ATTACK = { "x-attack": "~" };
 const NEIGHBOUR = "neighbour";
 const NEIGHBOUR_CLIENTS = 2;
+/** Clients that never stop use up any budget: what the neighbour is refused then is no attacker's doing. */
+const UNBOUNDED = { plugin_limits: { cpu_ms_per_second: 0 } };
 const SAMPLE_MS = 20;
 
 export interface Outcome {
@@ -84,7 +86,7 @@ export class Arena implements AsyncDisposable {
     const tenants = attacks.map((attack) => tenant(origin, workspaceOf(attack), { name: "hostile@1.0.0" }));
     await gateway.reload({
       _format_version: "3.0",
-      workspaces: [...tenants, tenant(origin, NEIGHBOUR, { name: "ts-hello@1.0.0" })],
+      workspaces: [...tenants, { ...tenant(origin, NEIGHBOUR, { name: "ts-hello@1.0.0" }), ...UNBOUNDED }],
     });
     const load = held.use(
       new Load({
