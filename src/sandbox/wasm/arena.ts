@@ -44,8 +44,8 @@ export class Arena {
     return Number(length) === 0 ? 0 : this.#cut(Number(length));
   }
 
-  /** The same, with an address of its own for an empty block: it is a value, where 0 means that there is none. */
-  storeValue(bytes: Uint8Array): number {
+  /** Stores a value; an empty one has an address too, because 0 means that there is none. */
+  store(bytes: Uint8Array): number {
     const address = this.#cut(bytes.length);
     this.#bytes.set(bytes, address);
     return address;
@@ -94,12 +94,6 @@ export class Arena {
   range(address: bigint, length: bigint): Uint8Array {
     const at = this.#at(address, Number(length), "output_set");
     return this.#bytes.subarray(at, at + Number(length));
-  }
-
-  store(bytes: Uint8Array): number {
-    const address = this.alloc(bytes.length);
-    this.#bytes.set(bytes, address);
-    return address;
   }
 
   /** Stores text as UTF-8. `length` is its length in UTF-8 bytes. */

@@ -122,7 +122,7 @@ export class Kernel {
   constructor(suspends: boolean) {
     this.#functions = new HostFunctions({
       block: (address, what) => this.#block(address, what),
-      store: (bytes) => BigInt(this.#arena.storeValue(bytes)),
+      store: (bytes) => BigInt(this.#arena.store(bytes)),
       ask: (method, args) => this.#desk.ask(method, args),
       tell: (method, args) => this.#desk.tell(method, args),
       warn: (message) => this.#desk.log("warn", message),
