@@ -50,12 +50,16 @@ class SlowHost extends RecordingHost {
       });
   }
 
-  /** Resolves once `count` questions wait for their answer. */
-  async asked(count: number): Promise<void> {
-    while (this.waiting.length < count)
-      await new Promise<void>((resolve) => {
+  /** Resolves once `count` questions wait for their answer; rejects if `call` ends before. */
+  async asked(count: number, call?: Promise<string>): Promise<void> {
+    const ended = call?.then((end) => assert.fail(`the call ended before it asked: ${end}`));
+    while (this.waiting.length < count) {
+      const asked = new Promise<void>((resolve) => {
         this.#onAsked = resolve;
       });
+      await (ended === undefined ? asked : Promise.race([asked, ended]));
+    }
+    ended?.catch(() => {});
   }
 
   answerAll(): void {
@@ -103,15 +107,15 @@ test("a guest that is never answered is given up at its deadline, and what waite
   const host = new SlowHost();
   const hooks = await guest(ASKS, host, { limits: { instances: 1, wallMs: 100 } });
   const first = call(hooks);
-  await host.asked(1);
+  await host.asked(1, first);
   const second = call(hooks);
   assert.equal(await first, "deadline");
-  await host.asked(2);
+  await host.asked(2, second);
   // An answer that comes too late is nobody's.
   host.answerAll();
   assert.equal(await second, "ok");
   const third = call(hooks);
-  await host.asked(1);
+  await host.asked(1, third);
   host.answerAll();
   assert.equal(await third, "ok");
 });
@@ -120,7 +124,7 @@ test("a call that finds no instance within the time that calls wait for a cordon
   const host = new SlowHost();
   const hooks = await guest(ASKS, host, { limits: { instances: 1 } });
   const first = call(hooks);
-  await host.asked(1);
+  await host.asked(1, first);
   assert.equal(await call(hooks), "unavailable");
   host.answerAll();
   assert.equal(await first, "ok");
@@ -130,7 +134,7 @@ test("when a cordon dies, calls that wait for an instance go to its successor, a
   const host = new SlowHost();
   const hooks = await guest(ASKS, host, { limits: { instances: 1 }, workspace: "dying" });
   const inside = call(hooks);
-  await host.asked(1);
+  await host.asked(1, inside);
   const parked = call(hooks);
   const spinner = await guest(textGuest("(loop (br 0)) (i32.const 0)"), host, {
     workspace: "dying",
@@ -139,7 +143,7 @@ test("when a cordon dies, calls that wait for an instance go to its successor, a
   });
   assert.equal(await call(spinner), "deadline");
   assert.equal(await inside, "crashed");
-  await host.asked(2);
+  await host.asked(2, parked);
   host.answerAll();
   assert.equal(await parked, "ok");
 });
@@ -153,7 +157,7 @@ test("a guest given up again and again does not fill its cordon", async () => {
   }
   host.waiting.length = 0;
   const good = call(hooks);
-  await host.asked(1);
+  await host.asked(1, good);
   host.answerAll();
   assert.equal(await good, "ok");
   // Nothing of this is a reason to kill it.
