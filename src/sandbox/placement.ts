@@ -184,6 +184,11 @@ export class Placement {
     const { activity, maxReplicas, slackMs, hasPlace, retire, log } = this.#options;
     const mostReplicas = lane.name.plugin === null ? maxReplicas : 1;
     if (mostReplicas === 1) return;
+    const [first] = lane.cordons as [CordonProcess];
+    if (lane.cordons.length === 1 && activity.open(first.slot) <= 1) {
+      lane.busyRounds = 0; // most lanes, most of the time: nothing is read for them
+      return;
+    }
     let load = 0;
     let allBusy = true;
     for (const cordon of lane.cordons) {

@@ -11,7 +11,7 @@ const TICK_MS = 5;
 const IDLE_TICK_MS = 50;
 /** After this long without a call memory is watched at leisure. */
 const QUIET_MS = 1000;
-export const START_MS = 5000;
+export const START_MS = 15_000;
 /** How often the CPU time of a cordon is looked at. */
 const CPU_LOOK_MS = 1000;
 /** Part of a core that it may use without an open call: V8 compiles and collects behind the calls' backs. */

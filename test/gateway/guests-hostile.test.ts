@@ -148,6 +148,13 @@ test("a guest that keeps killing its process is suspended, alone, and works agai
   assert.equal(line.workspace, "acme");
   assert.equal((await acme(gateway, "js-throw")).status, 200, "its neighbours in the same process are not");
   assert.ok(((await failuresOf(gateway, KILLER.name)).suspended ?? 0) >= 1);
+  const { held_back_plugins: heldBack } = (await send(`${gateway.statusUrl}/status`)).json() as {
+    held_back_plugins: { workspace: string; plugin: string; own_cordon: boolean }[];
+  };
+  assert.deepEqual(
+    heldBack.map(({ workspace, plugin, own_cordon }) => [workspace, plugin, own_cordon]),
+    [["acme", KILLER.name, true]],
+  );
   const until = Date.parse(String(line.until));
   while (Date.now() < until) await delay(until - Date.now());
   assert.equal((await acme(gateway, KILLER.name)).status, 200);

@@ -46,7 +46,7 @@ export const LIMITS: GuestLimits = {
 };
 
 /** For guests that behave: a busy machine must not fail them. */
-export const PATIENT = { wallMs: 10_000, cpuMs: 1000 };
+export const PATIENT = { wallMs: 10_000, cpuMs: 5000 };
 
 let prepared: Promise<{ room: Room; fence: Fence }> | null = null;
 
