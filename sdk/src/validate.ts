@@ -15,9 +15,10 @@ export interface Violation {
 export interface ValidateOptions {
   /**
    * Compiles a `match` pattern. The default is the engine's own RegExp, which a hostile pattern can hang:
-   * whoever checks against a schema of somebody else passes a linear-time engine.
+   * whoever checks against a schema of somebody else passes a linear-time engine. `test` may answer with words
+   * for why it cannot tell.
    */
-  compile?: (pattern: string) => { test(text: string): boolean };
+  compile?: (pattern: string) => { test(text: string): boolean | string };
   /** Leave absent fields absent in place of filling in defaults and nulls. */
   partial?: boolean;
 }
@@ -127,7 +128,9 @@ class Walk {
       return this.#wrong(`should start with: ${schema.startsWith}`);
     if (schema.match !== undefined) {
       const compile = this.#options.compile ?? ((pattern: string) => new RegExp(pattern, "u"));
-      if (!compile(schema.match).test(input)) return this.#wrong(`invalid value: ${input}`);
+      const matches = compile(schema.match).test(input);
+      if (typeof matches === "string") return this.#wrong(matches);
+      if (!matches) return this.#wrong(`invalid value: ${input}`);
     }
     return this.#custom(schema, input);
   }

@@ -6,7 +6,7 @@
  */
 import { randomInt } from "node:crypto";
 import { type Field, isObject, type Violation, validate } from "@gatehouse/sdk";
-import { RE2JS } from "re2js";
+import type { RE2JS } from "re2js";
 import { Policies } from "../egress/policies.ts";
 import {
   DEFAULT_WORKSPACE,
@@ -23,6 +23,7 @@ import {
   schemaOf,
 } from "../entities/entities.ts";
 import { isUuid } from "../entities/fields.ts";
+import { boundedPatterns } from "../registry/config-schema.ts";
 import { readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
@@ -124,7 +125,7 @@ class Loader {
   /** Workspaces themselves are the operator's, as are top-level entities. */
   readonly #top = newScope(DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID, []);
   /** The schemas may be a stranger's, and so their patterns: they run in linear time. */
-  readonly #patterns = new Map<string, { test(text: string): boolean }>();
+  readonly #patterns = new Map<string, RE2JS>();
 
   constructor(
     { plugins, routerFlavor = "traditional_compatible", egress = Policies.of() }: LoadOptions,
@@ -287,7 +288,7 @@ class Loader {
       return;
     }
     draft.plugin = found;
-    const compile = (pattern: string) => this.#compile(pattern);
+    const compile = boundedPatterns(this.#patterns);
     const config = draft.input.config ?? {};
     const { value, violations } = validate(found.schema, config, { compile });
     for (const violation of violations) this.#violation(draft, violation, found.schema, ["config"]);
@@ -302,16 +303,6 @@ class Loader {
           `plugin '${name}' cannot be scoped by ${field}`,
         );
     }
-  }
-
-  #compile(pattern: string): { test(text: string): boolean } {
-    let known = this.#patterns.get(pattern);
-    if (!known) {
-      const regexp = RE2JS.compile(pattern);
-      known = { test: (text) => regexp.matcher(text).find() };
-      this.#patterns.set(pattern, known);
-    }
-    return known;
   }
 
   #checkTogether(drafts: readonly Draft[], workspaces: readonly WorkspaceScope[]): void {

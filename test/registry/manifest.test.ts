@@ -178,6 +178,58 @@ const REFUSED: [title: string, change: object, field: string, message: RegExp][]
     /not a valid regex|smaller counts/,
   ],
   [
+    "a schema with more patterns than are worth compiling",
+    {
+      schema: {
+        fields: Array.from({ length: 101 }, (_, i) => ({
+          [`a${i}`]: { type: "string", match: `\\pL{${i}}` },
+        })),
+      },
+    },
+    "schema",
+    /more than 100 patterns/,
+  ],
+  [
+    "a schema whose patterns are long together",
+    {
+      schema: {
+        fields: Array.from({ length: 9 }, (_, i) => ({
+          [`a${i}`]: { type: "string", match: `${i}${"a".repeat(999)}` },
+        })),
+      },
+    },
+    "schema",
+    /more than 8192 characters/,
+  ],
+  [
+    "a default that would be matched for seconds",
+    {
+      schema: {
+        fields: [{ a: { type: "string", match: "(.{0,99}){10}$", default: `${"a".repeat(50_000)}\n` } }],
+      },
+    },
+    "schema",
+    /too long/,
+  ],
+  [
+    "defaults that would be matched for seconds together",
+    {
+      schema: {
+        fields: [
+          {
+            a: {
+              type: "array",
+              elements: { type: "string", match: "(.{0,99}){10}$" },
+              default: Array.from({ length: 500 }, () => "aaa"),
+            },
+          },
+        ],
+      },
+    },
+    "schema",
+    /too long/,
+  ],
+  [
     "a default that breaks its own rule",
     { schema: { fields: [{ a: { type: "integer", between: [1, 2], default: 3 } }] } },
     "schema",
