@@ -150,8 +150,9 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
     try {
       const realm = this.#realm(instance, now);
       const { config, phases } = instance.config;
+      // Which hooks there are may hang on the configuration: it is asked where there is nothing to configure.
       const missing =
-        config === undefined
+        typeof config !== "object" || config === null || Object.keys(config).length > 0
           ? ""
           : realm.missing.applySync(undefined, [JSON.stringify(phases)], { timeout: STARTUP_MS });
       if (missing !== "")
