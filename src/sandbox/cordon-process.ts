@@ -16,6 +16,8 @@ import type { Room } from "./room.ts";
 const MAX_MEMORY = 256 * 1024 * 1024;
 const CONNECT_MS = 5000;
 const MAX_LAST_WORDS = 2000;
+/** What `unshare` of some versions complains of whenever its child was killed. */
+const UNSHARES_WORDS = /^unshare: sigprocmask unblock failed: Invalid argument$/gm;
 const LAST_WORDS_MS = 100;
 /** What `unshare` says when its child was ended by SIGKILL: it tries to end by the same signal, and cannot. */
 const TAKEN_FROM_UNSHARE = "sigprocmask unblock failed";
@@ -98,7 +100,7 @@ export class CordonProcess {
 
   /** What it wrote to stderr, for the log. */
   get lastWords(): string {
-    return this.#lastWords.slice(0, MAX_LAST_WORDS).trim();
+    return this.#lastWords.slice(0, MAX_LAST_WORDS).replace(UNSHARES_WORDS, "").trim();
   }
 
   /** `killed` tells whether it was ended by SIGKILL; `how` says it in words. */

@@ -1,11 +1,12 @@
 /** The ways to a fence besides the gateway's own as root, and what a cordon behind it is allowed. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Cgroup, findCgroup } from "../../src/sandbox/cgroup.ts";
@@ -18,9 +19,10 @@ import { MemoryContext } from "./context.ts";
 import {
   accessPlugin,
   bundleSource,
+  isAlive,
+  pidOf,
   place,
   RecordingHost,
-  type Sandbox,
   settings,
   startSandbox,
 } from "./sandbox.ts";
@@ -88,6 +90,26 @@ test("the operator's launcher makes the fence, and what it starts is killed and 
   await sandbox.close();
   for (const pid of pids) assert.equal(existsSync(`/proc/${pid}`), false, `${pid} is left`);
 });
+
+for (const by of ["user-namespaces", "launcher"] as const)
+  test(`cordons that are fenced by ${by} die with a gateway that is killed`, async () => {
+    const launcher = [requireProgram("bwrap"), ...BUBBLEWRAP.split(" ")];
+    const { room, fence } = await place();
+    const other: Fence =
+      by === "launcher" ? await probeFence(room, { launcher }) : { ...fence, by, firstUid: null };
+    if (!other.inForce) return; // what is made here is asserted above
+    const script = fileURLToPath(new URL("./orphan-maker.ts", import.meta.url));
+    const child = spawn(process.execPath, [script, JSON.stringify({ room, fence: other })], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const lines = createInterface(child.stdout);
+    const [line] = (await once(lines, "line")) as [string];
+    const pids: number[] = JSON.parse(line);
+    assert.ok(pids.length >= 2);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    for (const pid of pids) while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+  });
 
 for (const [what, launcher, why] of [
   ["holds nothing", ["/usr/bin/env"], /by cordon_launcher: .*it reaches .*the gateway's process/],
@@ -209,13 +231,3 @@ test("where cordons can have no cgroup the reason is told; where they can, each 
   while (existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5));
   new Cgroup("/no/such/cgroup", 1, 1).take(process.pid); // says nothing: the fence does not stand on it
 });
-
-/** The supervisor hears that a cordon is ready by a message, which may come after the cordon's first answer. */
-async function pidOf(sandbox: Sandbox, workspace: string): Promise<number> {
-  for (;;) {
-    const found = sandbox.supervisor.status().cordons.find((one) => one.workspace === workspace);
-    assert.ok(found, `a cordon of ${workspace}`);
-    if (found.pid !== null) return found.pid;
-    await setImmediate();
-  }
-}

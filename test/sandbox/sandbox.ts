@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -85,6 +85,28 @@ export interface Sandbox {
   readonly events: EventEmitter;
   readonly failures: GuestFailure[];
   close(): Promise<void>;
+}
+
+/**
+ * The process of a workspace's cordon. The supervisor hears that it is ready by a message, which may come after
+ * the cordon's first answer.
+ */
+export async function pidOf({ supervisor }: Sandbox, workspace: string): Promise<number> {
+  for (;;) {
+    const found = supervisor.status().cordons.find((one) => one.workspace === workspace);
+    if (found === undefined) throw new Error(`there is no cordon of ${workspace}`);
+    if (found.pid !== null) return found.pid;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Our grandchildren are not ours to wait for: /proc is asked. A zombie is dead. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
 }
 
 const artifacts = new Map<string, Uint8Array>();

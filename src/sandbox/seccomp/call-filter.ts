@@ -71,6 +71,10 @@ function verdict(when: Condition | null): Instruction[] {
     const each = when.anyOf.flatMap((value): Instruction[] => [[JUMP_IF_EQUAL, 0, 1, value], ALLOW]);
     return [low, ...each, fail(EPERM)];
   }
+  if ("noneOf" in when) {
+    const each = when.noneOf.flatMap((value): Instruction[] => [[JUMP_IF_EQUAL, 0, 1, value], fail(EPERM)]);
+    return [low, ...each, ALLOW];
+  }
   if ("hasBits" in when) return [low, [JUMP_IF_BITS, 0, 1, when.hasBits], ALLOW, fail(EPERM)];
   const high: Instruction = [LOAD, 0, 0, highAt(when.argument)];
   const isZero: Instruction = [JUMP_IF_EQUAL, 1, 0, 0];

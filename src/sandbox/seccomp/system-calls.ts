@@ -7,6 +7,7 @@
 /** What a call's arguments must be. The number is the argument's place. */
 export type Condition =
   | { readonly argument: number; readonly anyOf: readonly number[] }
+  | { readonly argument: number; readonly noneOf: readonly number[] }
   | { readonly argument: number; readonly hasBits: number }
   | { readonly argument: number; readonly isZero: true };
 
@@ -48,11 +49,13 @@ export const NEVER = (
 ).split(" ");
 
 const AF_UNIX = 1;
+const PR_SET_PDEATHSIG = 1;
 
-/** Calls that are granted from the start with these arguments only: threads, and no network. */
+/** Calls that are granted from the start with these arguments only: threads, no network, death with the parent. */
 export const ONLY_SO: readonly Call[] = [
   { name: "clone", when: { argument: 0, hasBits: CLONE_THREAD } },
   { name: "socket", when: { argument: 0, anyOf: [AF_UNIX] } },
+  { name: "prctl", when: { argument: 0, noneOf: [PR_SET_PDEATHSIG] } },
 ];
 
 /** All that is left to a cordon that serves, often called ones first. `pid` is its own: it may only end itself. */
