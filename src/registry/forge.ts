@@ -4,7 +4,7 @@
  */
 
 import type { GuestLimits } from "../sandbox/engine.ts";
-import type { ForgeReport } from "../sandbox/forge/forge.ts";
+import { type ForgeReport, listed } from "../sandbox/forge/forge.ts";
 import type { Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
 import type { Smoke, SmokeJob } from "../sandbox/forge/smoke.ts";
 import { asksOf, ungranted } from "../sandbox/wasm/abi.ts";
@@ -55,7 +55,13 @@ function startConfig(
 /** What the author is answered; docs/packages.md lists it. */
 function reportJson(report: ForgeReport, { fuel, memoryBytes }: Extract<Smoke, { ok: true }>): object {
   const { bytesIn, bytesOut, imports, exports, notes } = report;
-  const common = { bytes_in: bytesIn, bytes_out: bytesOut, imports, exports, notes };
+  const common = {
+    bytes_in: bytesIn,
+    bytes_out: bytesOut,
+    imports: listed([...new Set(imports)]),
+    exports,
+    notes,
+  };
   if (report.startFuel === undefined) return { ...common, start: { memory_bytes: memoryBytes } };
   return {
     ...common,

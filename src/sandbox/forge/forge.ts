@@ -22,7 +22,7 @@ export type ForgeKind = "extism" | "isolate";
 export interface ForgeReport {
   bytesIn: number;
   bytesOut: number;
-  /** `module.name` for WebAssembly; always empty for isolates, whose bundle must be whole. */
+  /** `module.name` for WebAssembly, all of them; always empty for isolates, whose bundle must be whole. */
   imports: string[];
   exports: string[];
   /** WebAssembly only, as emitted. */
@@ -160,8 +160,8 @@ function disagreements(emitted: Uint8Array, shape: ModuleShape): string[] {
   return reasons;
 }
 
-/** Names as a report lists them: it is read by people and kept for ever. */
-function listed(names: readonly string[]): string[] {
+/** Names as a report lists them: it is read by people and kept for ever. Imports are from a list of ours. */
+export function listed(names: readonly string[]): string[] {
   const shown = names.slice(0, MAX_LISTED).map((name) => name.slice(0, 100));
   return names.length > MAX_LISTED ? [...shown, `and ${names.length - MAX_LISTED} more`] : shown;
 }
@@ -190,7 +190,7 @@ function report(
   return {
     bytesIn: artifact.length,
     bytesOut: emitted.length,
-    imports: listed(shape.imports.map(({ module, name }) => `${module}.${name}`)),
+    imports: shape.imports.map(({ module, name }) => `${module}.${name}`),
     exports: listed(shape.exports.map(({ name }) => name)),
     functions: shape.functions,
     memoryPages: shape.memories[0] ?? null,
