@@ -124,9 +124,17 @@ export const ATTACKS: readonly Attack[] = [
   }),
   ...granted(
     { kv_bytes: 1 << 20 },
-    { "kv-giant-value": [], "kv-million-keys": VIOLATION, "kv-unawaited-flood": [...VIOLATION, ...CPU] },
+    {
+      "kv-giant-value": [],
+      "kv-gigabyte": MEMORY,
+      "kv-million-keys": [...VIOLATION, ...CPU],
+      "kv-unawaited-flood": [...VIOLATION, ...CPU],
+    },
   ),
-  ...granted({ http_hosts: INSIDE }, { "fetch-inside": [], "fetch-smuggles": [], "fetch-flood": VIOLATION }),
+  ...granted(
+    { http_hosts: INSIDE },
+    { "fetch-inside": [], "fetch-smuggles": [], "fetch-flood": [...VIOLATION, ...CPU] },
+  ),
   ...granted({ secrets: ["TOKEN"] }, { "secret-of-another": VIOLATION }),
   ...isolate("output", {
     "output-huge-body": ["violation", "memory", "throw", "timeout"],

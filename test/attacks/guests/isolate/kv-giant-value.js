@@ -1,5 +1,5 @@
 // biome-ignore-all lint: hostile on purpose
-/** A value of a gigabyte, and one that is a byte too long. */
+/** A text of many megabytes as a value, and bytes of which one is too many. */
 import { definePlugin, record, reply } from "@gatehouse/sdk";
 
 export default definePlugin({
@@ -11,11 +11,7 @@ export default definePlugin({
     return {
       async access() {
         const found = [];
-        for (const make of [
-          () => new Uint8Array(2 ** 30),
-          () => "x".repeat(2 ** 24),
-          () => new Uint8Array(65_537),
-        ]) {
+        for (const make of [() => "x".repeat(2 ** 24), () => new Uint8Array(65_537)]) {
           try {
             await host.kv.set("k", make());
             found.push("kept");
