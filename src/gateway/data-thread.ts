@@ -31,6 +31,7 @@ import { ConnectionCaps } from "./connection-caps.ts";
 import { Connections } from "./connections.ts";
 import { CounterTable } from "./counter-table.ts";
 import { Guests } from "./guests.ts";
+import { LedgerReports } from "./ledger-reports.ts";
 import type { Deployment, FromThread, ThreadData, ToThread } from "./messages.ts";
 import { planeSettings, spillDirectory } from "./plane-settings.ts";
 import { PluginInstances } from "./plugin-instances.ts";
@@ -180,7 +181,14 @@ async function report(id: number): Promise<void> {
   post({ kind: "metrics", id, metrics: json, connections: connections.states(), ledger: guests.ledger() });
 }
 
+const reports = new LedgerReports(
+  () => guests.ledger(),
+  (rows) => post({ kind: "ledger", rows }),
+);
+reports.start();
+
 function onDrained(): void {
+  reports.stop();
   accesses?.flush();
   pool.close();
   guests.close();

@@ -67,6 +67,8 @@ export type FromThread =
   | { kind: "live"; version: number }
   | { kind: "drained" }
   | { kind: "metrics"; id: number; metrics: MetricsJson; connections: ConnectionStates; ledger: LedgerRow[] }
+  /** What guests have cost, unasked. */
+  | { kind: "ledger"; rows: LedgerRow[] }
   | { kind: "access"; records: readonly AccessRecord[] }
   | { kind: "log"; level: LogLevel; message: string; fields: Record<string, unknown> }
   | { kind: "sandbox"; message: unknown }

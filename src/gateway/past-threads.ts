@@ -23,7 +23,6 @@ export interface Losses extends Loss {
 /** What a thread answered when it was last asked for its metrics. */
 export interface LastSeen {
   readonly metrics: MetricsJson;
-  readonly ledger: readonly LedgerRow[];
 }
 
 export class PastThreads {
@@ -44,14 +43,14 @@ export class PastThreads {
   }
 
   /** A thread is gone. */
-  add(reason: LossReason, vitals: Vitals, lastSeen: LastSeen | null): Loss {
+  add(reason: LossReason, vitals: Vitals, metrics: MetricsJson, ledger: readonly LedgerRow[]): Loss {
     const loss = { connections: vitals.open, requests: vitals.inProgress };
     this.requests += vitals.finished;
     this.accepted += vitals.accepted;
     this.#threads[reason]++;
     this.#lostConnections += loss.connections;
     this.#lostRequests += loss.requests;
-    if (lastSeen !== null) this.metrics.add(lastSeen.metrics, lastSeen.ledger);
+    this.metrics.add(metrics, ledger);
     return loss;
   }
 }

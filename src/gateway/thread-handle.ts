@@ -3,6 +3,7 @@
  * Whoever waits for its answer goes on without it once it is lost.
  */
 import { type MessagePort, Worker } from "node:worker_threads";
+import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { ProxyListen } from "../settings.ts";
 import type { ConnectionStates, FromThread, ThreadData, ToThread } from "./messages.ts";
 import type { LastSeen } from "./past-threads.ts";
@@ -51,6 +52,8 @@ export class ThreadHandle {
   readonly startedAt = performance.now();
   /** Whether its listeners are open. */
   serving = false;
+  /** What its guests have cost, as it last told. */
+  ledger: readonly LedgerRow[] = [];
   lastSeen: (LastSeen & { readonly connections: ConnectionStates }) | null = null;
   readonly #worker: Worker;
   readonly #watch: Watch;
@@ -86,6 +89,9 @@ export class ThreadHandle {
       case "access":
       case "log":
         this.#parts.onMessage(message);
+        break;
+      case "ledger":
+        this.ledger = message.rows;
         break;
       case "store": {
         if (this.#lost) break;
@@ -195,7 +201,9 @@ export class ThreadHandle {
     const answer = this.#answerWithin(SCRAPE_MS, (m) => m.kind === "metrics" && m.id === id);
     this.post({ kind: "metrics", id });
     const message = await answer;
-    if (message !== LATE && message?.kind === "metrics") this.lastSeen = message;
+    if (message === LATE || message?.kind !== "metrics") return;
+    this.lastSeen = message;
+    this.ledger = message.ledger;
   }
 
   /** Resolves when its last request is over, or it is lost. */

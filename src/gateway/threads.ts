@@ -175,12 +175,12 @@ export class DataThreads {
     const stats = { requests, accepted, active: 0, waiting: 0, reading: 0 };
     const metrics = [past.metrics];
     const ledger = [...past.ledger];
-    for (const { vitals, lastSeen } of this.#threads) {
+    for (const { vitals, lastSeen, ledger: rows } of this.#threads) {
       stats.requests += vitals.finished;
       stats.accepted += vitals.accepted;
+      ledger.push(...rows);
       if (lastSeen === null) continue;
       metrics.push(lastSeen.metrics);
-      ledger.push(...lastSeen.ledger);
       stats.active += lastSeen.connections.active;
       stats.waiting += lastSeen.connections.waiting;
       stats.reading += lastSeen.connections.reading;
@@ -302,7 +302,7 @@ export class DataThreads {
 
   #lose(thread: ThreadHandle, reason: LossReason, details: object, message: string): void {
     this.#forget(thread);
-    const lost = this.#past.add(reason, thread.vitals, thread.lastSeen);
+    const lost = this.#past.add(reason, thread.vitals, thread.lastSeen?.metrics ?? [], thread.ledger);
     this.#options.log.error(
       {
         thread: thread.index,

@@ -1,6 +1,7 @@
 /**
  * Metrics of data threads that are gone, as they were last scraped: added to those of the living, so that no
- * counter that somebody has seen ever goes backwards. What a thread counted after its last scrape is lost.
+ * counter that somebody has seen ever goes backwards. What a thread counted after its last scrape is lost,
+ * but for what guests have cost, which it tells of every second.
  */
 import { Ledger, type LedgerRow } from "../sandbox/ledger.ts";
 import type { MetricsJson } from "./thread-metrics.ts";
