@@ -1,7 +1,10 @@
 /** The forge as the gateway uses it: a child process with a clock, a memory limit and a short queue. */
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { after, before, describe, it, test } from "node:test";
+import { uidOf } from "../../../src/sandbox/fence.ts";
 import { createForge, type Forge } from "../../../src/sandbox/forge/forge-client.ts";
+import { FORGE_SLOT } from "../../../src/sandbox/guest-users.ts";
 import { place } from "../sandbox.ts";
 import { assemble } from "../wasm/guests.ts";
 
@@ -74,6 +77,29 @@ for (const where of ["behind the fence", "without a fence"])
       assert.ok((await forge.forge(OK, "extism", ["access"])).ok);
     });
   });
+
+test("what parses uploads has a uid of its own, no room but the cordons', and is sealed", async () => {
+  const { room, fence } = await place();
+  if (fence.by !== "root") return;
+  const forge = createForge({ place: { room, fence } });
+  try {
+    assert.ok((await forge.forge(OK, "extism", ["access"])).ok);
+    const lives = (pid: string) => {
+      try {
+        return readlinkSync(`/proc/${pid}/root`) === room.root;
+      } catch {
+        return false; // not a process, or gone
+      }
+    };
+    const found = readdirSync("/proc").filter(lives);
+    assert.equal(found.length, 1);
+    const status = readFileSync(`/proc/${found[0]}/status`, "utf8");
+    assert.equal(Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]), uidOf(fence, FORGE_SLOT));
+    assert.match(status, /^Seccomp_filters:\s+2$/m);
+  } finally {
+    await forge.close();
+  }
+});
 
 describe("a forge with narrow limits", () => {
   it("kills a child that passes its deadline, and works again with the next upload", async () => {
