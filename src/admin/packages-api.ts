@@ -3,6 +3,7 @@
  * An upload is answered when the forge is done and everything is on the disk.
  */
 import { violationFields } from "@gatehouse/sdk";
+import { Shares } from "../callouts/shares.ts";
 import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { grantsToJson, manifestToJson } from "../registry/manifest.ts";
@@ -14,7 +15,10 @@ import { pageOf } from "./page.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
-/** Uploads worked on at once: each may hold a package, what it unpacks to, and what the forge made of it. */
+/**
+ * Uploads worked on at once: each may hold a package, what it unpacks to, and what the forge made of it. Beyond
+ * them a workspace with less than an equal part gets more: one that uploads all the time does not shut others out.
+ */
 export const MAX_UPLOADS = 8;
 
 const PACKAGE_TYPES = ["application/gzip", "application/x-gzip"];
@@ -27,7 +31,7 @@ export interface PackageOptions {
 
 export function packageRoutes(port: AdminPort, turns: Turns, options: PackageOptions): Route[] {
   const { registry } = options;
-  let uploads = 0;
+  const uploads = new Shares(MAX_UPLOADS, MAX_UPLOADS);
   return ["", "/:workspace"].flatMap((prefix): Route[] => [
     {
       path: `${prefix}/plugin-packages`,
@@ -43,12 +47,12 @@ export function packageRoutes(port: AdminPort, turns: Turns, options: PackageOpt
         return { status: 200, body: { ...page, data: page.data.map(packageJson) } };
       },
       async POST(call) {
-        if (uploads >= MAX_UPLOADS) throw busy();
-        uploads++;
+        const workspace = workspaceName(call);
+        if (!uploads.take(workspace, 1)) throw busy();
         try {
           return await publish(registry, call);
         } finally {
-          uploads--;
+          uploads.give(workspace, 1);
         }
       },
     },

@@ -15,10 +15,10 @@ import type { Forge } from "./registry.ts";
 const PAGE_BYTES = 65_536;
 
 export function forgeBy(client: ForgeClient, tryGuest: (job: SmokeJob) => Promise<Smoke>): Forge {
-  return async ({ artifact, manifest, limits }) => {
-    const forged = await client.forge(artifact, manifest.runtime, manifest.phases, {
-      memoryPages: Math.max(1, Math.floor(limits.memoryBytes / PAGE_BYTES)),
-    });
+  return async ({ workspace, artifact, manifest, limits }) => {
+    const memoryPages = Math.max(1, Math.floor(limits.memoryBytes / PAGE_BYTES));
+    const { runtime, phases } = manifest;
+    const forged = await client.forge(artifact, runtime, phases, { memoryPages }, workspace);
     if (!forged.ok) return forged;
     const reasons = ungranted(forged.report.imports, manifest.grants);
     if (reasons.length > 0) return { ok: false, reasons };

@@ -17,6 +17,8 @@ import { digestOf, openPackage, violationsOf } from "./package.ts";
 
 /** Admits an artifact, or says why not. It executes nothing of it. */
 export type Forge = (input: {
+  /** Who uploads it. */
+  workspace: string;
   artifact: Uint8Array;
   manifest: Manifest;
   /** What it will have when it runs. */
@@ -190,7 +192,7 @@ export class Registry {
     const full = await this.#noRoom(workspace, bytes.length);
     if (full !== null) return full;
     const limits = lowered(this.#limits(workspace), manifest.limits);
-    const answer = await this.#options.forge({ artifact, manifest, limits });
+    const answer = await this.#options.forge({ workspace, artifact, manifest, limits });
     if (!answer.ok) {
       if ("busy" in answer) return { kind: "busy" };
       this.#options.log("warn", "plugin package refused by the forge", { key, reasons: answer.reasons });

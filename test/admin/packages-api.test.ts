@@ -159,6 +159,31 @@ test("of ten uploads at once two are told to come back, and the others are publi
   assert.deepEqual(statuses, [429, 429, ...Array(8).fill(201)]);
 });
 
+test("a workspace that uploads all the time leaves another its part", async () => {
+  const gate = Promise.withResolvers<void>();
+  const { call } = await startAdmin({
+    forge: async (input) => {
+      if (input.workspace === "default") await gate.promise;
+      return admit(input);
+    },
+  });
+  await call("POST", "/config", { headers: YAML, body: WITH_ACME });
+  const upload = async (path: string, version: string) => {
+    const body = await packageOf({ ...MANIFEST, version });
+    return (await call("POST", `${path}/plugin-packages`, { headers: GZIP, body })).status;
+  };
+  const first = Promise.withResolvers<void>();
+  const greedy = Array.from({ length: 9 }, async (_, i) => {
+    const status = await upload("", `1.0.${i}`);
+    if (status === 429) first.resolve();
+    return status;
+  });
+  await first.promise;
+  assert.equal(await upload("/acme", "1.0.0"), 201);
+  gate.resolve();
+  assert.deepEqual((await Promise.all(greedy)).sort(), [...Array(8).fill(201), 429]);
+});
+
 test("a workspace has packages of its own, which others do not see", async () => {
   const { call } = await startAdmin();
   await call("POST", "/config", { headers: YAML, body: WITH_ACME });

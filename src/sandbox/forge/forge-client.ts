@@ -1,7 +1,8 @@
 /**
  * The gateway's door to the forge: starts the child when an artifact comes, keeps it warm while more come,
  * and holds its clock and its memory limit. A child that passes either is killed and the artifact refused;
- * the next upload gets a fresh one.
+ * the next upload gets a fresh one. So does the next owner: a child that one's artifact took over would answer
+ * with code of its choice for the other's.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
@@ -34,11 +35,13 @@ export interface ForgeOptions {
 export type ForgeResult = Forged | { ok: false; busy: true; reasons: string[] };
 
 export interface Forge {
+  /** `owner` is the workspace that uploads: no child works for two, and none takes the queue from the others. */
   forge(
     artifact: Uint8Array,
     kind: ForgeKind,
     phases: readonly Phase[],
     limits?: Partial<ForgeLimits>,
+    owner?: string,
   ): Promise<ForgeResult>;
   /** Ends the child; what waits is answered as busy. */
   close(): Promise<void>;
@@ -66,6 +69,7 @@ export function createForge(options: ForgeOptions = {}): Forge {
 interface Waiting {
   job: ForgeJob;
   artifact: Uint8Array;
+  owner: string;
   done(result: ForgeResult): void;
 }
 
@@ -75,6 +79,8 @@ class ForgeClient implements Forge {
   #working = false;
   #closed = false;
   #child: Child | null = null;
+  /** Whose artifacts the child has seen. */
+  #owner = "";
   #idle: NodeJS.Timeout | null = null;
 
   constructor(options: Required<ForgeOptions>) {
@@ -86,13 +92,28 @@ class ForgeClient implements Forge {
     kind: ForgeKind,
     phases: readonly Phase[],
     limits: Partial<ForgeLimits> = {},
+    owner = "",
   ): Promise<ForgeResult> {
-    if (this.#closed || this.#waiting.length >= this.#options.queueLength) return Promise.resolve(BUSY);
+    if (this.#closed || this.#isFull(owner)) return Promise.resolve(BUSY);
     const { promise, resolve } = Promise.withResolvers<ForgeResult>();
     const job: ForgeJob = { kind, phases: [...phases], limits: { ...DEFAULT_FORGE_LIMITS, ...limits } };
-    this.#waiting.push({ job, artifact, done: resolve });
+    this.#waiting.push({ job, artifact, owner, done: resolve });
     void this.#work();
     return promise;
+  }
+
+  /** A full queue still takes what comes from who has less than an equal part of it. */
+  #isFull(owner: string): boolean {
+    const { queueLength } = this.#options;
+    if (this.#waiting.length < queueLength) return false;
+    const owners = new Set([owner, ...this.#waiting.map((each) => each.owner)]).size;
+    return this.#waiting.filter((each) => each.owner === owner).length + 1 > queueLength / owners;
+  }
+
+  /** The oldest of those who were not served last, or else the oldest. */
+  #next(): Waiting | undefined {
+    const at = this.#waiting.findIndex(({ owner }) => owner !== this.#owner);
+    return this.#waiting.splice(Math.max(at, 0), 1)[0];
   }
 
   async close(): Promise<void> {
@@ -105,7 +126,7 @@ class ForgeClient implements Forge {
     if (this.#working) return;
     this.#working = true;
     if (this.#idle) clearTimeout(this.#idle);
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
       next.done(await this.#one(next));
     }
     this.#working = false;
@@ -113,7 +134,7 @@ class ForgeClient implements Forge {
     this.#idle.unref();
   }
 
-  async #one({ job, artifact }: Waiting): Promise<ForgeResult> {
+  async #one({ job, artifact, owner }: Waiting): Promise<ForgeResult> {
     // What is too large need not cross.
     const most = job.kind === "isolate" ? job.limits.isolateBytes : job.limits.wasmBytes;
     if (artifact.length > most)
@@ -121,7 +142,9 @@ class ForgeClient implements Forge {
         ok: false,
         reasons: [`the artifact has ${artifact.length} bytes; at most ${most} are allowed`],
       };
-    if (this.#child === null || this.#child.ended || this.#child.artifacts >= ARTIFACTS_PER_CHILD) {
+    const fits = owner === this.#owner && this.#child !== null && !this.#child.ended;
+    this.#owner = owner;
+    if (!fits || this.#child === null || this.#child.artifacts >= ARTIFACTS_PER_CHILD) {
       await this.#dismiss();
       this.#child = new Child(this.#options);
     }
@@ -258,16 +281,24 @@ class Child {
 /** The child has parsed hostile bytes, so its word is checked too; the digest is computed on this side. */
 function readAnswer(head: unknown, body: Uint8Array): Forged {
   const { ok, reasons, report } = head as { ok?: unknown; reasons?: unknown; report?: unknown };
-  if (ok === true && typeof report === "object" && report !== null && body.length > 0)
+  if (ok === true && isReport(report) && body.length > 0)
     return {
       ok: true,
       digest: digestOf(body),
       emitted: Uint8Array.from(body),
-      report: report as ForgeReport,
+      report,
     };
   if (ok === false && Array.isArray(reasons))
     return { ok: false, reasons: reasons.slice(0, 50).map((reason) => String(reason).slice(0, 1000)) };
   throw new Error("not an answer");
+}
+
+/** What is decided by it, and read in lists, is what it should be. */
+function isReport(report: unknown): report is ForgeReport {
+  const { imports, exports, notes } = (report ?? {}) as Record<string, unknown>;
+  return [imports, exports, notes].every(
+    (list) => Array.isArray(list) && list.every((name) => typeof name === "string"),
+  );
 }
 
 function unfenced(heapMb: number): Command {

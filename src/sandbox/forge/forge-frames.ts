@@ -9,8 +9,8 @@ export interface Frame {
 }
 
 const PREFIX = 8;
-/** A report with every export name of a large module. */
-const MAX_HEAD_BYTES = 4 * 1024 * 1024;
+/** A report's lists hold 200 names of 100 characters; the index of the registry keeps it. */
+const MAX_HEAD_BYTES = 512 * 1024;
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
 export function encodeFrame(head: unknown, body: Uint8Array): Buffer {

@@ -56,7 +56,7 @@ export async function inspectModuleSource(bytes: Uint8Array): Promise<SourceOutl
   const exports = Object.getOwnPropertyNames(parsed.namespace);
   if (!exports.includes("default"))
     return { ok: false, reasons: ["the bundle has no default export; export default definePlugin({...})"] };
-  return { ok: true, exports: exports.slice(0, 100) };
+  return { ok: true, exports: exports.slice(0, 100).map((name) => name.slice(0, 100)) };
 }
 
 /** What V8 says about text that is no module. V8 wrote it; the author's text can only appear as a short quote. */

@@ -128,6 +128,41 @@ describe("a forge with narrow limits", () => {
     await forge.close();
   });
 
+  it("has a place for another workspace although one fills the queue, and serves it first", async () => {
+    const forge = createForge({ queueLength: 2, place: await place() });
+    const order: string[] = [];
+    const upload = async (owner: string) => {
+      const result = await forge.forge(OK, "extism", ["access"], {}, owner);
+      order.push("busy" in result ? `${owner} busy` : owner);
+    };
+    await Promise.all(["greedy", "greedy", "greedy", "greedy", "other", "other"].map(upload));
+    assert.deepEqual(order, ["greedy busy", "other busy", "greedy", "other", "greedy", "greedy"]);
+    await forge.close();
+  });
+
+  it("uses no process for a workspace that has seen another's artifact", async () => {
+    const forge = createForge({ place: null });
+    const children = () =>
+      readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").join();
+    const seen: string[] = [];
+    for (const owner of ["one", "one", "other", "one"]) {
+      assert.ok((await forge.forge(OK, "extism", ["access"], {}, owner)).ok);
+      seen.push(children());
+    }
+    assert.equal(seen[1], seen[0]);
+    assert.equal(new Set(seen).size, 3);
+    await forge.close();
+  });
+
+  it("lists of a bundle's exports the first hundred, and of each name the beginning", async () => {
+    const forge = createForge({ place: await place() });
+    const source = `const x = 1; export { x as default, x as "${"n".repeat(500_000)}" };`;
+    const result = await forge.forge(text(source), "isolate", ["access"]);
+    await forge.close();
+    assert.ok(result.ok);
+    assert.deepEqual(result.report.exports, ["default", "n".repeat(100)]);
+  });
+
   it("is busy for ever once it is closed", async () => {
     const forge = createForge();
     await forge.close();
