@@ -175,7 +175,7 @@ export class Gateway {
         data_threads: settings.dataThreads,
         config_hash: this.#configuration.current.hash,
         prefix: settings.prefix,
-        fence: this.#sandbox.fence,
+        fence: this.#sandbox.fence.by,
       },
       "ready",
     );
