@@ -24,6 +24,10 @@ const MAX_RANDOM_BYTES_A_CALL = 1024 * 1024;
 /** IOV_MAX of Linux. */
 const MAX_VECTORS = 1024;
 const MAX_SUBSCRIPTIONS = 64;
+/** Entries of the lists that one call hands in by writing and waiting, each of which costs the host more than fuel. */
+const MAX_ENTRIES_A_CALL = 20_000;
+/** What reading a subscription and writing its event costs beside a part of a write. */
+const SUBSCRIPTION_WEIGHT = 7;
 const CLOCK_STEP_NS = 1_000_000n;
 
 const OK = 0;
@@ -85,6 +89,7 @@ export class Wasi {
   #sleptNs = 0n;
   #textBytes = 0;
   #randomBytes = 0;
+  #entries = 0;
   #view = new DataView(new ArrayBuffer(0));
 
   constructor(print: PrintLine) {
@@ -99,6 +104,7 @@ export class Wasi {
     this.#sleptNs = 0n;
     this.#textBytes = 0;
     this.#randomBytes = 0;
+    this.#entries = 0;
     this.#lines.stdout.take();
     this.#lines.stderr.take();
   }
@@ -222,6 +228,12 @@ export class Wasi {
     return OK;
   }
 
+  #count(entries: number, what: string): void {
+    this.#entries += entries + 1;
+    if (this.#entries > MAX_ENTRIES_A_CALL)
+      throw new GuestFault("violation", `${what}: a call may write and wait ${MAX_ENTRIES_A_CALL} times`);
+  }
+
   // ---- standard streams -------------------------------------------------------------------------------------
 
   #streamStatus(fd: number, result: number): number {
@@ -251,6 +263,7 @@ export class Wasi {
     const list = vectors >>> 0;
     const entries = count >>> 0;
     if (entries > MAX_VECTORS) return EINVAL;
+    this.#count(entries, "fd_write");
     const view = this.#at(list, entries * 8);
     if (view === null || this.#at(result >>> 0, 4) === null) return EFAULT;
     let written = 0;
@@ -266,6 +279,7 @@ export class Wasi {
       const address = view.getUint32(list + i * 8, true);
       const length = view.getUint32(list + i * 8 + 4, true);
       const looked = Math.min(length, MAX_TEXT_BYTES - this.#textBytes);
+      if (looked === 0) continue;
       this.#textBytes += looked;
       this.#say(stream, new Uint8Array(view.buffer, address, looked));
     }
@@ -294,6 +308,7 @@ export class Wasi {
     const to = events >>> 0;
     const many = count >>> 0;
     if (many === 0 || many > MAX_SUBSCRIPTIONS) return EINVAL;
+    this.#count(many * SUBSCRIPTION_WEIGHT, "poll_oneoff");
     const view = this.#at(from, many * SUBSCRIPTION_BYTES);
     if (view === null || this.#at(to, many * EVENT_BYTES) === null || this.#at(result >>> 0, 4) === null)
       return EFAULT;

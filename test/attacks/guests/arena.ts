@@ -268,12 +268,15 @@ function answering(answer: string): string {
 
 const GOOD = '{"request":{"headers":[["set","x-good","yes"]]}}';
 const ANSWER_AT = 1024;
+const IMPORT_LINE = /^\(import .*$/gm;
 
 /** A module that calls `$attack` if its input has a `~` in it, and answers `GOOD` otherwise. */
 function wasmGuest(data: string, attack: string, pages = 1): string {
-  return `(module ${IMPORTS} ${TOLD_TO.imports}
+  // WebAssembly text wants imports before everything else.
+  const imports = attack.match(IMPORT_LINE) ?? [];
+  return `(module ${IMPORTS} ${TOLD_TO.imports} ${imports.join("\n")}
     (memory ${pages}) (data (i32.const 0) "${escaped(GOOD)}") ${data} ${STORE} ${TOLD_TO.code}
-    ${attack}
+    ${attack.replace(IMPORT_LINE, "")}
     (func (export "access") (result i32)
       (if (call $told_to) (then (return (call $attack))))
       ${setOutput(0, GOOD.length)} (i32.const 0)))`;

@@ -175,6 +175,19 @@ export const ATTACKS: readonly Attack[] = [
     "small-allocations": ["fuel", "memory", "violation"],
     "variable-flood": ["fuel", "memory", "violation"],
   }),
+  ...wasm("waiting", {
+    "wait-flood": VIOLATION,
+    "wait-then-loop": ["fuel", "deadline"],
+    "wait-then-trap": ["trap"],
+    "wait-then-recurse": VIOLATION,
+    "wait-outside": VIOLATION,
+  }).map((attack) => ({ ...attack, grants: { kv_bytes: 1024 } })),
+  ...wasm("host calls", {
+    "wasi-exit": ["trap"],
+    "wasi-sleep": VIOLATION,
+    "wasi-random-flood": VIOLATION,
+    "wasi-print-flood": VIOLATION,
+  }),
   ...ANSWERS.map(({ name, answer }) => ({
     name,
     runtime: "extism" as const,

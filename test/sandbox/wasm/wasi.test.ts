@@ -113,6 +113,25 @@ describe("standard output and error", () => {
   });
 });
 
+describe("writing and waiting without end", () => {
+  const endless: [name: string, args: number[], times: number][] = [
+    ["fd_write", [1, 1024, 1, 0], 10_000],
+    ["fd_write", [1, 1024, 0, 0], 20_000],
+    ["poll_oneoff", [2048, 3072, 1, 0], 2500],
+  ];
+  for (const [name, args, times] of endless) {
+    it(`${name}(${args.join(", ")}) ends the call after ${times} times, and the next call may again`, () => {
+      for (let i = 0; i < times; i++) assert.equal(call(name, ...args), OK);
+      assert.throws(
+        () => call(name, ...args),
+        (error) => error instanceof GuestFault && error.failure === "violation",
+      );
+      wasi.begin(state, NOW);
+      assert.equal(call(name, ...args), OK);
+    });
+  }
+});
+
 describe("clocks", () => {
   const clocks: [what: string, id: number][] = [
     ["wall", 0],
