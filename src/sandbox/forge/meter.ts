@@ -4,7 +4,9 @@
  * Each function entry and each loop header subtracts the static cost of the code that follows it: there is no
  * other way to run code twice. Code that may be passed over (the arms of an `if`, what stands behind a block's end
  * or a conditional branch) pays for itself where it starts, unless it is so short that it is paid for ahead: Go's
- * compiler makes one loop around every function, of which each round runs a part. An instruction whose work grows
+ * compiler makes one loop around every function, of which each round runs a part. Whether anything is left is looked
+ * at where code can run again; between two such places a guest overdraws by one way through a function at most, and
+ * a call that ends so is a failure like any other (wasm/run.ts). An instruction whose work grows
  * with an operand (memory.fill, copy and init, table.fill, copy, init and grow) pays by that operand before it
  * runs: the length is always the topmost one, so a call that takes it, charges for it and hands it back fits
  * directly in front. The same module and input use the same fuel on every machine.
@@ -213,13 +215,14 @@ interface Region {
   /** The part of `cost` that is paid for regions that may not be entered. */
   ahead: number;
   readonly parent: Region | null;
-  /** Always true for a function's and a loop's: code there runs again. */
+  /** A function's or a loop's, whose code runs again: only these always pay, and only these look what is left. */
+  readonly again: boolean;
   pays: boolean;
 }
 
 /** Regions of less than this are paid for by their parent, as long as that does not pay too much ahead. */
-const SHORT = 24;
-const MOST_AHEAD = 96;
+const SHORT = 40;
+const MOST_AHEAD = 160;
 
 /** Decides where it is paid. Parents stand before their children. */
 function payAhead(regions: readonly Region[]): void {
@@ -290,6 +293,7 @@ class Meter {
       cost: 1 + Math.ceil(body.locals / COST.localsPerUnit),
       ahead: 0,
       parent: null,
+      again: true,
       pays: true,
     };
     const regions = [own];
@@ -297,8 +301,8 @@ class Meter {
     /** The region in which each open block was opened, outermost first: a module may nest 200,000 of them. */
     const outer: Region[] = [];
     let region = own;
-    const enter = (parent: Region, pays: boolean): void => {
-      region = { at: instructions.reader.at, cost: pays ? 1 : 0, ahead: 0, parent, pays };
+    const enter = (parent: Region, again: boolean): void => {
+      region = { at: instructions.reader.at, cost: again ? 1 : 0, ahead: 0, parent, again, pays: again };
       regions.push(region);
     };
     while (!instructions.reader.done) {
@@ -344,10 +348,11 @@ class Meter {
       out.bytes(bytes.subarray(from, at));
       from = at;
     };
-    for (const { at, cost, pays } of regions) {
+    for (const { at, cost, pays, again } of regions) {
       if (!pays) continue;
       copyTo(at);
       out.bytes(this.#pay(cost));
+      if (again) out.bytes(this.#stopWhenEmpty());
     }
     copyTo(body.end);
   }
@@ -376,11 +381,12 @@ class Meter {
     return this.#counts.importedFunctions + this.#counts.functions + at;
   }
 
-  /** `fuel -= cost; if (fuel < 0) unreachable` */
+  /** `fuel -= cost` */
   #pay(cost: number): number[] {
-    return [...this.#get, I64_CONST, ...signed(cost), I64_SUB, ...this.#set, ...this.#stopWhenEmpty()];
+    return [...this.#get, I64_CONST, ...signed(cost), I64_SUB, ...this.#set];
   }
 
+  /** `if (fuel < 0) unreachable` */
   #stopWhenEmpty(): number[] {
     return [...this.#get, I64_CONST, 0, I64_LT_S, OP.if, EMPTY, UNREACHABLE, OP.end];
   }

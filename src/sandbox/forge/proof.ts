@@ -45,16 +45,17 @@ export function unmeteredPlaces(bytes: Uint8Array, shape: ModuleShape): number {
 
 /** Reads past `fuel -= constant; if (fuel < 0) unreachable`. False if something else comes next. */
 function pays(instructions: Instructions, fuel: number): boolean {
-  return expects(instructions, [OP.globalGet], fuel) && paysOn(instructions, fuel);
+  return (
+    expects(instructions, [OP.globalGet], fuel) && paysOn(instructions, fuel) && stops(instructions, fuel)
+  );
 }
 
-/** The same behind its first instruction. */
+/** Reads past `fuel -= constant` behind its first instruction. What is paid is not less than nothing. */
 function paysOn(instructions: Instructions, fuel: number): boolean {
-  return (
-    expects(instructions, [I64_CONST, I64_SUB]) &&
-    expects(instructions, [OP.globalSet], fuel) &&
-    stops(instructions, fuel)
-  );
+  const { reader } = instructions;
+  if (!expects(instructions, [I64_CONST])) return false;
+  const isNegative = ((reader.bytes[reader.at - 1] ?? 0) & 0x40) !== 0;
+  return !isNegative && expects(instructions, [I64_SUB]) && expects(instructions, [OP.globalSet], fuel);
 }
 
 function stops(instructions: Instructions, fuel: number): boolean {

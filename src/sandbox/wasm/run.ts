@@ -138,6 +138,8 @@ export class Run {
   #verdict(code: unknown, phase: Phase): Turn {
     const { config, idle } = this.#guest;
     const live = this.#live as Live;
+    // The last stretch of a guest's code pays without looking what is left.
+    if (live.fuel.value < 0n) throw this.#outOfFuel();
     checkMemory(live.state, config.limits.memoryBytes);
     const error = this.#kernel.error();
     if (code !== 0 || error !== null)
@@ -163,11 +165,14 @@ export class Run {
   /** Names what ended the call. */
   #fault(error: unknown): GuestFault {
     if (error instanceof GuestFault) return error;
-    if (this.#fuelled && this.#live !== null && this.#live.fuel.value < 0n)
-      return new GuestFault("fuel", `used up its ${this.#guest.config.limits.fuel} units of fuel`);
+    if (this.#fuelled && this.#live !== null && this.#live.fuel.value < 0n) return this.#outOfFuel();
     if (error instanceof WebAssembly.RuntimeError) return new GuestFault("trap", error.message.slice(0, 200));
     if (error instanceof RangeError) return new GuestFault("trap", "used up the call stack");
     return new GuestFault("trap", `failed: ${String(error).slice(0, 200)}`);
+  }
+
+  #outOfFuel(): GuestFault {
+    return new GuestFault("fuel", `used up its ${this.#guest.config.limits.fuel} units of fuel`);
   }
 
   /** Of this turn. */

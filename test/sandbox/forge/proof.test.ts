@@ -38,6 +38,8 @@ describe("the proof of metering", () => {
       `${PAY} ${STOP} (table.fill $t (i32.const 0) (ref.null func) (i32.const 1))`,
       1,
     ],
+    ["code that pays on its way", `${PAY} ${STOP} (if (i32.const 1) (then ${PAY}))`, 0],
+    ["code that pays less than nothing", `${PAY} ${STOP} ${PAY.replace("const 1", "const -1")}`, 1],
     ["code that sets the counter", `${PAY} ${STOP} (global.set $f (i64.const 99))`, 1],
     ["code that reads the counter for itself", `${PAY} ${STOP} (drop (global.get $f))`, 1],
   ];

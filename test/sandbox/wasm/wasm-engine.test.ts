@@ -178,6 +178,14 @@ describe("a guest", () => {
     assert.equal(failureOf(run()), "memory");
   });
 
+  it("that runs out of fuel in its last stretch of code has failed, whatever it answers", async () => {
+    const stretch = `(if (i32.const 1) (then ${"(drop (i32.const 1))".repeat(200)})) (i32.const 0)`;
+    await configure(engine, 1, guest(stretch), { limits: { ...LIMITS, fuel: 100 } });
+    assert.equal(failureOf(run()), "fuel");
+    await configure(engine, 1, guest(stretch), { limits: { ...LIMITS, fuel: 1000 } });
+    assert.equal(run().kind, "verdict");
+  });
+
   it("that grows a table without end is stopped", async () => {
     const grow =
       "(loop $more (br_if $more (i32.ne (table.grow (ref.null func) (i32.const 1000)) (i32.const -1)))) (table.size)";
