@@ -24,7 +24,7 @@ import {
   type Usage,
   type Verdict,
 } from "./engine.ts";
-import { MAX_ARGUMENTS_BYTES } from "./host-call-limits.ts";
+import { MAX_ARGUMENTS_BYTES, MAX_ARGUMENTS_PARTS } from "./host-call-limits.ts";
 import { headerPairs, json, latin1, u8, u16, u32, utf8 } from "./text.ts";
 import {
   EDIT_KINDS,
@@ -339,10 +339,13 @@ export function readTurn(payload: Reader): Turn {
   const count = payload.u16();
   if (count > MAX_HOST_CALLS) throw new FrameError(`${count} host calls in one turn`);
   const hostCalls: HostCall[] = [];
+  let parts = MAX_ARGUMENTS_PARTS;
   for (let i = 0; i < count; i++) {
     const seq = payload.u32();
     const waits = flag(payload.u8(), 1) === 1;
     const method = payload.latin1(64);
+    parts -= payload.peekParts();
+    if (parts < 0) throw new FrameError("arguments of host calls in too many parts");
     const args = payload.json(MAX_ARGUMENTS_BYTES);
     if (!Array.isArray(args)) throw new FrameError("arguments of a host call are no list");
     hostCalls.push({ seq, method, args, waits });

@@ -35,6 +35,8 @@ export const LOADING_MS = 400;
  * calls wait, is not to be believed.
  */
 export const STALLED_MS = 20_000;
+/** About what a data thread reads of host calls in a microsecond, where they are written to be slow to read. */
+const BYTES_READ_IN_1_US = 200;
 
 export interface LinkEvents {
   onReady(link: CordonLink): void;
@@ -286,8 +288,10 @@ export class CordonLink {
   #onTurn(id: number, payload: Reader): void {
     const [call] = this.order;
     if (call === undefined || call.id !== id) throw new FrameError("a turn of a call that is not running");
-    call.guest.row.bytesOut += payload.left;
+    const bytes = payload.left;
+    call.guest.row.bytesOut += bytes;
     const turn = readTurn(payload);
+    if (turn.hostCalls.length > 0) this.work(Math.ceil(bytes / BYTES_READ_IN_1_US));
     this.order.shift();
     this.turns++;
     this.#progressAt = performance.now();

@@ -96,6 +96,20 @@ export class Reader {
     return this.#buffer.toString("utf8", from, from + length);
   }
 
+  /** How many bytes of the next field, which stays to be read, may begin a part of JSON: brackets, braces, commas. */
+  peekParts(): number {
+    const at = this.#at;
+    const length = this.u32();
+    const from = this.#take(length);
+    this.#at = at;
+    let parts = 0;
+    for (let i = from; i < from + length; i++) {
+      const byte = this.#buffer[i];
+      if (byte === 0x2c || byte === 0x5b || byte === 0x7b) parts++;
+    }
+    return parts;
+  }
+
   json(max: number): unknown {
     const text = this.utf8(max);
     try {

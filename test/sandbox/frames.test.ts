@@ -277,6 +277,14 @@ const REFUSED: [string, string][] = [
     ),
   ]),
   ["65,535 host calls", frame(1, FROM_CORDON.turn, `${head}\xff\xff`)],
+  [
+    "lists in lists, however many, for arguments of host calls",
+    frame(
+      1,
+      FROM_CORDON.turn,
+      `\x01${zeros(24)}\0\x04${`${zeros(5)}\0\0\0\x03log\0\x01\0\0[${"[],".repeat(21_844)}0] `.repeat(4)}`,
+    ),
+  ],
   ["bytes after the turn", frame(1, FROM_CORDON.turn, `${head}\0\0\0x`)],
   ["a verdict with an unknown part", frame(1, FROM_CORDON.turn, `${head}\0\0\x40`)],
   ["a body that is longer than the frame", frame(1, FROM_CORDON.turn, `${head}\0\0\x04\x00\x00\xff\xffx`)],

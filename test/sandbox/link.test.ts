@@ -9,6 +9,7 @@ import { requestHeaderGrant, responseHeaderGrant } from "../../src/sandbox/grant
 import { type Call, Guest } from "../../src/sandbox/guest.ts";
 import { Ledger } from "../../src/sandbox/ledger.ts";
 import { CordonLink, LOADING_MS } from "../../src/sandbox/link.ts";
+import { Activity } from "../../src/sandbox/messages.ts";
 import { MemoryContext } from "./context.ts";
 import { RecordingHost, settings } from "./sandbox.ts";
 
@@ -19,13 +20,13 @@ before(() => once(server.listen(0, "127.0.0.1"), "listening"));
 after(() => server.close());
 
 /** A link, the cordon's end of its socket, and a way to wait for what the link makes of frames. */
-async function linked() {
+async function linked(activity: Activity | null = null) {
   const accepted = once(server, "connection");
   const cordon = connect((server.address() as AddressInfo).port);
   const [socket] = (await accepted) as [Socket];
   let told = () => {};
   const nonsense: string[] = [];
-  const link = new CordonLink(1, socket, null, {
+  const link = new CordonLink(1, socket, activity, {
     onReady: () => told(),
     onTurn: () => told(),
     onNonsense: (_link, message) => {
@@ -131,4 +132,24 @@ test("a cordon that keeps calls waiting for ever, as if others ran, is found out
   assert.equal(link.isOverdue(now + 1e9), false);
   assert.equal(link.isStalled(now + 10_000), false);
   assert.equal(link.isStalled(now + 30_000), true);
+});
+
+test("reading long host calls is charged, and reading a long verdict is not", async () => {
+  const activity = new Activity(Activity.allocate());
+  using end = await linked(activity);
+  end.link.slot = 0;
+  const guest = newGuest();
+  const usage = { cpuMicros: 0, fuel: 0, memoryBytes: 0 };
+  const long = "x".repeat(200_000);
+  const charged: number[] = [];
+  for (const hostCalls of [[], [{ seq: 1, method: "log", args: ["info", long], waits: false }]]) {
+    const call = send(end.link, guest, 0);
+    const reply = { status: 200, headers: [], body: Buffer.alloc(300_000) };
+    const verdict = hostCalls.length === 0 ? { reply } : {};
+    await end.say(turnFrame(call.id, { kind: "verdict", verdict, hostCalls, usage }));
+    charged.push(activity.takeWork(0));
+  }
+  assert.equal(charged[0], 0);
+  assert.ok((charged[1] as number) >= 1000);
+  assert.deepEqual(end.nonsense, []);
 });
