@@ -25,7 +25,7 @@ import { MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_QUEUED } from "../sandbox/lanes.ts";
 import { WORKSPACE_LIMIT_TABLE, type WorkspaceLimit } from "../sandbox/limits.ts";
 import { LOADING_MS, STALLED_MS } from "../sandbox/link.ts";
 import { MAX_CORDONS } from "../sandbox/messages.ts";
-import { IDLE_MS, MAX_RSS_BYTES } from "../sandbox/supervisor.ts";
+import { IDLE_MS, MAX_RSS_BYTES } from "../sandbox/supervisor-options.ts";
 import { LONGEST_MS, STRIKES, STRIKES_APART } from "../sandbox/suspension.ts";
 import { MAX_VARS, MAX_VARS_BYTES } from "../sandbox/verdict.ts";
 import { START_MS } from "../sandbox/watch.ts";

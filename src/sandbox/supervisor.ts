@@ -7,11 +7,11 @@
  * this judges by what the kernel says. A cordon is killed with SIGKILL only, and never changes hands.
  */
 import { availableParallelism } from "node:os";
-import { type CpuAccount, type CpuAllowance, CpuBudgets, UNBOUNDED } from "./budget.ts";
+import { type CpuAccount, CpuBudgets, UNBOUNDED } from "./budget.ts";
 import { type CordonProcess, newToken, startCordon } from "./cordon-process.ts";
 import { CpuWatch } from "./cpu-watch.ts";
+import { Discipline } from "./discipline.ts";
 import type { EngineKind, Failure } from "./engine.ts";
-import type { Fence } from "./fence.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import {
   Activity,
@@ -24,46 +24,11 @@ import {
 } from "./messages.ts";
 import { Placement } from "./placement.ts";
 import { Priorities } from "./priority.ts";
-import type { Room } from "./room.ts";
 import { Spares } from "./spares.ts";
-import { FORGIVEN_AFTER_MS, type HeldBack, Suspensions } from "./suspension.ts";
+import { IDLE_MS, MAX_RSS_BYTES, type SupervisorOptions } from "./supervisor-options.ts";
+import { FORGIVEN_AFTER_MS, type HeldBack } from "./suspension.ts";
 import { Watch } from "./watch.ts";
 
-export interface SupervisorOptions {
-  readonly room: Room;
-  readonly fence: Fence;
-  readonly log: (level: "info" | "warn" | "error", message: string, fields: Record<string, unknown>) => void;
-  /** Resident bytes at which a cordon is killed. Default 256 MiB. */
-  readonly maxRssBytes?: number;
-  /**
-   * Bytes of all cordons together, beyond which idle ones are evicted. What they share with each other, such as
-   * the code of Node, is counted for none of them. Default 2 GiB.
-   */
-  readonly budgetBytes?: number;
-  /** Cordons without a workspace that are kept started for each engine that has guests. Default 1. */
-  readonly spares?: number;
-  /** Idle time after which a cordon is evicted. Default ten minutes. */
-  readonly idleMs?: number;
-  /** How many cordons there may be at once. Default 256. */
-  readonly maxCordons?: number;
-  /** Cordons that one workspace may have for each engine while it is under load. Default half of the cores. */
-  readonly maxReplicas?: number;
-  /** How long a workspace has a cordon too many before it gives it up. Default ten seconds. */
-  readonly slackMs?: number;
-  /** How long a plugin has to behave until what it did is forgotten. Default five minutes. */
-  readonly forgivenAfterMs?: number;
-  /** CPU time that a workspace's guests may use. Default: without a bound. */
-  readonly cpuAllowance?: (workspace: string) => CpuAllowance;
-  /** Milliseconds a second of CPU time for all workspaces with a bound together. Default: without a bound. */
-  readonly cpuTotalMsPerSecond?: number;
-  /** Told whenever a workspace's guests have just used up their CPU time. */
-  readonly onExhausted?: (workspace: string) => void;
-  /** Bytes that a workspace's cordons may take together, what they share left out. Default: without a bound. */
-  readonly memoryOf?: (workspace: string) => number;
-}
-
-export const MAX_RSS_BYTES = 256 * 1024 * 1024;
-export const IDLE_MS = 600_000;
 const RETIREMENT_MS = 2000;
 const SLOT_REST_MS = 1000;
 /** A cordon that data threads came or went under while it started is started again, this many times. */
@@ -103,11 +68,10 @@ export class Supervisor {
   readonly #priorities = new Priorities<CordonProcess>();
   readonly #activityBuffer = Activity.allocate();
   readonly #activity = new Activity(this.#activityBuffer);
-  readonly #suspensions: Suspensions;
+  readonly #discipline: Discipline;
   readonly #slots: number[] = Array.from({ length: MAX_CORDONS }, (_, i) => MAX_CORDONS - 1 - i);
   /** Cordons that died lately by another hand than ours or their own. */
   readonly #outsiders = new Set<number>();
-  #forgiving: NodeJS.Timeout | null = null;
   #nextThread = 1;
   #nextCordon = 1;
   #closing = false;
@@ -146,7 +110,14 @@ export class Supervisor {
       const message = `its workspace's guests used ${bytes} bytes of memory, ${limit} are allowed`;
       this.#kill(cordon, "memory", message, null);
     });
-    this.#suspensions = new Suspensions(options.forgivenAfterMs);
+    this.#discipline = new Discipline({
+      forgivenAfterMs: options.forgivenAfterMs,
+      log: options.log,
+      tell: (message) => this.#tell(message),
+      retireLane: (lane) => {
+        for (const cordon of [...this.#placement.cordonsOf(lane)]) this.#retire(cordon);
+      },
+    });
     const shared = {
       ...options,
       activity: this.#activity,
@@ -203,7 +174,7 @@ export class Supervisor {
     port.onMessage((message) => this.#on(thread, message));
     port.post({ type: "welcome", activity: this.#activityBuffer, budgets: this.#budgets.buffer });
     for (const slot of this.#budgets.slots()) port.post({ type: "budget", ...slot });
-    for (const { blame, apart, untilMs } of this.#suspensions.heldBack(Date.now())) {
+    for (const { blame, apart, untilMs } of this.#discipline.heldBack()) {
       if (apart) port.post({ type: "apart", blame, apart });
       if (untilMs !== null) port.post({ type: "suspended", blame, untilMs });
     }
@@ -232,7 +203,7 @@ export class Supervisor {
       cpuMs: cordon.cpuMs() ?? 0,
       calls: this.#activity.started(cordon.slot),
     }));
-    return { cordons, heldBack: this.#suspensions.heldBack(Date.now()), deaths: this.#deaths };
+    return { cordons, heldBack: this.#discipline.heldBack(), deaths: this.#deaths };
   }
 
   /** Kills every cordon; resolves when all are dead. */
@@ -241,7 +212,7 @@ export class Supervisor {
     this.#watch.stop();
     this.#spares.close();
     this.#placement.close();
-    if (this.#forgiving !== null) clearTimeout(this.#forgiving);
+    this.#discipline.close();
     const gone = new Promise<void>((resolve) => {
       this.#allGone = resolve;
     });
@@ -276,7 +247,7 @@ export class Supervisor {
         return;
       }
       case "suspect":
-        if (!this.#outsiders.has(message.cordon)) this.#strike(message.blame, false);
+        if (!this.#outsiders.has(message.cordon)) this.#discipline.strike(message.blame, false);
         return;
     }
   }
@@ -400,55 +371,11 @@ export class Supervisor {
         rss_bytes: cordon.rssBytes,
         ...(cordon.lastWords === "" ? {} : { stderr: cordon.lastWords }),
       });
-      if (blame !== null) this.#strike(blame, true);
+      if (blame !== null) this.#discipline.strike(blame, true);
     }
     for (const thread of this.#threads.values())
       if (cordon.threads.has(thread.id)) thread.port.post({ type: "gone", cordon: id, ...cause });
     this.#settleClose();
-  }
-
-  /** `certain` unless other plugins may have been to blame. */
-  #strike(blame: Blame, certain: boolean): void {
-    const sentence = this.#suspensions.strike(blame, certain, Date.now());
-    this.#forgiveLater();
-    if (sentence === null) return;
-    const { workspace, plugin } = blame;
-    const { log } = this.#options;
-    if (sentence.apart) {
-      log("warn", "a plugin gets a cordon of its own: it keeps killing its workspace's", {
-        workspace,
-        plugin,
-      });
-      this.#tell({ type: "apart", blame, apart: true });
-    }
-    const { untilMs } = sentence;
-    if (untilMs === null) return;
-    log("error", "a plugin is suspended: it keeps killing its cordon", {
-      workspace,
-      plugin,
-      until: new Date(untilMs).toISOString(),
-    });
-    this.#tell({ type: "suspended", blame, untilMs });
-  }
-
-  #forgiveLater(): void {
-    this.#forgiving ??= setTimeout(() => {
-      this.#forgiving = null;
-      for (const blame of this.#suspensions.forgive(Date.now())) this.#takeBack(blame);
-      if (!this.#suspensions.isEmpty) this.#forgiveLater();
-    }, this.#options.forgivenAfterMs / 4).unref();
-  }
-
-  #takeBack(blame: Blame): void {
-    const { workspace, plugin } = blame;
-    this.#options.log("info", "a plugin that behaved is back in its workspace's cordon", {
-      workspace,
-      plugin,
-    });
-    this.#tell({ type: "apart", blame, apart: false });
-    for (const engine of ["isolate", "wasm"] as const)
-      for (const cordon of [...this.#placement.cordonsOf({ engine, workspace, plugin })])
-        this.#retire(cordon);
   }
 
   /** Gets no new calls; is killed when its open ones have ended, or after two seconds. */

@@ -30,7 +30,8 @@ import { type GuestGrants, NO_GRANTS } from "../../src/sandbox/grants.ts";
 import type { GuestFailure, GuestSettings } from "../../src/sandbox/guest.ts";
 import type { Port, ToSupervisor, ToThread } from "../../src/sandbox/messages.ts";
 import { prepareRoom, type Room } from "../../src/sandbox/room.ts";
-import { Supervisor, type SupervisorOptions } from "../../src/sandbox/supervisor.ts";
+import { Supervisor } from "../../src/sandbox/supervisor.ts";
+import type { SupervisorOptions } from "../../src/sandbox/supervisor-options.ts";
 
 export const LIMITS: GuestLimits = {
   memoryBytes: 32 * 1024 * 1024,
