@@ -13,6 +13,9 @@ import { type Origin, receivedHeader, startOrigin } from "../support/origin.ts";
 
 const SECRET = "a secret of both sides";
 
+/** Starting Go takes a while, and a busy machine must not fail guests that behave. */
+const PATIENT = { plugin_limits: "wall_ms=20000,cpu_ms=1000" };
+
 /** Config of each guest, for a route of its own name. */
 const CONFIGS: Readonly<Record<string, object>> = {
   "claims-to-headers": { claims: { sub: "X-User-Id", admin: "X-Admin", roles: "X-Roles", age: "X-Age" } },
@@ -34,7 +37,7 @@ describe("an example guest", () => {
   before(async () => {
     guests = await buildGuests(undefined, absent);
     origin = held.use(await startOrigin());
-    gateway = held.use(await startGateway({ config: { _format_version: "3.0" } }));
+    gateway = held.use(await startGateway({ config: { _format_version: "3.0" }, settings: PATIENT }));
     for (const guest of guests) answers.set(guest.name, await upload(gateway, await packed(guest)));
     await gateway.reload({
       _format_version: "3.0",

@@ -46,13 +46,18 @@ export const DEADLINE_MS = 2000;
 const RSS_BYTES = 256 * 1024 * 1024;
 const WATCH_MS = 5;
 
+/** How often a guest is tried that takes too long. */
+const TRIES = 3;
+
 /**
- * Tries a guest. A guest that took too long is tried once more: a machine may be busy, a loop stays one.
+ * Tries a guest. One that took too long is tried again: a machine may be busy, a loop stays one.
  * @throws {Error} if no cordon could be started, which tells nothing about the guest.
  */
 export async function smokeRun(job: SmokeJob, options: SmokeOptions): Promise<Smoke> {
-  const first = await tryOnce(job, options);
-  return first.late ? (await tryOnce(job, options)).smoke : first.smoke;
+  for (let left = TRIES; ; left--) {
+    const { late, smoke } = await tryOnce(job, options);
+    if (!late || left <= 1) return smoke;
+  }
 }
 
 interface Try {
