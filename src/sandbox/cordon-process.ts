@@ -84,7 +84,9 @@ export class CordonProcess {
     this.#cgroup = cgroup;
     if (child.pid !== undefined) cgroup?.take(child.pid);
     child.stderr?.on("data", (part: Buffer) => {
-      if (this.#lastWords.length < MAX_LAST_WORDS) this.#lastWords += part.toString("latin1");
+      this.#lastWords += part.toString("latin1", 0, MAX_LAST_WORDS);
+      // Who has more to say than is kept would only give this thread work: it has nobody to say it to.
+      if (this.#lastWords.length >= MAX_LAST_WORDS) child.stderr?.destroy();
     });
   }
 

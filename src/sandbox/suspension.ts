@@ -11,6 +11,11 @@ import { type Blame, blameKey } from "./messages.ts";
 
 export const STRIKES_APART = 2;
 export const STRIKES = 5;
+/**
+ * Plugins of one workspace that are kept apart at a time. Each has a cordon, and cordons are for all workspaces: a
+ * hundred plugins that crash must not take a hundred. Those beyond it stay with their workspace's others.
+ */
+export const MAX_APART = 8;
 const WINDOW_MS = 60_000;
 const FIRST_MS = 1000;
 export const LONGEST_MS = 60_000;
@@ -63,7 +68,8 @@ export class Suspensions {
     if (now < record.untilMs) return null; // a call that was under way when the suspension began
     record.strikes = record.strikes.filter((at) => now - at <= WINDOW_MS);
     record.strikes.push(now);
-    const apart = !record.apart && record.strikes.length >= STRIKES_APART;
+    const apart =
+      !record.apart && record.strikes.length >= STRIKES_APART && this.#apartIn(blame.workspace) < MAX_APART;
     if (apart) record.apart = true;
     if (!certain || record.strikes.length < STRIKES) return apart ? { apart, untilMs: null } : null;
     record.strikes.shift(); // one more after the suspension suspends it again
@@ -82,6 +88,13 @@ export class Suspensions {
       if (apart) back.push(blame);
     }
     return back;
+  }
+
+  #apartIn(workspace: string): number {
+    let count = 0;
+    for (const { blame, apart } of this.#records.values())
+      if (apart && blame.workspace === workspace) count++;
+    return count;
   }
 
   get isEmpty(): boolean {
