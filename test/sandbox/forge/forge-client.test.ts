@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { after, before, describe, it, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { uidOf } from "../../../src/sandbox/fence.ts";
 import { createForge, type Forge } from "../../../src/sandbox/forge/forge-client.ts";
 import { FORGE_SLOT } from "../../../src/sandbox/guest-users.ts";
@@ -163,6 +164,20 @@ describe("a forge with narrow limits", () => {
     assert.deepEqual(result.report.exports, ["default", "n".repeat(100)]);
   });
 
+  it("keeps its child for uploads that follow, and lets it go when none does", async () => {
+    const earlier = children();
+    const forge = createForge({ idleMs: 100 });
+    await forge.forge(OK, "extism", ["access"]);
+    const warm = children();
+    assert.notEqual(warm, earlier);
+    await forge.forge(OK, "extism", ["access"]);
+    assert.equal(children(), warm);
+    while (children() !== earlier) await setTimeout(10);
+    assert.ok((await forge.forge(OK, "extism", ["access"])).ok);
+    await forge.close();
+    assert.equal(children(), earlier);
+  });
+
   it("is busy for ever once it is closed", async () => {
     const forge = createForge();
     await forge.close();
@@ -170,3 +185,8 @@ describe("a forge with narrow limits", () => {
     assert.ok("busy" in result);
   });
 });
+
+/** Processes that this one has started and that are still there. */
+function children(): string {
+  return readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8");
+}
