@@ -12,7 +12,9 @@ import { KEY_COST, MAX_KEYS } from "../guest-store/key-value-store.ts";
 import { MAX_WAITING, MAX_WAITING_OF_ALL } from "../guest-store/store-client.ts";
 import { WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
 import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/archive.ts";
+import { MAX_MATCHING, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from "../registry/config-schema.ts";
 import { MAX_MANIFEST_BYTES } from "../registry/manifest.ts";
+import { MAX_INDEX_BYTES } from "../registry/registry.ts";
 import { MAX_DEBT_MS } from "../sandbox/budget.ts";
 import { STARTUP_MS } from "../sandbox/cordon/isolate-engine.ts";
 import { MAX_QUEUED_MS, WAITING_FACTOR } from "../sandbox/deadlines.ts";
@@ -101,7 +103,14 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["what it unpacks to", bytes(MAX_UNPACKED_BYTES), "400"],
       ["entries of the archive", String(MAX_ENTRIES), "400"],
       ["`plugin.yaml`", bytes(MAX_MANIFEST_BYTES), "400"],
-      ["uploads at the same time", String(MAX_UPLOADS), "429 with Retry-After"],
+      ["patterns of its `schema`", `${MAX_PATTERNS}, of ${MAX_PATTERN_CHARACTERS} characters together`, "400"],
+      [
+        "characters of a config's texts times steps of the patterns that they are matched with",
+        String(MAX_MATCHING),
+        "400",
+      ],
+      ["manifests and reports of a workspace's packages", bytes(MAX_INDEX_BYTES), "400"],
+      ["uploads at the same time, shared out between workspaces", String(MAX_UPLOADS), "429 with Retry-After"],
       ["a WebAssembly module", bytes(forge.wasmBytes), "400"],
       ["a JavaScript bundle", bytes(forge.isolateBytes), "400"],
       ["a module after metering", bytes(forge.emittedBytes), "400"],
@@ -114,7 +123,7 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["fuel of a module's start", String(forge.startFuel), `400; later \`load\`: ${FAILS}`],
       ["time of the forge for an artifact", ms(FORGE.deadlineMs), "400"],
       ["memory of the forge", bytes(FORGE.rssBytes), "400"],
-      ["artifacts that wait for the forge", String(FORGE.queueLength), "429 with Retry-After"],
+      ["artifacts that wait for the forge, shared out likewise", String(FORGE.queueLength), "429 with Retry-After"],
       ["time of the trial start of an upload", ms(SMOKE_MS), "400"],
     ],
   ],

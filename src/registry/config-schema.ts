@@ -69,8 +69,8 @@ const MAX_PATTERN_LENGTH = 1024;
 const MAX_PROGRAM_SIZE = 4096;
 
 /** Of all patterns of a schema, each counted once: a class of letters takes some 200 microseconds to compile. */
-const MAX_PATTERNS = 100;
-const MAX_PATTERN_CHARACTERS = 8192;
+export const MAX_PATTERNS = 100;
+export const MAX_PATTERN_CHARACTERS = 8192;
 
 function patternProblem(pattern: string, state: Walk): string | undefined {
   if (pattern.length > MAX_PATTERN_LENGTH) return `longer than ${MAX_PATTERN_LENGTH} characters`;
@@ -94,7 +94,7 @@ type Compile = NonNullable<ValidateOptions["compile"]>;
  * Characters times steps of their patterns that one config may be matched for. Linear time is this: the worst
  * patterns take 130 nanoseconds for each (measured), and the thread that matches runs much else.
  */
-const MAX_MATCHING = 500_000;
+export const MAX_MATCHING = 500_000;
 
 /**
  * Compiles a stranger's patterns for the check of one config. They run in linear time, and all together in bounded

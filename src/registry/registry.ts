@@ -65,6 +65,11 @@ export interface RegistryOptions {
 }
 
 const INDEX = "index.json";
+/**
+ * What the packages of one workspace take in the index, which is written and read as a whole: manifests and reports
+ * press to little in a package, and a workspace must not make the index too long for the others.
+ */
+export const MAX_INDEX_BYTES = 8 << 20;
 export class Registry {
   readonly #options: RegistryOptions;
   readonly #artifacts: Artifacts;
@@ -229,6 +234,10 @@ export class Registry {
     });
     if (kept.length >= packages)
       return refused(`the workspace holds ${kept.length} packages and may hold ${packages}; delete some`);
+    if (kept.reduce((sum, stored) => sum + entryText(stored).length, 0) > MAX_INDEX_BYTES)
+      return refused(
+        `manifests and reports of the workspace's packages take more than ${MAX_INDEX_BYTES} bytes; delete some packages`,
+      );
     const digests = [...new Set(kept.flatMap(({ id, emitted }) => [id, emitted]))];
     const sizes = await Promise.all(digests.map((digest) => this.#artifacts.size(digest)));
     const held = sizes.reduce((sum, size) => sum + size, 0);
@@ -278,11 +287,21 @@ export function cataloguePlugin({ manifest }: StoredPackage): CataloguePlugin {
 }
 
 function indexBytes(packages: ReadonlyMap<string, StoredPackage>): Uint8Array {
-  const entries = [...packages.values()].map(({ manifest, ...rest }) => ({
-    ...rest,
-    manifest: manifestToJson(manifest),
-  }));
-  return Buffer.from(`${JSON.stringify({ format: 1, packages: entries }, null, 1)}\n`);
+  const entries = [...packages.values()].map(entryText);
+  return Buffer.from(`{"format": 1, "packages": [\n${entries.join(",\n")}\n]}\n`);
+}
+
+const entryTexts = new WeakMap<StoredPackage, string>();
+
+/** A package as the index has it. Made once: packages never change, and the index is written with each upload. */
+function entryText(stored: StoredPackage): string {
+  let text = entryTexts.get(stored);
+  if (text === undefined) {
+    const { manifest, ...rest } = stored;
+    text = JSON.stringify({ ...rest, manifest: manifestToJson(manifest) });
+    entryTexts.set(stored, text);
+  }
+  return text;
 }
 
 async function readIndex(path: string): Promise<Map<string, StoredPackage>> {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { digestOf } from "../../src/registry/package.ts";
-import { cataloguePlugin, type Forge, type StoredPackage } from "../../src/registry/registry.ts";
+import { cataloguePlugin, type Forge, MAX_INDEX_BYTES, type StoredPackage } from "../../src/registry/registry.ts";
 import { admit, MANIFEST, openRegistry, packageOf, SOURCE, scratch } from "./packages.ts";
 
 const artifactFile = (dir: string, digest: string) => join(dir, "sha256", digest.slice("sha256:".length));
@@ -55,6 +55,24 @@ test("two uploads of one version at once: one is published, the other sees it", 
     ["created", "same", "conflict"],
   );
   assert.equal(runs, 1);
+});
+
+test("packages whose reports fill the index are refused in time, in their workspace alone", async () => {
+  const forge: Forge = async (input) => ({
+    ok: true,
+    emitted: input.artifact,
+    report: { exports: ["x".repeat(MAX_INDEX_BYTES / 2)] },
+  });
+  const dir = scratch();
+  const registry = await openRegistry(dir, forge);
+  const put = async (workspace: string, version: string) =>
+    registry.put(workspace, await packageOf({ ...MANIFEST, version }));
+  for (const version of ["1.0.0", "1.0.1"]) await published(put("greedy", version));
+  const third = await put("greedy", "1.0.2");
+  assert.ok(third.kind === "refused");
+  assert.match(third.violations[0]?.message ?? "", /manifests and reports .* more than 8388608 bytes/);
+  await published(put("other", "1.0.0"));
+  assert.equal((await openRegistry(dir, forge)).list("greedy").length, 2);
 });
 
 test("what was published is there after a restart, with what the forge made of it", async () => {
