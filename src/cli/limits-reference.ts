@@ -28,7 +28,7 @@ import { WORKSPACE_LIMIT_TABLE, type WorkspaceLimit } from "../sandbox/limits.ts
 import { LOADING_MS, STALLED_MS } from "../sandbox/link.ts";
 import { MAX_CORDONS } from "../sandbox/messages.ts";
 import { IDLE_MS, MAX_RSS_BYTES } from "../sandbox/supervisor-options.ts";
-import { LONGEST_MS, STRIKES, STRIKES_APART } from "../sandbox/suspension.ts";
+import { LONGEST_MS, MAX_APART, STRIKES, STRIKES_APART } from "../sandbox/suspension.ts";
 import { MAX_VARS, MAX_VARS_BYTES } from "../sandbox/verdict.ts";
 import { START_MS } from "../sandbox/watch.ts";
 import { MAX_SECRET_BYTES } from "../secrets/secrets.ts";
@@ -103,14 +103,22 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["what it unpacks to", bytes(MAX_UNPACKED_BYTES), "400"],
       ["entries of the archive", String(MAX_ENTRIES), "400"],
       ["`plugin.yaml`", bytes(MAX_MANIFEST_BYTES), "400"],
-      ["patterns of its `schema`", `${MAX_PATTERNS}, of ${MAX_PATTERN_CHARACTERS} characters together`, "400"],
+      [
+        "patterns of its `schema`",
+        `${MAX_PATTERNS}, of ${MAX_PATTERN_CHARACTERS} characters together`,
+        "400",
+      ],
       [
         "characters of a config's texts times steps of the patterns that they are matched with",
         String(MAX_MATCHING),
         "400",
       ],
       ["manifests and reports of a workspace's packages", bytes(MAX_INDEX_BYTES), "400"],
-      ["uploads at the same time, shared out between workspaces", String(MAX_UPLOADS), "429 with Retry-After"],
+      [
+        "uploads at the same time, shared out between workspaces",
+        String(MAX_UPLOADS),
+        "429 with Retry-After",
+      ],
       ["a WebAssembly module", bytes(forge.wasmBytes), "400"],
       ["a JavaScript bundle", bytes(forge.isolateBytes), "400"],
       ["a module after metering", bytes(forge.emittedBytes), "400"],
@@ -123,7 +131,11 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["fuel of a module's start", String(forge.startFuel), `400; later \`load\`: ${FAILS}`],
       ["time of the forge for an artifact", ms(FORGE.deadlineMs), "400"],
       ["memory of the forge", bytes(FORGE.rssBytes), "400"],
-      ["artifacts that wait for the forge, shared out likewise", String(FORGE.queueLength), "429 with Retry-After"],
+      [
+        "artifacts that wait for the forge, shared out likewise",
+        String(FORGE.queueLength),
+        "429 with Retry-After",
+      ],
       ["time of the trial start of an upload", ms(SMOKE_MS), "400"],
     ],
   ],
@@ -165,6 +177,7 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
         `${STRIKES_APART}, then ${STRIKES}`,
         `it gets a cordon of its own, then \`suspended\`: 503 for up to ${ms(LONGEST_MS)}`,
       ],
+      ["plugins of a workspace with a cordon of their own", String(MAX_APART), "they share the workspace's"],
     ],
   ],
   [

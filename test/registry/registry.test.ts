@@ -4,7 +4,12 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { digestOf } from "../../src/registry/package.ts";
-import { cataloguePlugin, type Forge, MAX_INDEX_BYTES, type StoredPackage } from "../../src/registry/registry.ts";
+import {
+  cataloguePlugin,
+  type Forge,
+  MAX_INDEX_BYTES,
+  type StoredPackage,
+} from "../../src/registry/registry.ts";
 import { admit, MANIFEST, openRegistry, packageOf, SOURCE, scratch } from "./packages.ts";
 
 const artifactFile = (dir: string, digest: string) => join(dir, "sha256", digest.slice("sha256:".length));
