@@ -51,6 +51,11 @@ export interface KeyValueStore {
 /** What a key costs beside its own bytes and those of its value: about what the store needs to keep it. */
 export const KEY_COST = 64;
 export const MAX_KEYS = 65_536;
+/**
+ * Entries that are over of which one operation removes this many to make room: more than the longest value needs, and
+ * not all that a plugin may leave behind, for everybody waits meanwhile.
+ */
+export const REMOVED_AT_ONCE = 2000;
 
 /** What a key and its value count against the quota. */
 export function costOf(key: Uint8Array, value: Uint8Array): number {

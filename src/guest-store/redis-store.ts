@@ -12,6 +12,7 @@ import {
   type KeyValueStore,
   type Operation,
   type Outcome,
+  REMOVED_AT_ONCE,
   type Scope,
   type StoreFault,
 } from "./key-value-store.ts";
@@ -68,7 +69,7 @@ local function fault()
   if not known and redis.call('HLEN', values) >= keys then return 'keys' end
 end
 if fault() then
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', times, '-inf', now)) do
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', times, '-inf', now, 'LIMIT', 0, ${REMOVED_AT_ONCE})) do
     if name ~= key then drop(name) end
   end
   local still = fault()

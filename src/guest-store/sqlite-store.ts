@@ -13,6 +13,7 @@ import {
   type KeyValueStore,
   type Operation,
   type Outcome,
+  REMOVED_AT_ONCE,
   type Scope,
   type StoreFault,
 } from "./key-value-store.ts";
@@ -178,10 +179,11 @@ export class SqliteStore implements KeyValueStore {
     if (wrong() !== null) {
       // What is over takes no room, whether or not it was swept.
       const over = this.#all(
-        "SELECT rowid, cost FROM entry WHERE scope = ? AND expires <= ? AND key != ?",
+        "SELECT rowid, cost FROM entry WHERE scope = ? AND expires <= ? AND key != ? LIMIT ?",
         id,
         now,
         name,
+        REMOVED_AT_ONCE,
       );
       for (const { rowid, cost: freed } of over) this.#drop(rowid as number, id, freed as number);
       held = this.#row(find, workspace, owner, plugin) as typeof held;

@@ -11,6 +11,7 @@ import {
   type KeyValueStore,
   type Operation,
   type Quota,
+  REMOVED_AT_ONCE,
   type Scope,
 } from "../../src/guest-store/key-value-store.ts";
 import { RedisStore } from "../../src/guest-store/redis-store.ts";
@@ -195,6 +196,16 @@ for (const [name, open] of Object.entries(STORES))
       const writes = ["a", "b", "c", "d", "a"].map((key) => set(own, key, key, { quota }));
       assert.deepEqual(await run(store, ...writes), [null, null, null, "keys", null]);
       assert.deepEqual(await run(store, remove(own, "a"), set(own, "d", "d", { quota })), [null, null]);
+    });
+
+    test("removes of very many values that are over so many at a time, for others wait", async () => {
+      const of = scope("leaves much behind");
+      const quota = { ...QUOTA, keys: 2 * REMOVED_AT_ONCE };
+      const keys = Array.from({ length: REMOVED_AT_ONCE + 1 }, (_, i) => `k${i}`);
+      await run(store, ...keys.map((key) => set(of, key, "v", { ttlMs: 1, quota })));
+      await pass(store, 1);
+      const one = set(of, "new", "v", { quota: { ...QUOTA, keys: 1 } });
+      assert.deepEqual(await run(store, one, one), ["keys", null]);
     });
 
     test("forgets a published plugin in every workspace, and no other", async () => {
