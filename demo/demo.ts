@@ -139,10 +139,8 @@ async function startGateway(config: string): Promise<{ proxy: number; admin: num
     const parsed = parse(line);
     if (parsed?.msg !== "ready") continue;
     void keepLog(log);
-    const fence = parsed.fence as { inForce: boolean };
-    console.log(
-      `gateway ready; the operating system's fence around plugins is ${fence.inForce ? "" : "NOT "}in force`,
-    );
+    const by = parsed.fence === "nothing" ? "is NOT in force" : `is in force, by ${parsed.fence}`;
+    console.log(`gateway ready; the operating system's fence around plugins ${by}`);
     return parsed.ports as { proxy: number; admin: number; status: number };
   }
   throw new Error(`the gateway did not become ready:\n${log.join("\n")}`);

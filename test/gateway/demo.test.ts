@@ -26,6 +26,7 @@ test("`npm run demo -- --check` tries one plugin of each kind, and a loop in one
   try {
     const demo = [join(ROOT, "demo/demo.ts"), "--check"];
     const { stdout } = await promisify(execFile)(process.execPath, demo, { cwd: ROOT });
+    assert.match(stdout, /^gateway ready; .* fence around plugins is (NOT in force|in force, by [a-z-]+)$/m);
     assert.match(stdout, /^uploaded path-guard@1\.0\.0 to workspace acme$/m);
     assert.match(stdout, /^uploaded ts-hello@1\.0\.0 to workspace globex$/m);
     assert.match(stdout, /^ok {5}a native plugin/m);
