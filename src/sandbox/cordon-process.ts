@@ -33,6 +33,8 @@ export interface Cause {
 
 const OUT_OF_MEMORY: Cause = { failure: "memory", message: "its cgroup's memory was used up", blame: null };
 
+const WAITED_EVERY_MS = 20;
+
 export class CordonProcess {
   readonly id: number;
   readonly slot: number;
@@ -61,6 +63,7 @@ export class CordonProcess {
   #pid: number | null = null;
   #stat: ProcessStat | null = null;
   #wantedMs = 0;
+  #waited = { at: 0, ms: 0 };
   readonly #up = Promise.withResolvers<void>();
   #lastWords = "";
 
@@ -167,7 +170,13 @@ export class CordonProcess {
     return this.#stat?.wantedMs() ?? 0;
   }
 
-  /** The same since this was last asked. */
+  /** For how long the thread that guests run on has waited for a core, milliseconds; looked up now and then. */
+  waitedMs(now: number): number {
+    if (now - this.#waited.at >= WAITED_EVERY_MS) this.#waited = { at: now, ms: this.#stat?.waitedMs() ?? 0 };
+    return this.#waited.ms;
+  }
+
+  /** `wantedMs` since this was last asked. */
   takeWantedMs(): number {
     const before = this.#wantedMs;
     this.#wantedMs = this.#stat?.wantedMs() ?? before;

@@ -25,6 +25,8 @@ import type { Call, Guest } from "./guest.ts";
 import type { Activity, LaneName } from "./messages.ts";
 import { FrameError, FrameSplitter, type Reader } from "./wire.ts";
 
+/** A call that is starved may take this many times its own time more. */
+const STARVED_FACTOR = 4;
 /**
  * The first call of an instance in a cordon loads it: compiling and `create()` have this long on top, once,
  * whether that call ends well or not.
@@ -80,6 +82,8 @@ export class CordonLink {
   readonly order: Call[] = [];
   /** When the first of `order` began to run (`performance.now()`); 0 while another thread's batch may run. */
   headSince = 0;
+  /** What its thread had waited when the running call was first looked at, by when it began. */
+  #watched = { since: 0, waitedMs: 0 };
   /** Whose turn has ended last. */
   last: Guest | null = null;
   /** How many turns have arrived. */
@@ -227,13 +231,21 @@ export class CordonLink {
     }
   }
 
-  /** Whether the running call has used up its time. */
+  /**
+   * Whether the running call has used up its time. What its thread has waited for a core does not count, up to a
+   * bound: on a machine that is busy with others a good guest is not killed for that. Asked every few
+   * milliseconds, which is how exactly the wait is known.
+   */
   isOverdue(now: number): boolean {
     const [head] = this.order;
     if (head === undefined || this.headSince === 0 || this.broken) return false;
+    const waitedMs = this.slot < 0 ? 0 : (this.#activity?.waited(this.slot) ?? 0);
+    if (this.headSince !== this.#watched.since) this.#watched = { since: this.headSince, waitedMs };
     const { wallMs } = head.guest.config.limits;
     const warm = this.#instances.get(head.guest)?.warm ?? true;
-    return now - this.headSince > (warm ? wallMs : wallMs + LOADING_MS);
+    const limit = warm ? wallMs : wallMs + LOADING_MS;
+    const starved = Math.min(Math.max((waitedMs - this.#watched.waitedMs) | 0, 0), limit * STARVED_FACTOR);
+    return now - this.headSince > limit + starved;
   }
 
   /** Whether calls wait here although nothing happens, for longer than all other threads' calls may take. */

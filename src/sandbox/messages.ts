@@ -69,12 +69,13 @@ export const TOKEN_CHARACTERS = 64;
 export const MAX_CORDONS = 1024;
 
 /** Of each slot. */
-const CELLS = 3;
+const CELLS = 4;
 
 /**
- * Shared counters, three for each cordon's slot: calls that are open, calls ever started, and microseconds that host
- * calls have taken the data threads. Data threads write them, the supervisor reads them to know whose memory to watch,
- * who is idle, and what to charge besides the cordon's own CPU time.
+ * Shared counters, four for each cordon's slot: calls that are open, calls ever started, and microseconds that host
+ * calls have taken the data threads. Data threads write these, the supervisor reads them to know whose memory to watch,
+ * who is idle, and what to charge besides the cordon's own CPU time. The fourth goes the other way: how long the
+ * cordon has waited for a core, which no deadline counts.
  */
 export class Activity {
   readonly #cells: Int32Array;
@@ -114,7 +115,17 @@ export class Activity {
     return Atomics.exchange(this.#cells, slot * CELLS + 2, 0);
   }
 
+  /** For how long its guests' thread has waited for a core in all, milliseconds, modulo 2 to the 32nd. */
+  setWaited(slot: number, ms: number): void {
+    Atomics.store(this.#cells, slot * CELLS + 3, ms | 0);
+  }
+
+  waited(slot: number): number {
+    return Atomics.load(this.#cells, slot * CELLS + 3);
+  }
+
   clear(slot: number): void {
+    Atomics.store(this.#cells, slot * CELLS + 3, 0);
     Atomics.store(this.#cells, slot * CELLS, 0);
     Atomics.store(this.#cells, slot * CELLS + 1, 0);
     Atomics.store(this.#cells, slot * CELLS + 2, 0);

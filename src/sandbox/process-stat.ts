@@ -49,9 +49,20 @@ export class ProcessStat {
   /** For how long its first thread has been at work or waiting for a core, milliseconds. Null if it is dead. */
   wantedMs(): number | null {
     if (this.#schedstat === null) return this.cpuMs();
+    const shares = this.#shares();
+    return shares && shares.ranMs + shares.waitedMs;
+  }
+
+  /** For how long its first thread has waited for a core, milliseconds. 0 where that cannot be known. */
+  waitedMs(): number {
+    return this.#shares()?.waitedMs ?? 0;
+  }
+
+  #shares(): { ranMs: number; waitedMs: number } | null {
+    if (this.#schedstat === null) return null;
     const [ran, waited] = this.#read(this.#schedstat)?.split(" ") ?? [];
-    const nanoseconds = Number(ran) + Number(waited);
-    return Number.isNaN(nanoseconds) ? null : nanoseconds / 1e6;
+    const shares = { ranMs: Number(ran) / 1e6, waitedMs: Number(waited) / 1e6 };
+    return Number.isNaN(shares.ranMs + shares.waitedMs) ? null : shares;
   }
 
   close(): void {

@@ -148,6 +148,7 @@ export class Supervisor {
       onLook: (cordon, busy, now) => {
         this.#cpuWatch.look(cordon, busy, now);
         this.#priorities.look(cordon, now);
+        if (busy) this.#activity.setWaited(cordon.slot, cordon.waitedMs(now));
         this.#memoryWatch.add(cordon);
       },
       onLooked: (now) => {

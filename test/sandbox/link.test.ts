@@ -153,3 +153,22 @@ test("reading long host calls is charged, and reading a long verdict is not", as
   assert.ok((charged[1] as number) >= 1000);
   assert.deepEqual(end.nonsense, []);
 });
+
+test("what a cordon has waited for a core counts against no call, up to four times its time", async () => {
+  const activity = new Activity(Activity.allocate());
+  using ends = await linked(activity);
+  const { link, say } = ends;
+  link.slot = 3;
+  const guest = newGuest();
+  await say(turnOf(send(link, guest, 1000)));
+  activity.setWaited(3, 700);
+  send(link, guest, 5000);
+  assert.equal(link.isOverdue(5001), false);
+  assert.equal(link.isOverdue(5001 + WALL_MS), true, "what it had waited before is of no account");
+  activity.setWaited(3, 700 + 40);
+  assert.equal(link.isOverdue(5000 + WALL_MS + 40), false);
+  assert.equal(link.isOverdue(5001 + WALL_MS + 40), true);
+  activity.setWaited(3, 700 + 1e6);
+  assert.equal(link.isOverdue(5000 + WALL_MS * 5), false);
+  assert.equal(link.isOverdue(5001 + WALL_MS * 5), true);
+});

@@ -23,6 +23,8 @@ type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
 export const STARTUP_MS = 200;
 /** For one that was starved; the data thread's deadline may come first. */
 const STARTUP_ATTEMPTS = 4;
+/** For a call that was starved. */
+const ATTEMPTS = 3;
 /**
  * isolated-vm's timer runs on the wall's clock. On a machine that is busy a good guest can be interrupted
  * although it had hardly any of the processor; its turn is then run once more, in a new isolate. Nothing has left
@@ -137,10 +139,11 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
     const instance = this.#instances.get(instanceId);
     if (instance === undefined) return failure("load", "the plugin was released", 0, 0);
     const started = performance.now();
-    const turn = this.#attempt(call, instance, request, started);
-    if (turn !== STARVED) return turn;
-    const again = this.#attempt(call, instance, request, started);
-    return again !== STARVED ? again : failure("timeout", TIMED_OUT, started, instance.memoryBytes);
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const turn = this.#attempt(call, instance, request, started);
+      if (turn !== STARVED) return turn;
+    }
+    return failure("timeout", TIMED_OUT, started, instance.memoryBytes);
   }
 
   prepare(instanceId: number, now: number): Turn {
