@@ -45,11 +45,17 @@ export const unsupportedType = (allowed: readonly string[]) =>
 
 /** `schema violation (<field>: <message>)`, or how many there are, fields in alphabetical order. */
 export function violationMessage(fields: Readonly<Record<string, unknown>>): string {
-  const parts: string[] = [];
-  for (const name of Object.keys(fields).sort()) flatten(name, fields[name], parts);
+  const parts = violationLines(fields);
   return parts.length === 1
     ? `schema violation (${parts[0]})`
     : `${parts.length} schema violations (${parts.join("; ")})`;
+}
+
+/** `<field>: <message>` for each violation, fields in alphabetical order. */
+export function violationLines(fields: Readonly<Record<string, unknown>>): string[] {
+  const parts: string[] = [];
+  for (const name of Object.keys(fields).sort()) flatten(name, fields[name], parts);
+  return parts;
 }
 
 function flatten(path: string, value: unknown, parts: string[]): void {

@@ -36,7 +36,7 @@ function usageJson(row: LedgerRow) {
     failures,
     fuel: row.fuel,
     cpu_ms: row.cpuMicros / 1000,
-    wall_ms: row.wallMs,
+    wall_ms: Math.round(row.wallMs * 1000) / 1000,
     memory_peak_bytes: row.memoryBytes,
     host_calls: row.hostCalls,
     bytes_in: row.bytesIn,

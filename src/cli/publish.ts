@@ -1,5 +1,7 @@
 /** Sends a package to a gateway's Admin API and tells what came of it. */
 import { readFile } from "node:fs/promises";
+import { isObject } from "@gatehouse/sdk";
+import { violationLines } from "../admin/answers.ts";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { digestOf, openPackage } from "../registry/package.ts";
 import { describeViolations, PackError } from "./pack.ts";
@@ -47,6 +49,9 @@ export async function publishFile(file: string, admin: string, workspace: string
     ]);
   if (status === 404)
     throw new PackError([`${base.origin} knows no workspace '${workspace}', or is not an Admin API (404)`]);
+  const { fields } = body;
+  if (status === 400 && isObject(fields) && violationLines(fields).length > 0)
+    throw new PackError(violationLines(fields).map((line) => `${file}: ${line}`));
   throw new PackError([`${message} (${status})`]);
 }
 

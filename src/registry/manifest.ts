@@ -21,13 +21,20 @@ import {
 import { parseDocument } from "yaml";
 import type { GuestLimits } from "../sandbox/engine.ts";
 import { type GuestGrants, SECRET_REQUEST_HEADERS, SECRET_RESPONSE_HEADERS } from "../sandbox/grants.ts";
-import { MANIFEST_LIMITS, WORKSPACE_LIMITS } from "../sandbox/limits.ts";
+import { type LimitName, MANIFEST_LIMITS, WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import { checkConfigSchema } from "./config-schema.ts";
 
 export const MANIFEST_FILE = "plugin.yaml";
 export const MAX_MANIFEST_BYTES = 64 * 1024;
 
 const MIB = 1 << 20;
+
+/** Limits that one runtime knows and the other does not: asked for by the wrong one, they would bound nothing. */
+const RUNTIME_LIMITS: readonly (readonly [LimitName, Manifest["runtime"]])[] = [
+  ["cpu_ms", "isolate"],
+  ["fuel", "extism"],
+  ["instances", "extism"],
+];
 
 // semver.org's grammar for an exact version, without its capture groups.
 const IDENTIFIERS = "[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*";
@@ -190,7 +197,7 @@ function manifestSchema(ceilings: Readonly<GuestLimits>) {
       checks: [
         {
           kind: "custom",
-          run({ phases, grants }) {
+          run({ phases, grants, limits, runtime }) {
             const hooks = phases as readonly Phase[];
             const wrong: Record<string, string> = {};
             const filters = hooks.filter((phase) => phase === "header_filter" || phase === "body_filter");
@@ -200,6 +207,10 @@ function manifestSchema(ceilings: Readonly<GuestLimits>) {
             if (hooks.includes("body_filter") && asked.response_body_bytes === 0)
               wrong["grants.response_body_bytes"] =
                 "body_filter sees nothing without it: give the most of a chunk";
+            const lowered = limits as Record<string, unknown>;
+            for (const [limit, owner] of RUNTIME_LIMITS)
+              if (typeof lowered[limit] === "number" && runtime !== owner)
+                wrong[`limits.${limit}`] = `bounds guests of runtime '${owner}' only`;
             return wrong;
           },
         },
@@ -257,6 +268,7 @@ export function parseManifest(
     // Invalid UTF-8, an alias, or nesting that exhausts the parser's stack.
     return wrong(`cannot be read: ${firstLine((error as Error).message)}`);
   }
+  if (!isObject(value)) return wrong("expected fields such as `name: hello`, one a line");
   return checkManifest(value, ceilings);
 }
 

@@ -190,7 +190,7 @@ const busy: Forge = async () => ({ ok: false, busy: true });
 test("a refusal of the gateway exits with 1 and its reasons, a busy one with 3", async () => {
   const { dir } = await packed();
   const cases: [forge: Forge, code: number, message: RegExp][] = [
-    [refusing, 1, /schema violation \(entry: no export 'access'\)/],
+    [refusing, 1, /^p\.tgz: entry: no export 'access'$/m],
     [busy, 3, /The forge is busy/],
   ];
   for (const [forge, expected, message] of cases) {

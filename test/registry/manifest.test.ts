@@ -150,6 +150,8 @@ const REFUSED: [title: string, change: object, field: string, message: RegExp][]
   ["a host with port 0", { grants: { http_hosts: ["a:0"] } }, "grants", /expected host or host:port/],
   ["no grants where the key stands", { grants: null }, "grants", /required field missing/],
   ["an unknown limit", { limits: { disk: 1 } }, "limits", /unknown field/],
+  ["fuel for JavaScript", { limits: { fuel: 5 } }, "limits", /runtime 'extism' only/],
+  ["CPU time for WASM", { runtime: "extism", limits: { cpu_ms: 5 } }, "limits", /runtime 'isolate' only/],
   ["a limit of zero", { limits: { fuel: 0 } }, "limits", /greater than 0/],
   ["a schema that is no schema", { schema: [] }, "schema", /expected \{ fields/],
   ["a schema with checks in code", { schema: { fields: [], run: "x" } }, "schema", /unknown field/],
@@ -256,8 +258,9 @@ for (const [name, ceiling] of [
   ["host_calls", WORKSPACE_LIMITS.hostCalls],
 ] as const) {
   test(`${name} may be the workspace's limit and no more`, () => {
-    accepted({ ...MANIFEST, limits: { [name]: ceiling } });
-    const fields = refused({ ...MANIFEST, limits: { [name]: ceiling + 1 } });
+    const manifest = { ...MANIFEST, runtime: name === "fuel" ? "extism" : "isolate" };
+    accepted({ ...manifest, limits: { [name]: ceiling } });
+    const fields = refused({ ...manifest, limits: { [name]: ceiling + 1 } });
     assert.match(
       JSON.stringify(fields),
       new RegExp(`may only lower the workspace's limit, which is ${ceiling}`),
@@ -285,8 +288,8 @@ const HOSTILE: [title: string, text: string | Uint8Array, message: RegExp][] = [
   ["nesting without end", `name: ${"[".repeat(30_000)}`, /./],
   ["bytes that are not UTF-8", Buffer.from([0x61, 0x3a, 0x20, 0xff]), /cannot be read/],
   ["more bytes than a manifest may have", `name: ${"a".repeat(70_000)}`, /longer than 65536 bytes/],
-  ["a list", "- 1\n", /expected a record/],
-  ["nothing", "", /expected a record/],
+  ["a list", "- 1\n", /expected fields such as/],
+  ["nothing", "", /expected fields such as/],
   ["a key that reaches for the prototype", "__proto__: {name: x}\n", /unknown field/],
 ];
 

@@ -35,7 +35,7 @@ const STARVED = Symbol("starved");
 const LATE_MS = 15;
 /** With less than this part of its time on the processor, a guest that was interrupted was starved. */
 const ENOUGH = 0.8;
-const TIMED_OUT = "it used up its CPU time";
+const timedOut = ({ config }: Instance) => `it used up its CPU time of ${config.limits.cpuMs} ms`;
 /** Reading the heap's statistics costs as much as a small call, so it is done now and then. */
 const HEAP_EVERY = 64;
 const MAX_RESULT = 64 * 1024 * 1024;
@@ -143,7 +143,7 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
       const turn = this.#attempt(call, instance, request, started);
       if (turn !== STARVED) return turn;
     }
-    return failure("timeout", TIMED_OUT, started, instance.memoryBytes);
+    return failure("timeout", timedOut(instance), started, instance.memoryBytes);
   }
 
   prepare(instanceId: number, now: number): Turn {
@@ -266,7 +266,8 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
       const starved = kind === "timeout" && isStarved?.() === true;
       this.#discard(instance);
       if (starved) return STARVED;
-      return failure(kind, kind === "timeout" ? TIMED_OUT : messageOf(error), started, instance.memoryBytes);
+      const message = kind === "timeout" ? timedOut(instance) : messageOf(error);
+      return failure(kind, message, started, instance.memoryBytes);
     }
     if (instance.turns++ % HEAP_EVERY === 0) this.#measure(instance);
     const read = readSaid(said, usageSince(started, instance.memoryBytes), realm);
@@ -349,7 +350,8 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
       if (error instanceof LoadFailure) throw error;
       const kind = this.#kindOf(error, instance);
       const starved = kind === "timeout" && threadMs() - cpuBefore < STARTUP_MS * ENOUGH;
-      throw new LoadFailure(kind === "throw" ? "load" : kind, messageOf(error), starved);
+      const message = kind === "timeout" ? `starting it timed out after ${STARTUP_MS} ms` : messageOf(error);
+      throw new LoadFailure(kind === "throw" ? "load" : kind, message, starved);
     }
   }
 

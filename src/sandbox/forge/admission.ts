@@ -117,7 +117,7 @@ function importReason({ module, name, kind, signature }: ImportShape): string | 
   if (expected === undefined && module === USER_MODULE)
     return `${what}: no such host function; '${USER_MODULE}' has ${USER_FUNCTIONS.join(", ")}`;
   if (expected === undefined)
-    return `${what}: not available; a guest may import the Extism kernel functions of '${KERNEL_MODULE}' and WASI preview 1, '${WASI_MODULE}'`;
+    return `${what}: not available; a guest may import Extism's kernel functions ('${KERNEL_MODULE}'), WASI preview 1 ('${WASI_MODULE}') and what its grants allow ('${USER_MODULE}')`;
   if (signature !== expected)
     return `${what} with the wrong signature ${spell(signature)}; it is ${spell(expected)}`;
   return undefined;

@@ -258,5 +258,7 @@ function startFault(error: unknown, isEmpty: boolean): GuestFault {
     return new GuestFault("load", "it waits for the host while it starts: only a hook can");
   const words = error instanceof Error ? error.message : String(error);
   const failure: Failure = error instanceof RangeError && /memory/i.test(words) ? "memory" : "load";
-  return new GuestFault(failure, `could not be started within its start-up fuel: ${words.slice(0, 200)}`);
+  // Metered code traps by this instruction when its fuel is used up, and a start function may do so of its own.
+  const why = /unreachable/.test(words) ? " (its start-up fuel was used up, or it trapped)" : "";
+  return new GuestFault(failure, `could not be started: ${words.slice(0, 200)}${why}`);
 }
