@@ -9,7 +9,7 @@ import { Cgroup } from "./cgroup.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import { cordonCommand, type Fence } from "./fence.ts";
 import { type Blame, type LaneName, TOKEN_CHARACTERS } from "./messages.ts";
-import { standBehind } from "./priority.ts";
+import { startBehind } from "./priority.ts";
 import { lastDescendantOf, ProcessStat } from "./process-stat.ts";
 import type { Room } from "./room.ts";
 
@@ -41,8 +41,6 @@ export class CordonProcess {
   readonly engine: EngineKind;
   /** Threads that hold a socket to it. */
   readonly threads: ReadonlySet<number>;
-  /** Whether it was started far behind the gateway's threads (priority.ts). */
-  readonly startedFar: boolean;
   /** Null while it is a spare. Set once, never changed. */
   lane: LaneName | null = null;
   cause: Cause | null = null;
@@ -75,9 +73,7 @@ export class CordonProcess {
     child: ChildProcess,
     fenced: boolean,
     cgroup: Cgroup | null = null,
-    startedFar = false,
   ) {
-    this.startedFar = startedFar;
     this.id = id;
     this.slot = slot;
     this.engine = engine;
@@ -227,7 +223,6 @@ export async function startCordon(
   slot: number,
   engine: EngineKind,
   addresses: readonly ThreadAddress[],
-  far = false,
 ): Promise<CordonProcess> {
   const sockets: Socket[] = [];
   const threads = new Set<number>();
@@ -245,7 +240,7 @@ export async function startCordon(
       env: {},
       stdio: ["ignore", "ignore", "pipe", ...sockets],
     });
-    if (child.pid !== undefined) standBehind(child.pid, far);
+    if (child.pid !== undefined) startBehind(child.pid);
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);

@@ -38,8 +38,7 @@ export interface PlacementOptions {
   /** How long a lane has a cordon too many before it gives one up. */
   readonly slackMs: number;
   readonly takeSpare: (engine: EngineKind) => CordonProcess | null;
-  /** `far`: far behind the gateway's threads. */
-  readonly start: (engine: EngineKind, far: boolean) => Promise<CordonProcess>;
+  readonly start: (engine: EngineKind) => Promise<CordonProcess>;
   /** Whether there is a place for a cordon without another one having to go. */
   readonly hasPlace: () => boolean;
   /** It belongs to its lane from now on. May throw: then it is retired. */
@@ -125,7 +124,7 @@ export class Placement {
       if (spare !== null) return this.#assign(lane, spare);
       const wait = this.#backOff(lane);
       if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      this.#assign(lane, lost ? await this.#startInTurn(name.engine) : await start(name.engine, false));
+      this.#assign(lane, lost ? await this.#startInTurn(name.engine) : await start(name.engine));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log("error", "a cordon could not be started", { ...name, reason });
@@ -151,7 +150,7 @@ export class Placement {
 
   /** Those whose cordons die wait for one another: however many they are, they start one cordon at a time. */
   #startInTurn(engine: EngineKind): Promise<CordonProcess> {
-    const start = this.#turn.then(() => this.#options.start(engine, true));
+    const start = this.#turn.then(() => this.#options.start(engine));
     this.#turn = start.then(({ up }) => up).catch(() => {});
     return start;
   }

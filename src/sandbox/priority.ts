@@ -1,13 +1,13 @@
 /**
  * Whose turn it is on a core that the gateway's threads and guests want at the same time. A cordon stands a
- * little behind the gateway's own threads; one that wants a core all the time stands far behind them, until it
+ * little behind the gateway's own threads; one that starts, or wants a core all the time, stands far behind them, until it
  * wants less. So a guest that burns costs its neighbours hardly any of the time that they ask for, long before
  * its workspace's budget is used up.
  */
 import { constants, setPriority } from "node:os";
 
 /** Nice values. Each step is worth a quarter more or less of a contended core. */
-const ORDINARY = constants.priority.PRIORITY_BELOW_NORMAL / 2;
+const ORDINARY = constants.priority.PRIORITY_BELOW_NORMAL;
 const BURNING = constants.priority.PRIORITY_LOW;
 /** How often a cordon is looked at, and which part of that time it must have wanted a core to change its place. */
 const LOOK_MS = 100;
@@ -17,8 +17,6 @@ const RESTS = 0.5;
 /** What is asked of a cordon here. */
 export interface Runner {
   readonly pid: number | null;
-  /** Whether it was put far behind when it was started. */
-  readonly startedFar: boolean;
   /** Milliseconds for which its first thread has had a core or waited for one. */
   wantedMs(): number;
 }
@@ -30,11 +28,11 @@ interface Seen {
 }
 
 /**
- * Puts a process that was just spawned, and what it will start, behind the gateway's threads; `far` for one that
- * takes the place of one that was killed: a storm of deaths is also a storm of starts.
+ * Puts a process that was just spawned, and what it will start, far behind the gateway's threads: a storm of
+ * deaths is also a storm of starts.
  */
-export function standBehind(pid: number, far: boolean): void {
-  place(pid, far ? BURNING : ORDINARY);
+export function startBehind(pid: number): void {
+  place(pid, BURNING);
 }
 
 export class Priorities<C extends Runner> {
@@ -46,7 +44,7 @@ export class Priorities<C extends Runner> {
     if (pid === null) return;
     const seen = this.#seen.get(cordon);
     if (seen === undefined) {
-      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), burning: cordon.startedFar });
+      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), burning: true });
       return;
     }
     const passed = now - seen.at;

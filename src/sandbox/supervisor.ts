@@ -121,7 +121,7 @@ export class Supervisor {
     const shared = {
       ...options,
       activity: this.#activity,
-      start: (engine: EngineKind, far = false) => this.#start(engine, far),
+      start: (engine: EngineKind) => this.#start(engine),
       retire: (cordon: CordonProcess) => this.#retire(cordon),
       onSettled: () => this.#settleClose(),
     };
@@ -292,9 +292,9 @@ export class Supervisor {
     return this.#cordons.size < this.#options.maxCordons;
   }
 
-  async #start(engine: EngineKind, far: boolean): Promise<CordonProcess> {
+  async #start(engine: EngineKind): Promise<CordonProcess> {
     for (let attempt = 1; ; attempt++) {
-      const cordon = await this.#startOnce(engine, far);
+      const cordon = await this.#startOnce(engine);
       // A thread that began to listen in the meantime would wait for this lane's cordon for ever.
       const whole = [...this.#threads.values()].every(
         ({ id, socketName }) => socketName === null || cordon.threads.has(id),
@@ -305,7 +305,7 @@ export class Supervisor {
     }
   }
 
-  async #startOnce(engine: EngineKind, far: boolean): Promise<CordonProcess> {
+  async #startOnce(engine: EngineKind): Promise<CordonProcess> {
     if (!this.#hasPlace() && !this.#evictSpare() && !this.#evictIdle())
       throw new Error(`there are ${this.#cordons.size} cordons already and none of them is idle`);
     const slot = this.#slots.pop();
@@ -321,7 +321,7 @@ export class Supervisor {
     }
     let cordon: CordonProcess;
     try {
-      cordon = await startCordon(this.#options, id, slot, engine, addresses, far);
+      cordon = await startCordon(this.#options, id, slot, engine, addresses);
     } catch (error) {
       this.#slots.push(slot);
       throw error;
