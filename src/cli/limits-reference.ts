@@ -13,7 +13,7 @@ import { MAX_WAITING, MAX_WAITING_OF_ALL } from "../guest-store/store-client.ts"
 import { WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
 import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/archive.ts";
 import { MAX_MATCHING, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from "../registry/config-schema.ts";
-import { MAX_MANIFEST_BYTES } from "../registry/manifest.ts";
+import { MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH, MAX_MANIFEST_PARTS } from "../registry/manifest-text.ts";
 import { MAX_INDEX_BYTES } from "../registry/registry.ts";
 import { MAX_DEBT_MS } from "../sandbox/budget.ts";
 import { STARTUP_MS } from "../sandbox/cordon/isolate-engine.ts";
@@ -103,6 +103,8 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["what it unpacks to", bytes(MAX_UNPACKED_BYTES), "400"],
       ["entries of the archive", String(MAX_ENTRIES), "400"],
       ["`plugin.yaml`", bytes(MAX_MANIFEST_BYTES), "400"],
+      ["its tokens, lines and escapes", String(MAX_MANIFEST_PARTS), "400"],
+      ["its nesting and indentation", String(MAX_MANIFEST_DEPTH), "400"],
       [
         "patterns of its `schema`",
         `${MAX_PATTERNS}, of ${MAX_PATTERN_CHARACTERS} characters together`,

@@ -7,7 +7,8 @@
 import { promisify } from "node:util";
 import { constants, gunzip, gzipSync } from "node:zlib";
 import * as tar from "tar-stream";
-import { MANIFEST_FILE, MAX_MANIFEST_BYTES } from "./manifest.ts";
+import { MANIFEST_FILE } from "./manifest.ts";
+import { MAX_MANIFEST_BYTES } from "./manifest-text.ts";
 
 const gunzipAsync = promisify(gunzip);
 

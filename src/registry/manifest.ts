@@ -18,14 +18,13 @@ import {
   type Violation,
   validate,
 } from "@gatehouse/sdk";
-import { parseDocument } from "yaml";
 import type { GuestLimits } from "../sandbox/engine.ts";
 import { type GuestGrants, SECRET_REQUEST_HEADERS, SECRET_RESPONSE_HEADERS } from "../sandbox/grants.ts";
 import { type LimitName, MANIFEST_LIMITS, WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import { checkConfigSchema } from "./config-schema.ts";
+import { MAX_MANIFEST_BYTES, readManifestText } from "./manifest-text.ts";
 
 export const MANIFEST_FILE = "plugin.yaml";
-export const MAX_MANIFEST_BYTES = 64 * 1024;
 
 const MIB = 1 << 20;
 
@@ -256,18 +255,15 @@ export function parseManifest(
     })),
   });
   if (bytes.length > MAX_MANIFEST_BYTES) return wrong(`longer than ${MAX_MANIFEST_BYTES} bytes`);
-  let value: unknown;
+  let text: string;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    const document = parseDocument(text);
-    const problems = [...document.errors, ...document.warnings];
-    if (problems.length > 0) return wrong(...problems.map(({ message }) => firstLine(message)));
-    // Without aliases a document is never larger than its text.
-    value = document.toJS({ maxAliasCount: 0 });
-  } catch (error) {
-    // Invalid UTF-8, an alias, or nesting that exhausts the parser's stack.
-    return wrong(`cannot be read: ${firstLine((error as Error).message)}`);
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return wrong("cannot be read: it is not UTF-8");
   }
+  const read = readManifestText(text);
+  if (read.problems !== undefined) return wrong(...read.problems);
+  const { value } = read;
   if (!isObject(value)) return wrong("expected fields such as `name: hello`, one a line");
   return checkManifest(value, ceilings);
 }
@@ -341,8 +337,4 @@ export function grantsToJson(grants: GuestGrants): Record<string, unknown> {
     http_hosts: grants.httpHosts,
     secrets: grants.secrets,
   };
-}
-
-function firstLine(text: string): string {
-  return (text.split("\n", 1)[0] as string).slice(0, 500).replace(/:$/, "");
 }

@@ -96,7 +96,7 @@ const HOSTILE: [title: string, make: () => Promise<Uint8Array> | Uint8Array, rea
   [
     "a huge manifest",
     () => tgz([{ name: "plugin.yaml", body: "#".repeat(70_000) }, entry]),
-    /larger than 65536 bytes/,
+    /larger than 16384 bytes/,
   ],
   ["nothing in it", () => tgz([]), /plugin\.yaml: not in the package/],
   ["no bytes", () => new Uint8Array(), /not a gzip file/],

@@ -207,7 +207,7 @@ const REFUSED: [title: string, change: object, field: string, message: RegExp][]
     "a default that would be matched for seconds",
     {
       schema: {
-        fields: [{ a: { type: "string", match: "(.{0,99}){10}$", default: `${"a".repeat(50_000)}\n` } }],
+        fields: [{ a: { type: "string", match: "(.{0,99}){10}$", default: `${"a".repeat(15_000)}\n` } }],
       },
     },
     "schema",
@@ -281,13 +281,36 @@ test("everything that is wrong is named at once", () => {
   ]);
 });
 
+test("a schema of 120 fields with their rules fits into a manifest", () => {
+  const field = (i: number) => ({ [`field_${i}`]: { type: "string", required: true, default: "x" } });
+  const schema = { fields: Array.from({ length: 120 }, (_, i) => field(i)) };
+  assert.deepEqual(accepted({ ...MANIFEST, schema }).schema, schema);
+});
+
 const HOSTILE: [title: string, text: string | Uint8Array, message: RegExp][] = [
-  ["aliases that multiply", "a: &a [1,1]\nb: &b [*a,*a]\nc: [*b,*b]\n", /cannot be read|[Aa]lias/],
-  ["a tag", "name: !!js/function 'x'\n", /tag/i],
+  [
+    "aliases that multiply",
+    "a: &a [1,1]\nb: &b [*a,*a]\nc: [*b,*b]\n",
+    /line 1: an anchor \(&name\) is not allowed/,
+  ],
+  ["an alias", "name: x\nentry: *a\n", /line 2: an alias \(\*name\) is not allowed/],
+  ["a tag", "name: !!js/function 'x'\n", /line 1: a tag/],
+  ["a directive", "%YAML 1.1\n---\nname: x\n", /line 1: a directive/],
   ["a key twice", "name: a\nname: b\n", /unique/],
-  ["nesting without end", `name: ${"[".repeat(30_000)}`, /./],
+  ["brackets without end", `name: ${"[".repeat(10_000)}`, /line 1: nested or indented deeper than 64/],
+  ["brackets over many lines", `name:\n${" [\n".repeat(65)}`, /line 65: nested or indented deeper than 64/],
+  ["lists in lists without end", "- ".repeat(5000), /line 1: nested or indented deeper than 64/],
+  ["maps in maps without end", "a: ".repeat(5000), /line 1: nested or indented deeper than 64/],
+  ["brackets that close nothing", "name: x\n]]]", /line 2: ']' closes nothing/],
+  ["commas in a row", "name: [\n ,,,", /line 2: ',' follows '\['/],
+  ["colons in a row", "name: {a: : b}", /line 1: ':' follows ':'/],
+  ["many anchors", "&a ".repeat(5000), /line 1: an anchor/],
+  ["many keys", "k:\n".repeat(5000), /line 1\d\d\d: more than 5000 parts/],
+  ["many escapes", `"${"\\q".repeat(5001)}"`, /line 1: more than 5000 parts/],
+  ["many lines in one value", `a: |\n${" x\n".repeat(5001)}`, /more than 5000 parts/],
+  ["many faults", "a: 1\n".repeat(100), /unique at line 2, column 1".*"and 79 more"/],
   ["bytes that are not UTF-8", Buffer.from([0x61, 0x3a, 0x20, 0xff]), /cannot be read/],
-  ["more bytes than a manifest may have", `name: ${"a".repeat(70_000)}`, /longer than 65536 bytes/],
+  ["more bytes than a manifest may have", `name: ${"a".repeat(17_000)}`, /longer than 16384 bytes/],
   ["a list", "- 1\n", /expected fields such as/],
   ["nothing", "", /expected fields such as/],
   ["a key that reaches for the prototype", "__proto__: {name: x}\n", /unknown field/],
