@@ -1,18 +1,16 @@
 /**
- * A data thread's lanes: the calls of one workspace to one engine, and the cordons that take them. A call that
- * finds no place in a cordon is queued here, where it survives that cordon's death.
- *
- * A lane under load has several cordons. Each new request goes to the one with the fewest open calls, and stays
- * with it: what a guest keeps about a request in one phase is there in the next, for as long as the cordon lives.
+ * A data thread's lanes: which calls are admitted, which lane each belongs to, and what becomes of it when
+ * cordons come, go and die. A call that finds no place in a cordon is queued, where it survives that cordon's
+ * death.
  */
 import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
-import type { Context } from "@gatehouse/sdk";
 import { BudgetGate } from "./budget.ts";
 import type { CallEnds, Reason } from "./call-ends.ts";
 import type { Failure, Turn } from "./engine.ts";
 import { BodyTooLong } from "./grants.ts";
 import type { Call, Guest } from "./guest.ts";
+import { Homes, hasRoom, type Lane } from "./lane.ts";
 import { CordonLink } from "./link.ts";
 import { Lobby } from "./lobby.ts";
 import {
@@ -25,8 +23,6 @@ import {
   type ToThread,
 } from "./messages.ts";
 
-/** Calls that one cordon has at a time; the rest is queued here, where they survive its death. */
-export const MAX_IN_FLIGHT = 32;
 export const MAX_QUEUED = 1024;
 export const MAX_ATTEMPTS = 3;
 /** When to come back to a plugin that has too many open calls. */
@@ -34,17 +30,6 @@ const BUSY_MS = 1000;
 
 /** Whether a call may be sent to a cordon now, has to wait in its lane, or is refused with a reason. */
 export type Admission = "now" | "later" | Reason;
-
-interface Lane {
-  readonly name: LaneName;
-  /** In the order in which they came: while there is little to do the first ones do it. */
-  readonly links: CordonLink[];
-  queue: Call[];
-  /** Whether a cordon was asked for that has neither come nor been refused or lost. */
-  asked: boolean;
-  /** Its workspace's place at the gate; null while the workspace has used nothing. */
-  budget: number | null;
-}
 
 export interface LanesOptions {
   readonly port: ClientPort;
@@ -64,8 +49,7 @@ export class Lanes {
   readonly #apart = new Set<string>();
   /** What is computed for each call otherwise. Replaced when a plugin changes its lane. */
   #laneOf = new WeakMap<Guest, Lane>();
-  /** Which cordon a request's calls go to, where a lane has several. */
-  readonly #homes = new WeakMap<Context, CordonLink>();
+  readonly #homes = new Homes();
   /** What a cordon was assigned to before its socket was here. */
   readonly #assigned = new Map<number, { slot: number; lane: LaneName }>();
   readonly #lobby = new Lobby((cordon, socket, rest) => this.#admit(cordon, socket, rest));
@@ -124,7 +108,7 @@ export class Lanes {
   /** Takes a call that was admitted. */
   submit(call: Call, admission: "now" | "later"): void {
     const lane = this.#lane(call.guest);
-    if (admission === "now") return this.#send(this.#choose(lane, call.ctx), call);
+    if (admission === "now") return this.#send(this.#homes.choose(lane, call.ctx), call);
     lane.queue.push(call);
     if (lane.links.length === 0) this.#ask(lane);
   }
@@ -204,18 +188,6 @@ export class Lanes {
     this.#options.port.post({ type: "acquire", lane: lane.name });
   }
 
-  /** The cordon that this request is at home in, or the one with the fewest open calls. One of them has room. */
-  #choose({ links }: Lane, ctx: Context): CordonLink {
-    const [first] = links as [CordonLink];
-    if (links.length === 1) return first;
-    const home = this.#homes.get(ctx);
-    if (home !== undefined && links.includes(home) && hasRoom(home)) return home;
-    let least = first;
-    for (const link of links) if (link.open.size < least.open.size) least = link;
-    this.#homes.set(ctx, least);
-    return least;
-  }
-
   #send(link: CordonLink, call: Call): void {
     try {
       link.send(call, this.#artifact, performance.now(), Date.now());
@@ -239,7 +211,7 @@ export class Lanes {
     if (lane.links.length === 0) return this.#ask(lane);
     while (lane.queue.length > 0 && lane.links.some(hasRoom)) {
       const call = lane.queue.shift() as Call;
-      this.#send(this.#choose(lane, call.ctx), call);
+      this.#send(this.#homes.choose(lane, call.ctx), call);
     }
   }
 
@@ -422,10 +394,6 @@ export class Lanes {
       port.post({ type: "suspect", cordon, failure, blame: blameOf(last) });
     this.#requeue(again);
   }
-}
-
-function hasRoom(link: CordonLink): boolean {
-  return link.open.size < MAX_IN_FLIGHT;
 }
 
 function outOfBudget(waitMs: number): Reason {

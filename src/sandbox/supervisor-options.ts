@@ -1,7 +1,9 @@
 /** What the supervisor of cordons is told when it is made. */
-import type { CpuAllowance } from "./budget.ts";
+import { availableParallelism } from "node:os";
+import { type CpuAllowance, UNBOUNDED } from "./budget.ts";
 import type { Fence } from "./fence.ts";
 import type { Room } from "./room.ts";
+import { FORGIVEN_AFTER_MS } from "./suspension.ts";
 
 export interface SupervisorOptions {
   readonly room: Room;
@@ -38,3 +40,21 @@ export interface SupervisorOptions {
 
 export const MAX_RSS_BYTES = 256 * 1024 * 1024;
 export const IDLE_MS = 600_000;
+
+export function withDefaults(given: SupervisorOptions): Required<SupervisorOptions> {
+  return {
+    maxRssBytes: MAX_RSS_BYTES,
+    budgetBytes: 2 * 1024 * 1024 * 1024,
+    spares: 1,
+    idleMs: IDLE_MS,
+    maxCordons: 256,
+    maxReplicas: Math.max(1, Math.floor(availableParallelism() / 2)),
+    slackMs: 10_000,
+    forgivenAfterMs: FORGIVEN_AFTER_MS,
+    cpuAllowance: () => UNBOUNDED,
+    cpuTotalMsPerSecond: Number.POSITIVE_INFINITY,
+    onExhausted: () => {},
+    memoryOf: () => Number.POSITIVE_INFINITY,
+    ...given,
+  };
+}

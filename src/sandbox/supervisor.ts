@@ -6,9 +6,9 @@
  * Nothing here waits for a cordon or reads from one. Data threads talk to cordons and judge their answers;
  * this judges by what the kernel says. A cordon is killed with SIGKILL only, and never changes hands.
  */
-import { availableParallelism } from "node:os";
-import { type CpuAccount, CpuBudgets, UNBOUNDED } from "./budget.ts";
+import { type CpuAccount, CpuBudgets } from "./budget.ts";
 import { type CordonProcess, newToken, startCordon } from "./cordon-process.ts";
+import { type CordonStatus, statusOf } from "./cordon-status.ts";
 import { CpuWatch } from "./cpu-watch.ts";
 import { Discipline } from "./discipline.ts";
 import type { EngineKind, Failure } from "./engine.ts";
@@ -25,8 +25,8 @@ import {
 import { Placement } from "./placement.ts";
 import { Priorities } from "./priority.ts";
 import { Spares } from "./spares.ts";
-import { IDLE_MS, MAX_RSS_BYTES, type SupervisorOptions } from "./supervisor-options.ts";
-import { FORGIVEN_AFTER_MS, type HeldBack } from "./suspension.ts";
+import { type SupervisorOptions, withDefaults } from "./supervisor-options.ts";
+import type { HeldBack } from "./suspension.ts";
 import { Watch } from "./watch.ts";
 
 const RETIREMENT_MS = 2000;
@@ -38,21 +38,6 @@ interface Thread {
   readonly id: number;
   readonly port: SupervisorPort;
   socketName: string | null;
-}
-
-export interface CordonStatus {
-  readonly id: number;
-  readonly pid: number | null;
-  readonly engine: EngineKind;
-  /** Null while it is a spare. */
-  readonly workspace: string | null;
-  /** The only plugin that it runs, if that one is kept apart. */
-  readonly plugin: string | null;
-  readonly rssBytes: number;
-  /** Those of them that it shares with nobody. */
-  readonly ownBytes: number;
-  readonly cpuMs: number;
-  readonly calls: number;
 }
 
 export class Supervisor {
@@ -79,21 +64,7 @@ export class Supervisor {
   #allGone: (() => void) | null = null;
 
   constructor(given: SupervisorOptions) {
-    const options = {
-      maxRssBytes: MAX_RSS_BYTES,
-      budgetBytes: 2 * 1024 * 1024 * 1024,
-      spares: 1,
-      idleMs: IDLE_MS,
-      maxCordons: 256,
-      maxReplicas: Math.max(1, Math.floor(availableParallelism() / 2)),
-      slackMs: 10_000,
-      forgivenAfterMs: FORGIVEN_AFTER_MS,
-      cpuAllowance: () => UNBOUNDED,
-      cpuTotalMsPerSecond: Number.POSITIVE_INFINITY,
-      onExhausted: () => {},
-      memoryOf: () => Number.POSITIVE_INFINITY,
-      ...given,
-    };
+    const options = withDefaults(given);
     this.#options = options;
     this.#budgets = new CpuBudgets({
       allowanceOf: options.cpuAllowance,
@@ -193,17 +164,9 @@ export class Supervisor {
 
   /** `heldBack` are plugins that are kept apart or suspended; `deaths` counts cordons that failed. */
   status(): { cordons: CordonStatus[]; heldBack: HeldBack[]; deaths: number } {
-    const cordons = [...this.#cordons.values()].map((cordon) => ({
-      id: cordon.id,
-      pid: cordon.pid,
-      engine: cordon.engine,
-      workspace: cordon.lane?.workspace ?? null,
-      plugin: cordon.lane?.plugin ?? null,
-      rssBytes: cordon.measure(),
-      ownBytes: cordon.ownBytes,
-      cpuMs: cordon.cpuMs() ?? 0,
-      calls: this.#activity.started(cordon.slot),
-    }));
+    const cordons = [...this.#cordons.values()].map((cordon) =>
+      statusOf(cordon, this.#activity.started(cordon.slot)),
+    );
     return { cordons, heldBack: this.#discipline.heldBack(), deaths: this.#deaths };
   }
 
