@@ -8,6 +8,7 @@ import type { Fence } from "../sandbox/fence.ts";
 import { probeFence } from "../sandbox/fence-probe.ts";
 import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
 import { type SmokeJob, smokeRun } from "../sandbox/forge/smoke.ts";
+import { OneAtATime } from "../sandbox/forge/upload-turns.ts";
 import { cpuAllowance, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { ToSupervisor } from "../sandbox/messages.ts";
 import { prepareRoom, type Room } from "../sandbox/room.ts";
@@ -21,24 +22,24 @@ export interface SandboxChannel {
   close(): void;
 }
 
+/** Uploads that wait for their try while one is tried; the next one is told that the forge is busy. */
+const WAITING_TRIES = 4;
+
 export class Sandbox {
   readonly fence: Fence;
   readonly #supervisor: Supervisor;
   readonly #forgeClient: ForgeClient;
   readonly forge: Forge;
 
-  /** Uploads are tried one after the other: each try costs a process. */
-  #lastTry: Promise<unknown> = Promise.resolve();
-
   private constructor(room: Room, fence: Fence, supervisor: Supervisor, forgeClient: ForgeClient) {
     this.fence = fence;
     this.#supervisor = supervisor;
     this.#forgeClient = forgeClient;
-    const forge = forgeBy(forgeClient, (job: SmokeJob) => {
-      const run = this.#lastTry.then(() => smokeRun(job, { room, fence }));
-      this.#lastTry = run.catch(() => undefined);
-      return run;
-    });
+    // Each try costs a process, and one that hangs takes seconds.
+    const tries = new OneAtATime(WAITING_TRIES);
+    const forge = forgeBy(forgeClient, (job: SmokeJob, workspace: string) =>
+      tries.run(workspace, () => smokeRun(job, { room, fence })),
+    );
     this.forge = async (input) => {
       const answer = await forge(input);
       if (answer.ok) this.expectGuests([input.manifest.runtime]);

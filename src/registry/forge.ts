@@ -14,7 +14,11 @@ import type { Forge } from "./registry.ts";
 
 const PAGE_BYTES = 65_536;
 
-export function forgeBy(client: ForgeClient, tryGuest: (job: SmokeJob) => Promise<Smoke>): Forge {
+/** `tryGuest` answers null where too many uploads wait for their try. */
+export function forgeBy(
+  client: ForgeClient,
+  tryGuest: (job: SmokeJob, workspace: string) => Promise<Smoke> | null,
+): Forge {
   return async ({ workspace, artifact, manifest, limits }) => {
     const memoryPages = Math.max(1, Math.floor(limits.memoryBytes / PAGE_BYTES));
     const { runtime, phases } = manifest;
@@ -22,10 +26,12 @@ export function forgeBy(client: ForgeClient, tryGuest: (job: SmokeJob) => Promis
     if (!forged.ok) return forged;
     const reasons = ungranted(forged.report.imports, manifest.grants);
     if (reasons.length > 0) return { ok: false, reasons };
-    const smoke = await tryGuest({
+    const job = {
       artifact: forged.emitted,
       config: startConfig(manifest, limits, forged.digest, forged.report.startFuel),
-    });
+    };
+    const smoke = await tryGuest(job, workspace);
+    if (smoke === null) return { ok: false, busy: true };
     return smoke.ok
       ? { ok: true, emitted: forged.emitted, report: reportJson(forged.report, smoke) }
       : { ok: false, reasons: [`cannot be started: ${smoke.reason}`] };

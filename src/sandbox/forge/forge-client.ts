@@ -17,6 +17,7 @@ import { digestOf, type Forged, type ForgeKind, type ForgeReport } from "./forge
 import type { ForgeJob } from "./forge-child.ts";
 import { encodeFrame, FrameReader } from "./forge-frames.ts";
 import { DEFAULT_FORGE_LIMITS, type ForgeLimits } from "./limits.ts";
+import { UploadTurns } from "./upload-turns.ts";
 
 export interface ForgeOptions {
   /** Wall time for one artifact, starting the child included. */
@@ -75,7 +76,7 @@ interface Waiting {
 
 class ForgeClient implements Forge {
   readonly #options: Required<ForgeOptions>;
-  readonly #waiting: Waiting[] = [];
+  readonly #turns: UploadTurns<Waiting>;
   #working = false;
   #closed = false;
   #child: Child | null = null;
@@ -85,6 +86,7 @@ class ForgeClient implements Forge {
 
   constructor(options: Required<ForgeOptions>) {
     this.#options = options;
+    this.#turns = new UploadTurns(options.queueLength);
   }
 
   forge(
@@ -94,31 +96,17 @@ class ForgeClient implements Forge {
     limits: Partial<ForgeLimits> = {},
     owner = "",
   ): Promise<ForgeResult> {
-    if (this.#closed || this.#isFull(owner)) return Promise.resolve(BUSY);
+    if (this.#closed) return Promise.resolve(BUSY);
     const { promise, resolve } = Promise.withResolvers<ForgeResult>();
     const job: ForgeJob = { kind, phases: [...phases], limits: { ...DEFAULT_FORGE_LIMITS, ...limits } };
-    this.#waiting.push({ job, artifact, owner, done: resolve });
+    if (!this.#turns.add(owner, { job, artifact, owner, done: resolve })) return Promise.resolve(BUSY);
     void this.#work();
     return promise;
   }
 
-  /** A full queue still takes what comes from who has less than an equal part of it. */
-  #isFull(owner: string): boolean {
-    const { queueLength } = this.#options;
-    if (this.#waiting.length < queueLength) return false;
-    const owners = new Set([owner, ...this.#waiting.map((each) => each.owner)]).size;
-    return this.#waiting.filter((each) => each.owner === owner).length + 1 > queueLength / owners;
-  }
-
-  /** The oldest of those who were not served last, or else the oldest. */
-  #next(): Waiting | undefined {
-    const at = this.#waiting.findIndex(({ owner }) => owner !== this.#owner);
-    return this.#waiting.splice(Math.max(at, 0), 1)[0];
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
-    for (const { done } of this.#waiting.splice(0)) done(BUSY);
+    for (const { done } of this.#turns.drain()) done(BUSY);
     await this.#dismiss();
   }
 
@@ -126,7 +114,7 @@ class ForgeClient implements Forge {
     if (this.#working) return;
     this.#working = true;
     if (this.#idle) clearTimeout(this.#idle);
-    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+    for (let next = this.#turns.next(); next !== undefined; next = this.#turns.next()) {
       next.done(await this.#one(next));
     }
     this.#working = false;

@@ -1,0 +1,48 @@
+/** Uploads that are worked on one after the other: who waits, who is told to come again, and who goes first. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { OneAtATime } from "../../../src/sandbox/forge/upload-turns.ts";
+
+/** Asks for a job of each owner while the first one hangs, lets it go, and tells what happened in which order. */
+async function orderOf(length: number, owners: readonly string[]): Promise<string[]> {
+  const tries = new OneAtATime(length);
+  const gate = Promise.withResolvers<void>();
+  const order: string[] = [];
+  const runs = owners.map((owner) => {
+    const run = tries.run(owner, async () => {
+      await gate.promise;
+      order.push(owner);
+    });
+    if (run === null) order.push(`${owner} busy`);
+    return run;
+  });
+  gate.resolve();
+  await Promise.all(runs);
+  return order;
+}
+
+for (const [title, length, owners, order] of [
+  [
+    "a workspace that fills the queue is told to come again, and does not keep others from waiting",
+    2,
+    ["greedy", "greedy", "greedy", "greedy", "other", "other"],
+    ["greedy busy", "other busy", "greedy", "other", "greedy", "greedy"],
+  ],
+  [
+    "workspaces take turns, each with its uploads in their order",
+    4,
+    ["a", "a", "a", "b", "c"],
+    ["a", "b", "a", "c", "a"],
+  ],
+] as const) {
+  test(title, async () => assert.deepEqual(await orderOf(length, owners), order));
+}
+
+test("one that fails fails alone", async () => {
+  const tries = new OneAtATime(1);
+  const failing = tries.run("a", () => Promise.reject(new Error("no process")));
+  const next = tries.run("a", () => Promise.resolve("tried"));
+  await assert.rejects(failing as Promise<never>, /no process/);
+  assert.equal(await next, "tried");
+  assert.equal(await tries.run("a", () => Promise.resolve("again")), "again");
+});
