@@ -32,7 +32,7 @@ test("`npm run demo -- --check` tries one plugin of each kind, and a loop in one
     assert.match(stdout, /^ok {5}a native plugin/m);
     assert.match(stdout, /^ok {5}a WASM plugin/m);
     assert.match(stdout, /^ok {5}a JavaScript plugin/m);
-    assert.match(stdout, /^ {2}answers to acme: \d+ × 50[03]/m);
+    assert.match(stdout, /^ {2}answers to acme: .*\d+ × 50[03]/m);
     assert.match(stdout, /^ {2}before +\d+ +[\d.]+ ms +[\d.]+ ms$/m);
     assert.match(stdout, /^ {2}while acme loops +\d+ +[\d.]+ ms +[\d.]+ ms$/m);
     assert.match(stdout, /^ {2}failed requests of globex: 0$/m);
