@@ -1,13 +1,15 @@
 /**
  * The gateway's own listeners, as addresses that a connection may lead to. A tenant that could make the gateway
  * connect to itself would reach the Admin API, or send requests round in circles, as somebody whom the gateway trusts.
+ * So is the store of plugins' values among them: a tenant that could talk to it would have everybody's.
  */
+import { lookup } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
 import { type Address, kindOf, readIp } from "./addresses.ts";
 
 /** Where a listener is open: an IP address, perhaps the unspecified one, and a port. */
 export interface OwnListener {
-  readonly name: "proxy_listen" | "admin_listen" | "status_listen";
+  readonly name: "proxy_listen" | "admin_listen" | "status_listen" | "redis_host";
   readonly host: string;
   readonly port: number;
 }
@@ -34,7 +36,34 @@ export function listenersOf(settings: {
   ];
 }
 
+/**
+ * Where the Redis server of `redis_host` is, if a setting asks for one. One on this machine counts on all its
+ * addresses, because what it is told to listen on is not known here; so does one whose name does not resolve now.
+ */
+export async function redisListeners(settings: {
+  readonly guestKv: string;
+  readonly redisHost: string;
+  readonly redisPort: number;
+}): Promise<readonly OwnListener[]> {
+  if (settings.guestKv !== "redis") return [];
+  const found = await lookup(settings.redisHost, { all: true }).catch(() => []);
+  const machine = addressesOfMachine();
+  const isHere = (text: string) => {
+    const address = readIp(text);
+    return address === null || kindOf(address) === "loopback" || machine.has(address.text);
+  };
+  const hosts = found.map(({ address }) => (isHere(address) ? EVERYWHERE : address));
+  const listener = (host: string) => ({ name: "redis_host", host, port: settings.redisPort }) as const;
+  return (hosts.length === 0 ? [EVERYWHERE] : [...new Set(hosts)]).map(listener);
+}
+
+const EVERYWHERE = "0.0.0.0";
 const MACHINE_MS = 1000;
+
+function addressesOfMachine(): ReadonlySet<string> {
+  const list = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return new Set(list.map(({ address }) => readIp(address)?.text ?? ""));
+}
 
 export class OwnListeners {
   #bound: readonly Bound[] = [];
@@ -74,8 +103,7 @@ export class OwnListeners {
   #isOfThisMachine({ text }: Pick<Address, "text">): boolean {
     const now = performance.now();
     if (now >= this.#machineUntil) {
-      const list = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-      this.#machine = new Set(list.map(({ address }) => readIp(address)?.text ?? ""));
+      this.#machine = addressesOfMachine();
       this.#machineUntil = now + MACHINE_MS;
     }
     return this.#machine.has(text);

@@ -13,7 +13,7 @@ import { Refusal } from "../admin/answers.ts";
 import type { AdminPort } from "../admin/port.ts";
 import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
-import { listenersOf, type OwnListener, OwnListeners } from "../egress/own-listeners.ts";
+import { listenersOf, type OwnListener, OwnListeners, redisListeners } from "../egress/own-listeners.ts";
 import { GuestStore } from "../guest-store/guest-store.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
@@ -71,6 +71,8 @@ export class Gateway {
   #explainer: Explainer | null = null;
   #status: ApiServer | null = null;
   #unwatch: (() => void) | null = null;
+  /** Where the store of plugins' values is, if it is a server. */
+  #redis: readonly OwnListener[] = [];
   #ready = false;
   #draining = false;
   #started: Promise<void> = Promise.resolve();
@@ -109,6 +111,8 @@ export class Gateway {
       onGone: (workspace, plugin) => this.#store.forget(workspace, plugin),
       log: (level, message, details) => this.#log[level](details ?? {}, message),
     });
+    this.#redis = await redisListeners(settings);
+    this.#own.replace([...listenersOf(settings), ...this.#redis]);
     const file = settings.declarativeConfig;
     const stamp = file === null ? "" : await fileStamp(file);
     this.#caps = openCaps(settings, this.#log);
@@ -124,7 +128,7 @@ export class Gateway {
       ca: await startable(upstreamAuthorities(settings)),
       clientPair: await startable(clientPair(settings)),
       tls: () => this.#tls?.current ?? null,
-      own: listenersOf(settings),
+      own: [...listenersOf(settings), ...this.#redis],
       log: this.#log,
       onAccess: (records) => this.#accessLog?.write(records),
       connectSandbox: (post) => this.#sandbox.connect(post),
@@ -248,8 +252,9 @@ export class Gateway {
 
   /** Connections that lead back to the gateway are refused to tenants, on the threads and when a file is loaded. */
   #announce(listeners: readonly OwnListener[]): void {
-    this.#own.replace(listeners);
-    this.#threads.announce(listeners);
+    const all = [...listeners, ...this.#redis];
+    this.#own.replace(all);
+    this.#threads.announce(all);
   }
 
   async #openAdmin(): Promise<readonly Bound[]> {

@@ -147,6 +147,14 @@ for (const store of ["local", "redis"])
       assert.match(less.error ?? "", /no room: keys and values may take 500 bytes/);
     });
 
+    if (store === "redis")
+      test("a tenant's service cannot lead to the store itself, although its network is open to tenants", async () => {
+        const config = CONFIG(SERVANT, SERVANT);
+        const leak = { name: "leak", url: `http://127.0.0.1:${redis.port}` };
+        config.workspaces[0]?.services.push({ ...leak, routes: [] });
+        await assert.rejects(gateway.reload(config), /is the gateway's own redis_host/);
+      });
+
     test("versions share values; they go with the last of them, and the other workspace's stay", async () => {
       await ask(gateway, "own.test", "delete", "big");
       await ask(gateway, "own.test", "set", "v", "one");
