@@ -193,6 +193,7 @@ export class Gateway {
     if (this.#draining) return true;
     this.#draining = true;
     this.#log.info({}, "draining");
+    this.#sandbox?.drain();
     // Told to stop while it starts, it stops what has started by then.
     await this.#started.catch(() => {});
     this.#unwatch?.();

@@ -110,6 +110,11 @@ export class Sandbox {
     return this.#supervisor.status();
   }
 
+  /** Data threads are about to end, each when it is done. */
+  drain(): void {
+    this.#supervisor.drain();
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#supervisor.close(), this.#forgeClient.close()]);
   }

@@ -60,6 +60,7 @@ export class Supervisor {
   #nextThread = 1;
   #nextCordon = 1;
   #closing = false;
+  #draining = false;
   #deaths = 0;
   #allGone: (() => void) | null = null;
 
@@ -168,6 +169,11 @@ export class Supervisor {
       statusOf(cordon, this.#activity.started(cordon.slot)),
     );
     return { cordons, heldBack: this.#discipline.heldBack(), deaths: this.#deaths };
+  }
+
+  /** Data threads are about to hang up, each when it is done. */
+  drain(): void {
+    this.#draining = true;
   }
 
   /** Kills every cordon; resolves when all are dead. */
@@ -307,7 +313,9 @@ export class Supervisor {
   }
 
   #died(cordon: CordonProcess, how: string, killed: boolean): void {
-    const cause = cordon.cause ?? { failure: "crashed" as const, message: `it died: ${how}`, blame: null };
+    // A cordon ends by itself when the last data thread has hung up.
+    const failure = this.#draining && how === "exit code 0" ? null : ("crashed" as const);
+    const cause = cordon.cause ?? { failure, message: `it died: ${how}`, blame: null };
     const { engine, lane, id } = cordon;
     this.#cordons.delete(id);
     this.#priorities.forget(cordon);

@@ -25,11 +25,27 @@ test("the first package of an engine brings a spare for it, and cordons_spare: 0
   const bytes = await packExample("ts-hello");
   await publish(gateway, bytes);
   await publish(without, bytes);
-  for (;;) {
-    const cordons = await cordonsOf(gateway);
-    assert.ok(cordons.every(({ engine, workspace }) => engine === "isolate" && workspace === null));
-    if (cordons.some(({ pid }) => pid !== null)) break;
-    await delay(20);
-  }
+  const cordons = await spared(gateway);
+  assert.ok(cordons.every(({ engine, workspace }) => engine === "isolate" && workspace === null));
   assert.deepEqual(await cordonsOf(without), []);
 });
+
+test("a spare that ends with its gateway has not died", async () => {
+  await using gateway = await startGateway({ config, settings: { data_threads: "2" } });
+  await publish(gateway, await packExample("ts-hello"));
+  await spared(gateway);
+  await gateway.stop();
+  assert.deepEqual(
+    gateway.logs.filter(({ level }) => level !== "info"),
+    [],
+  );
+});
+
+/** Waits for a spare that is ready. */
+async function spared(gateway: Gateway): Promise<Cordon[]> {
+  for (;;) {
+    const cordons = await cordonsOf(gateway);
+    if (cordons.some(({ pid }) => pid !== null)) return cordons;
+    await delay(20);
+  }
+}
