@@ -129,8 +129,21 @@ function crossing({ status, headers, body }: FetchAnswer): object {
 const COSTS_US: Readonly<Record<string, number>> = { fetch: 80, kvGet: 40, kvSet: 50, kvDelete: 40 };
 const OTHER_COST_US = 10;
 
-export function costOf(method: string): number {
-  return Object.hasOwn(COSTS_US, method) ? (COSTS_US[method] as number) : OTHER_COST_US;
+/** Each window of one call, and so many characters of its key, cost a microsecond: keys are hashed and compared. */
+const WINDOW_COST_US = 1;
+const KEY_CHARACTERS_PER_US = 300;
+
+/** Asked before the arguments are checked: they may be anything. */
+export function costOf({ method, args }: Pick<HostCall, "method" | "args">): number {
+  const fixed = Object.hasOwn(COSTS_US, method) ? (COSTS_US[method] as number) : OTHER_COST_US;
+  if (method !== "takeFromWindows" || !Array.isArray(args[0])) return fixed;
+  let us = fixed;
+  // What is longer is refused as a whole.
+  for (const asked of args[0].slice(0, MAX_WINDOWS)) {
+    const key = (asked as { key?: unknown } | null)?.key;
+    us += WINDOW_COST_US + (typeof key === "string" ? Math.ceil(key.length / KEY_CHARACTERS_PER_US) : 0);
+  }
+  return us;
 }
 
 /** Why a host call failed, as the guest is told. */

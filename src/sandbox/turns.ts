@@ -46,7 +46,7 @@ export class Turns {
     if (call.hostCalls > guest.config.limits.hostCalls)
       throw new Violation(`more than ${guest.config.limits.hostCalls} host calls`);
     let us = 0;
-    for (const host of turn.hostCalls) us += costOf(host.method);
+    for (const host of turn.hostCalls) us += costOf(host);
     if (us > 0) link.work(us);
     for (const host of turn.hostCalls) {
       call.tally ??= new HostCallTally();

@@ -189,7 +189,7 @@ test("what a guest has the gateway do is charged to its workspace besides the CP
   assert.equal(await call(hooks, 0), "good");
   const before = beyond();
   for (let i = 0; i < 100; i++) assert.equal(await call(hooks, 0), "good");
-  const owed = (100 * 40 * costOf("fetch")) / 1000;
+  const owed = (100 * 40 * costOf({ method: "fetch", args: [] })) / 1000;
   // It is charged when the process is looked at next.
   while (beyond() - before < owed * 0.9) await delay(20);
 });

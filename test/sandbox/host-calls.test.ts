@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NO_GRANTS } from "../../src/sandbox/grants.ts";
-import { executeHostCall, HostCallTally } from "../../src/sandbox/host-calls.ts";
+import { costOf, executeHostCall, HostCallTally } from "../../src/sandbox/host-calls.ts";
 import { Violation } from "../../src/sandbox/verdict.ts";
 import { RecordingHost } from "./sandbox.ts";
 
@@ -29,6 +29,23 @@ for (const [title, window] of [
 
 test("a window that ended while its call was on the way is none", () => {
   assert.equal(take({ key: "k", limit: 1, endsAt: NOW - 1000 }).calls.length, 1);
+});
+
+for (const [title, windows, us] of [
+  ["one window with a short key", [{ key: "k" }], 12],
+  ["sixteen with short keys", Array(16).fill({ key: "k" }), 42],
+  ["sixteen with the longest keys", Array(16).fill({ key: "k".repeat(1024) }), 90],
+  ["more than are allowed, which are not looked at", Array(50_000).fill({ key: "k" }), 42],
+  ["no windows but null, numbers and lists", [null, 1, [], { key: 7 }], 14],
+  ["no list", "windows", 10],
+] as const)
+  test(`takeFromWindows is charged by windows and their keys: ${title}`, () => {
+    assert.equal(costOf({ method: "takeFromWindows", args: [windows] }), us);
+  });
+
+test("a host call without windows has its fixed price, whatever its arguments", () => {
+  assert.equal(costOf({ method: "kvSet", args: [[{ key: "k" }]] }), 50);
+  assert.equal(costOf({ method: "takeFromWindows", args: [] }), 10);
 });
 
 const ALL = {
