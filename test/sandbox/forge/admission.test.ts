@@ -5,6 +5,8 @@ import type { Phase } from "@gatehouse/sdk";
 import { type ForgeReport, forgeArtifact } from "../../../src/sandbox/forge/forge.ts";
 import { DEFAULT_FORGE_LIMITS, type ForgeLimits } from "../../../src/sandbox/forge/limits.ts";
 import { readShape } from "../../../src/sandbox/forge/module-shape.ts";
+import { NO_GRANTS } from "../../../src/sandbox/grants.ts";
+import { ungranted } from "../../../src/sandbox/wasm/abi.ts";
 import { assemble } from "../wasm/guests.ts";
 
 const OK = '(func (export "access") (result i32) (i32.const 0))';
@@ -307,6 +309,14 @@ describe("an accepted module", () => {
     assert.equal(report.functions, 1);
     assert.deepEqual(report.memoryPages, { min: 2, max: 4 });
     assert.ok(report.bytesOut > report.bytesIn);
+  });
+
+  it("is asked for the grant of its last import, however many come before it", async () => {
+    const length = '(import "extism:host/env" "length" (func (param i64) (result i64)))';
+    const get = '(import "extism:host/user" "kv_get" (func (param i64) (result i64)))';
+    const { report } = await accepted(`(module ${length.repeat(250)} ${get} ${OK})`);
+    assert.equal(report.imports.length, 251);
+    assert.match(ungranted(report.imports, NO_GRANTS).join(), /kv_get.*grants\.kv_bytes/);
   });
 });
 
