@@ -9,7 +9,7 @@ import { Cgroup } from "./cgroup.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import { cordonCommand, type Fence } from "./fence.ts";
 import { type Blame, type LaneName, TOKEN_CHARACTERS } from "./messages.ts";
-import { startBehind } from "./priority.ts";
+import { farBehind } from "./priority.ts";
 import { lastDescendantOf, ProcessStat } from "./process-stat.ts";
 import type { Room } from "./room.ts";
 
@@ -235,12 +235,12 @@ export async function startCordon(
     }
     if (sockets.length === 0) throw new Error("no data thread listens");
     const command = cordonCommand(place.room, place.fence, engine, sockets.length, slot);
-    const child = spawn(command.file, [...command.args], {
+    const [file, ...args] = farBehind(command) as [string, ...string[]];
+    const child = spawn(file, args, {
       cwd: command.cwd,
       env: {},
       stdio: ["ignore", "ignore", "pipe", ...sockets],
     });
-    if (child.pid !== undefined) startBehind(child.pid);
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);

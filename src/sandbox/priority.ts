@@ -5,18 +5,23 @@
  * its workspace's budget is used up.
  */
 import { constants, setPriority } from "node:os";
+import { type Command, findTool } from "./fence.ts";
 
 /** Nice values. Each step is worth a quarter more or less of a contended core. */
 const ORDINARY = constants.priority.PRIORITY_BELOW_NORMAL;
 const BURNING = constants.priority.PRIORITY_LOW;
-/** How often a cordon is looked at, and which part of that time it must have wanted a core to change its place. */
-const LOOK_MS = 100;
+/** For how long a cordon must want a core to be put back, and which part of that time. */
+const BURNS_MS = 100;
 const BURNS = 0.9;
-const RESTS = 0.5;
+/** For how long one that serves a workspace must want less to come closer. What waits for a workspace shows nothing. */
+const RESTS_MS = 1000;
+const RESTS = 0.7;
 
 /** What is asked of a cordon here. */
 export interface Runner {
   readonly pid: number | null;
+  /** Whom it serves; null while it is a spare. */
+  readonly lane: object | null;
   /** Milliseconds for which its first thread has had a core or waited for one. */
   wantedMs(): number;
 }
@@ -28,11 +33,12 @@ interface Seen {
 }
 
 /**
- * Puts a process that was just spawned, and what it will start, far behind the gateway's threads: a storm of
- * deaths is also a storm of starts.
+ * A command line that begins far behind the gateway's threads: a storm of deaths is also a storm of starts. Said
+ * from the outside it would come too late for what the command has forked by then.
  */
-export function startBehind(pid: number): void {
-  place(pid, BURNING);
+export function farBehind({ file, args }: Command): readonly string[] {
+  const nice = findTool("nice");
+  return nice === null ? [file, ...args] : [nice, "-n", String(BURNING), file, ...args];
 }
 
 export class Priorities<C extends Runner> {
@@ -40,15 +46,15 @@ export class Priorities<C extends Runner> {
 
   /** `now` is `Date.now()`. */
   look(cordon: C, now: number): void {
-    const { pid } = cordon;
-    if (pid === null) return;
+    const { pid, lane } = cordon;
+    if (pid === null || lane === null) return;
     const seen = this.#seen.get(cordon);
     if (seen === undefined) {
       this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), burning: true });
       return;
     }
     const passed = now - seen.at;
-    if (passed < LOOK_MS) return;
+    if (passed < (seen.burning ? RESTS_MS : BURNS_MS)) return;
     const wantedMs = cordon.wantedMs();
     const share = (wantedMs - seen.wantedMs) / passed;
     seen.at = now;

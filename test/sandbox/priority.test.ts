@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { getPriority } from "node:os";
 import { after, test } from "node:test";
-import { Priorities, startBehind } from "../../src/sandbox/priority.ts";
+import { farBehind, Priorities } from "../../src/sandbox/priority.ts";
 import { ProcessStat } from "../../src/sandbox/process-stat.ts";
 
 /** Burns while its stdin says so: "1" to begin, "0" to end. Answers each with a line. */
@@ -14,12 +14,12 @@ process.stdin.on("data", (order) => { burning = String(order).trim() === "1"; co
 setInterval(() => { const until = Date.now() + 50; while (burning && Date.now() < until); }, 50);
 console.log("up");`;
 
-const child = spawn(process.execPath, ["-e", BURNER], { stdio: ["pipe", "pipe", "inherit"] });
+const [file, ...args] = farBehind({ file: process.execPath, args: ["-e", BURNER], cwd: "/" });
+const child = spawn(file as string, args, { stdio: ["pipe", "pipe", "inherit"] });
 after(() => child.kill("SIGKILL"));
 const pid = child.pid as number;
-startBehind(pid);
 const stat = new ProcessStat(pid);
-const runner = { pid, wantedMs: () => stat.wantedMs() ?? 0 };
+const runner = { pid, lane: {} as object | null, wantedMs: () => stat.wantedMs() ?? 0 };
 const priorities = new Priorities<typeof runner>();
 
 /** Looks as the supervisor does until the process stands elsewhere than at `from`. */
@@ -35,6 +35,10 @@ async function moved(from: number): Promise<number> {
 test("a cordon starts far behind the gateway, comes closer when it rests, and goes back while it burns", async () => {
   await once(child.stdout, "data");
   assert.equal(getPriority(pid), 19);
+  const spare = { ...runner, lane: null };
+  const since = Date.now();
+  for (const after of [0, 5000]) priorities.look(spare, since + after);
+  assert.equal(getPriority(pid), 19, "what serves nobody has shown nothing");
   // Who may not raise a priority leaves it where it is.
   if (process.getuid?.() !== 0) return;
   const ordinary = await moved(19);
@@ -45,9 +49,4 @@ test("a cordon starts far behind the gateway, comes closer when it rests, and go
   child.stdin.write("0\n");
   await once(child.stdout, "data");
   assert.equal(await moved(19), ordinary);
-});
-
-test("a process that is gone is nobody's trouble", () => {
-  startBehind(2 ** 22);
-  priorities.forget(runner);
 });
