@@ -42,10 +42,7 @@ function rows(
   aim: AdmissionAttack["aim"],
   list: [name: string, make: AdmissionAttack["make"], reason: RegExp | null][],
 ): AdmissionAttack[] {
-  return list.map(([name, make, reason]) => ({
-    ...{ name, aim, make, reason },
-    ...(status === undefined ? {} : { status }),
-  }));
+  return list.map(([name, make, reason]) => ({ name, aim, make, reason }));
 }
 
 const kibibytes = (count: number, byte = 0) => Buffer.alloc(count * 1024, byte);
