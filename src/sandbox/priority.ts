@@ -8,11 +8,13 @@ import { constants, setPriority } from "node:os";
 import { type Command, findTool } from "./fence.ts";
 
 /** Nice values. Each step is worth a quarter more or less of a contended core. */
-const ORDINARY = constants.priority.PRIORITY_BELOW_NORMAL;
+const ORDINARY = constants.priority.PRIORITY_BELOW_NORMAL / 2;
 const BURNING = constants.priority.PRIORITY_LOW;
 /** For how long a cordon must want a core to be put back, and which part of that time. */
 const BURNS_MS = 100;
 const BURNS = 0.9;
+/** Calls begun in that time that show it to be busy and not burning: many short ones keep a core just as busy. */
+const SERVES = 10;
 /** For how long one that serves a workspace must want less to come closer. What waits for a workspace shows nothing. */
 const RESTS_MS = 1000;
 const RESTS = 0.7;
@@ -29,6 +31,7 @@ export interface Runner {
 interface Seen {
   at: number;
   wantedMs: number;
+  calls: number;
   burning: boolean;
 }
 
@@ -44,22 +47,24 @@ export function farBehind({ file, args }: Command): readonly string[] {
 export class Priorities<C extends Runner> {
   readonly #seen = new Map<C, Seen>();
 
-  /** `now` is `Date.now()`. */
-  look(cordon: C, now: number): void {
+  /** `calls` is how many it was ever sent, `now` is `Date.now()`. */
+  look(cordon: C, calls: number, now: number): void {
     const { pid, lane } = cordon;
     if (pid === null || lane === null) return;
     const seen = this.#seen.get(cordon);
     if (seen === undefined) {
-      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), burning: true });
+      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), calls, burning: true });
       return;
     }
     const passed = now - seen.at;
     if (passed < (seen.burning ? RESTS_MS : BURNS_MS)) return;
     const wantedMs = cordon.wantedMs();
     const share = (wantedMs - seen.wantedMs) / passed;
+    const serves = calls - seen.calls >= (SERVES * passed) / BURNS_MS;
     seen.at = now;
+    seen.calls = calls;
     seen.wantedMs = wantedMs;
-    if (seen.burning ? share > RESTS : share < BURNS) return;
+    if (seen.burning === (share > (seen.burning ? RESTS : BURNS) && !serves)) return;
     seen.burning = !seen.burning;
     place(pid, seen.burning ? BURNING : ORDINARY);
   }

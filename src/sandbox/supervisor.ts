@@ -119,7 +119,7 @@ export class Supervisor {
       evictOne: () => this.#evictIdle() || this.#evictSpare(),
       onLook: (cordon, busy, now) => {
         this.#cpuWatch.look(cordon, busy, now);
-        this.#priorities.look(cordon, now);
+        this.#priorities.look(cordon, this.#activity.started(cordon.slot), now);
         if (busy) this.#activity.setWaited(cordon.slot, cordon.waitedMs(now));
         this.#memoryWatch.add(cordon);
       },

@@ -22,10 +22,13 @@ const stat = new ProcessStat(pid);
 const runner = { pid, lane: {} as object | null, wantedMs: () => stat.wantedMs() ?? 0 };
 const priorities = new Priorities<typeof runner>();
 
+/** How many calls it was sent. */
+let calls = 0;
+
 /** Looks as the supervisor does until the process stands elsewhere than at `from`. */
 async function moved(from: number): Promise<number> {
   for (;;) {
-    priorities.look(runner, Date.now());
+    priorities.look(runner, calls, Date.now());
     const at = getPriority(pid);
     if (at !== from) return at;
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -37,7 +40,7 @@ test("a cordon starts far behind the gateway, comes closer when it rests, and go
   assert.equal(getPriority(pid), 19);
   const spare = { ...runner, lane: null };
   const since = Date.now();
-  for (const after of [0, 5000]) priorities.look(spare, since + after);
+  for (const after of [0, 5000]) priorities.look(spare, 0, since + after);
   assert.equal(getPriority(pid), 19, "what serves nobody has shown nothing");
   // Who may not raise a priority leaves it where it is.
   if (process.getuid?.() !== 0) return;
@@ -45,6 +48,12 @@ test("a cordon starts far behind the gateway, comes closer when it rests, and go
   assert.ok(ordinary > getPriority(process.pid));
   child.stdin.write("1\n");
   await once(child.stdout, "data");
+  assert.equal(await moved(ordinary), 19);
+  const busy = setInterval(() => {
+    calls += 50;
+  }, 5);
+  assert.equal(await moved(19), ordinary, "who is busy with many calls does not burn");
+  clearInterval(busy);
   assert.equal(await moved(ordinary), 19);
   child.stdin.write("0\n");
   await once(child.stdout, "data");
