@@ -9,7 +9,7 @@ import { Cgroup } from "./cgroup.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import { cordonCommand, type Fence } from "./fence.ts";
 import { type Blame, type LaneName, TOKEN_CHARACTERS } from "./messages.ts";
-import { farBehind } from "./priority.ts";
+import { behind } from "./priority.ts";
 import { lastDescendantOf, ProcessStat } from "./process-stat.ts";
 import type { Room } from "./room.ts";
 
@@ -235,7 +235,7 @@ export async function startCordon(
     }
     if (sockets.length === 0) throw new Error("no data thread listens");
     const command = cordonCommand(place.room, place.fence, engine, sockets.length, slot);
-    const [file, ...args] = farBehind(command) as [string, ...string[]];
+    const [file, ...args] = behind(command) as [string, ...string[]];
     const child = spawn(file, args, {
       cwd: command.cwd,
       env: {},

@@ -1,6 +1,6 @@
 /**
  * Whose turn it is on a core that the gateway's threads and guests want at the same time. A cordon stands a
- * little behind the gateway's own threads; one that starts, or wants a core all the time, stands far behind them, until it
+ * little behind the gateway's own threads; one that wants a core all the time stands far behind them, until it
  * wants less. So a guest that burns costs its neighbours hardly any of the time that they ask for, long before
  * its workspace's budget is used up.
  */
@@ -36,12 +36,12 @@ interface Seen {
 }
 
 /**
- * A command line that begins far behind the gateway's threads: a storm of deaths is also a storm of starts. Said
+ * A command line that begins behind the gateway's threads: a storm of deaths is also a storm of starts. Said
  * from the outside it would come too late for what the command has forked by then.
  */
-export function farBehind({ file, args }: Command): readonly string[] {
+export function behind({ file, args }: Command): readonly string[] {
   const nice = findTool("nice");
-  return nice === null ? [file, ...args] : [nice, "-n", String(BURNING), file, ...args];
+  return nice === null ? [file, ...args] : [nice, "-n", String(ORDINARY), file, ...args];
 }
 
 export class Priorities<C extends Runner> {
@@ -53,7 +53,7 @@ export class Priorities<C extends Runner> {
     if (pid === null || lane === null) return;
     const seen = this.#seen.get(cordon);
     if (seen === undefined) {
-      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), calls, burning: true });
+      this.#seen.set(cordon, { at: now, wantedMs: cordon.wantedMs(), calls, burning: false });
       return;
     }
     const passed = now - seen.at;
