@@ -10,6 +10,7 @@
  * bounds here, and its values are checked again in verdict.ts before they touch a request.
  */
 import { PHASES, type Phase } from "@gatehouse/sdk";
+import { parsed, readCallText, SOURCES } from "./call-text.ts";
 import {
   type EngineTurn,
   FAILURES,
@@ -72,7 +73,6 @@ const MAX_TEXT = 64 * 1024;
 const UNBOUNDED = 0xffff_ffff;
 
 const PHASE_NUMBER = Object.fromEntries(PHASES.map((phase, i) => [phase, i])) as Record<Phase, number>;
-const SOURCES = ["service", "exit", "error"] as const;
 
 // ---- data thread → cordon -------------------------------------------------------------------------------
 
@@ -200,79 +200,40 @@ function headerBlock(pairs: readonly (readonly [string, string])[]): string {
   return latin1(headerPairs(pairs));
 }
 
-function readHeaderBlock(payload: Reader): [string, string][] {
-  payload.u32();
-  return payload.headerPairs(UNBOUNDED, UNBOUNDED);
-}
-
 const NO_MEASURES = { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 };
 
 /** What follows the instance's number: for engines that need a call as plain data. */
 export function readCall(payload: Reader): GuestCall {
-  const any = UNBOUNDED;
-  const now = payload.f64();
-  const phase = PHASES[payload.u8()];
-  if (phase === undefined) throw new FrameError("an unknown phase");
-  const flags = payload.u16();
-  const requestId = payload.latin1(any);
-  const workspace = payload.utf8(any);
-  const request: GuestCall["request"] = {
-    method: payload.latin1(any),
-    scheme: payload.latin1(any),
-    host: payload.latin1(any),
-    port: payload.u16(),
-    path: payload.latin1(any),
-    query: payload.latin1(any),
-    clientIp: payload.latin1(any),
-    clientPort: payload.u16(),
-    startedAt: payload.f64(),
-    headers: readHeaderBlock(payload),
-    upstreamPath: null,
-    uriCaptures: null,
-    body: null,
-  };
-  if (flags & 1) request.upstreamPath = payload.latin1(any);
-  if (flags & 2) request.uriCaptures = payload.json(any) as Record<string, string>;
-  if (flags & 4) request.body = payload.bytes(any);
-  let response: GuestCall["response"] = null;
-  if (flags & 8) {
-    const status = payload.u16();
-    const source = SOURCES[payload.u8()] ?? "error";
-    const headers = readHeaderBlock(payload);
-    response = { status, source, headers, body: flags & 16 ? payload.bytes(any) : null };
-  }
-  const chunk = flags & 32 ? { data: payload.bytes(any), last: (flags & 64) !== 0 } : null;
-  const route = flags & 128 ? (payload.json(any) as GuestCall["route"]) : null;
-  const service = flags & 256 ? (payload.json(any) as GuestCall["service"]) : null;
-  const consumer = flags & 512 ? (payload.json(any) as GuestCall["consumer"]) : null;
-  const credential = flags & 1024 ? (payload.json(any) as GuestCall["credential"]) : null;
-  const vars = flags & 2048 ? (payload.json(any) as Record<string, unknown>) : {};
-  const measures =
-    flags & 4096
-      ? {
-          requestBytes: payload.f64(),
-          responseBytes: payload.f64(),
-          totalMs: payload.f64(),
-          upstreamMs: payload.f64(),
-          gatewayMs: payload.f64(),
-        }
-      : NO_MEASURES;
-  payload.end();
+  const { request, response, chunk, last, measures, ...call } = readCallText(payload.restText());
+  const { phase, requestId, now, workspace } = call;
   return {
     phase,
     requestId,
     now,
     workspace,
-    request,
-    response,
-    chunk,
-    route,
-    service,
-    consumer,
-    credential,
-    vars,
-    measures,
+    request: {
+      ...request,
+      headers: request.headers.entries(),
+      uriCaptures: parsed(request.uriCaptures),
+      body: bodyBytes(request.body),
+    },
+    response: response && {
+      ...response,
+      headers: response.headers.entries(),
+      body: bodyBytes(response.body),
+    },
+    chunk: chunk === null ? null : { data: Buffer.from(chunk, "latin1"), last },
+    route: parsed(call.routeJson),
+    service: parsed(call.serviceJson),
+    consumer: parsed(call.consumerJson),
+    credential: parsed(call.credentialJson),
+    vars: parsed(call.varsJson) ?? {},
+    measures: measures ?? NO_MEASURES,
   };
+}
+
+function bodyBytes(text: string | null): Uint8Array | null {
+  return text === null ? null : Buffer.from(text, "latin1");
 }
 
 export type HostResult = { value: unknown } | { error: string };

@@ -13,15 +13,13 @@ export const MAX_MESSAGE = 1024;
 
 /** Verdict of engine.ts, its bodies as text of one byte a character. */
 export interface VerdictText {
-  request?: { headers?: EditText[]; method?: string; path?: string; query?: string; body?: string };
-  response?: { headers?: EditText[]; status?: number; body?: string };
+  request?: { headers?: HeaderEdit[]; method?: string; path?: string; query?: string; body?: string };
+  response?: { headers?: HeaderEdit[]; status?: number; body?: string };
   chunk?: string;
   reply?: { status: number; headers: readonly (readonly string[])[]; body: string };
   vars?: Record<string, unknown>;
   authenticated?: { consumer: string | null; credential: string | null };
 }
-
-export type EditText = HeaderEdit;
 
 export function verdictTurn(verdict: VerdictText, hostCalls: readonly HostCall[]): string {
   let flags = 0;
@@ -88,7 +86,7 @@ function begin(kind: (typeof TURN_KINDS)[number], hostCalls: readonly HostCall[]
   return out;
 }
 
-function edits(headers: readonly EditText[] | undefined, body: string | undefined): string {
+function edits(headers: readonly HeaderEdit[] | undefined, body: string | undefined): string {
   let out = u16(headers?.length ?? 0);
   for (const one of headers ?? [])
     out += u8(EDIT_KINDS.indexOf(one[0])) + latin1(one[1]) + (one[0] === "remove" ? "" : latin1(one[2]));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parsed, readCallText } from "../../src/sandbox/cordon/call-text.ts";
+import { parsed, readCallText } from "../../src/sandbox/call-text.ts";
 import { FAILURES, GATEWAYS_OWN, type GuestCall, type Turn } from "../../src/sandbox/engine.ts";
 import {
   batchFrame,

@@ -3,9 +3,10 @@
  * Part of the in-isolate runtime: see bootstrap.ts.
  */
 import type { Consumer, Context, Headers, PluginRequest, PluginResponse } from "@gatehouse/sdk";
+import { type CallText, type HeaderText, parsed, type RequestText, type ResponseText } from "../call-text.ts";
+import type { HeaderEdit } from "../engine.ts";
 import { utf8Latin1 } from "../text.ts";
-import type { EditText, VerdictText } from "../turn-text.ts";
-import { type CallText, type HeaderText, parsed, type RequestText, type ResponseText } from "./call-text.ts";
+import type { VerdictText } from "../turn-text.ts";
 import type { CallRecord } from "./guest-call.ts";
 import { bytesToLatin1, latin1ToBytes } from "./harden.ts";
 
@@ -13,7 +14,7 @@ const NO_BYTES = new Uint8Array(0);
 const NO_MEASURES = { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 };
 
 class GuestHeaders implements Headers {
-  readonly edits: EditText[] = [];
+  readonly edits: HeaderEdit[] = [];
   readonly #record: CallRecord;
   /** What came, as long as nothing of it was changed. */
   #text: HeaderText | null;
@@ -76,7 +77,7 @@ class GuestHeaders implements Headers {
     if (this.has(lower)) this.#entries = this.#all().filter((entry) => !isNamed(entry, lower));
   }
 
-  #edit(edit: EditText): void {
+  #edit(edit: HeaderEdit): void {
     const { limits } = this.#record;
     for (const part of edit) this.#editBytes += part.length;
     if (this.edits.length >= limits.headerCount)

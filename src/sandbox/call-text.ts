@@ -1,15 +1,16 @@
 /**
- * A hook call as it came over the wire (`callFrame` of frames.ts), read inside the isolate. Headers, bodies and
- * what is JSON are taken apart only when a guest asks for them: most guests look at a header or two.
- * Part of the in-isolate runtime: see bootstrap.ts.
+ * A hook call as it came over the wire (`callFrame` of frames.ts): the one reader of its layout, in a cordon and
+ * inside its isolates, so nothing here needs Node. Headers, bodies and what is JSON are taken apart only when
+ * they are asked for: most guests look at a header or two.
  */
 import { type Consumer, type Context, PHASES, type Phase } from "@gatehouse/sdk";
-import { latin1Utf8 } from "../text.ts";
+import { latin1Utf8 } from "./text.ts";
 
-const SOURCES = ["service", "exit", "error"] as const;
+/** By their numbers on the wire. */
+export const SOURCES = ["service", "exit", "error"] as const;
 const double = new DataView(new ArrayBuffer(8));
 
-/** Reads from front to back. What it reads was written by the data thread and is in order. */
+/** Reads from front to back. What it reads was written by a data thread, and is checked once at its end. */
 class TextReader {
   readonly text: string;
   at = 0;
@@ -26,19 +27,14 @@ class TextReader {
     return (this.u8() << 8) | this.u8();
   }
 
-  u32(): number {
-    return this.u16() * 65_536 + this.u16();
-  }
-
   f64(): number {
     for (let i = 0; i < 8; i++) double.setUint8(i, this.u8());
     return double.getFloat64(0);
   }
 
   latin1(): string {
-    const length = this.u32();
-    const from = this.at;
-    this.at = from + length;
+    const from = this.at + 4;
+    this.at = from + lengthAt(this.text, this.at);
     return this.text.slice(from, this.at);
   }
 }
@@ -125,10 +121,11 @@ export interface CallText {
   readonly measures: Context["measures"] | null;
 }
 
+/** @throws {RangeError} if this is no whole call, or more than one */
 export function readCallText(text: string): CallText {
   const reader = new TextReader(text);
   const now = reader.f64();
-  const phase = PHASES[reader.u8()] as Phase;
+  const phase = PHASES[reader.u8()];
   const flags = reader.u16();
   const requestId = reader.latin1();
   const workspace = latin1Utf8(reader.latin1());
@@ -168,6 +165,7 @@ export function readCallText(text: string): CallText {
       upstreamMs: reader.f64(),
       gatewayMs: reader.f64(),
     };
+  if (phase === undefined || reader.at !== text.length) throw new RangeError("a call that cannot be read");
   return {
     phase,
     now,
