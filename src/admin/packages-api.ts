@@ -3,11 +3,11 @@
  * An upload is answered when the forge is done and everything is on the disk.
  */
 import { violationFields } from "@gatehouse/sdk";
-import { Shares } from "../callouts/shares.ts";
 import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { grantsToJson, manifestToJson } from "../registry/manifest.ts";
 import type { Registry, StoredPackage } from "../registry/registry.ts";
+import { Shares } from "../tenancy/shares.ts";
 import { notFound, numbered, Refusal, unsupportedType, violationMessage } from "./answers.ts";
 import type { Turns } from "./config-api.ts";
 import { workspaceId, workspaceName } from "./entities-api.ts";

@@ -12,8 +12,8 @@ import type { Agent, buildConnector, Dispatcher } from "undici";
 import type { Egress } from "../egress/egress.ts";
 import type { EgressPolicy, Purpose } from "../egress/policy.ts";
 import { HostCallError } from "../sandbox/host-call-error.ts";
+import { Shares } from "../tenancy/shares.ts";
 import { type Callout, readCallout, redirected } from "./callout-request.ts";
-import { Shares } from "./shares.ts";
 
 /** Who sends. */
 export interface Caller {

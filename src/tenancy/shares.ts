@@ -1,5 +1,5 @@
 /**
- * Something of which a data thread has only so much, shared out between workspaces: each may have a part, and once all is
+ * Something of which there is only so much, shared out between workspaces: each may have a part, and once all is
  * taken, only those get more that have less than an equal part. So nobody can leave the others with nothing.
  */
 export class Shares {

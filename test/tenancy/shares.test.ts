@@ -1,7 +1,7 @@
 /** What is shared out between workspaces. */
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { Shares } from "../../src/callouts/shares.ts";
+import { Shares } from "../../src/tenancy/shares.ts";
 
 it("nobody gets more than a part", () => {
   const shares = new Shares(100, 10);

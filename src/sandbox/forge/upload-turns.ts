@@ -2,28 +2,26 @@
  * Uploads that wait while one is worked on, by who uploads: a short queue that nobody fills for the others, and
  * in which whoever was served last lets the others go first.
  */
+import { Shares } from "../../tenancy/shares.ts";
+
 interface Waiting<T> {
   readonly owner: string;
   readonly item: T;
 }
 
 export class UploadTurns<T> {
-  readonly #length: number;
-  #waiting: Waiting<T>[] = [];
+  readonly #places: Shares;
+  readonly #waiting: Waiting<T>[] = [];
   #served = "";
 
   /** `length` is how many wait; the next one is told that the queue is full. */
   constructor(length: number) {
-    this.#length = length;
+    this.#places = new Shares(length, length);
   }
 
   /** False if the queue is full: a full one still takes what comes from who has less than an equal part of it. */
   add(owner: string, item: T): boolean {
-    if (this.#waiting.length >= this.#length) {
-      const owners = new Set([owner, ...this.#waiting.map((each) => each.owner)]).size;
-      const own = this.#waiting.filter((each) => each.owner === owner).length;
-      if (own + 1 > this.#length / owners) return false;
-    }
+    if (!this.#places.take(owner, 1)) return false;
     this.#waiting.push({ owner, item });
     return true;
   }
@@ -34,12 +32,17 @@ export class UploadTurns<T> {
     const [next] = this.#waiting.splice(Math.max(at, 0), 1);
     if (next === undefined) return undefined;
     this.#served = next.owner;
-    return next.item;
+    return this.#leave(next);
   }
 
   /** Takes out all that wait. */
   drain(): T[] {
-    return this.#waiting.splice(0).map(({ item }) => item);
+    return this.#waiting.splice(0).map((each) => this.#leave(each));
+  }
+
+  #leave({ owner, item }: Waiting<T>): T {
+    this.#places.give(owner, 1);
+    return item;
   }
 }
 
