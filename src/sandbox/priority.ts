@@ -45,7 +45,7 @@ export function behind({ file, args }: Command): readonly string[] {
 }
 
 export class Priorities<C extends Runner> {
-  readonly #seen = new Map<C, Seen>();
+  readonly #seen = new WeakMap<C, Seen>();
 
   /** `calls` is how many it was ever sent, `now` is `Date.now()`. */
   look(cordon: C, calls: number, now: number): void {
@@ -64,13 +64,10 @@ export class Priorities<C extends Runner> {
     seen.at = now;
     seen.calls = calls;
     seen.wantedMs = wantedMs;
-    if (seen.burning === (share > (seen.burning ? RESTS : BURNS) && !serves)) return;
-    seen.burning = !seen.burning;
-    place(pid, seen.burning ? BURNING : ORDINARY);
-  }
-
-  forget(cordon: C): void {
-    this.#seen.delete(cordon);
+    const burning = share > (seen.burning ? RESTS : BURNS) && !serves;
+    if (burning === seen.burning) return;
+    seen.burning = burning;
+    place(pid, burning ? BURNING : ORDINARY);
   }
 }
 

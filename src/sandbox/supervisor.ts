@@ -318,7 +318,6 @@ export class Supervisor {
     const cause = cordon.cause ?? { failure, message: `it died: ${how}`, blame: null };
     const { engine, lane, id } = cordon;
     this.#cordons.delete(id);
-    this.#priorities.forget(cordon);
     if (killed && this.#isOutsiders(cordon)) this.#outsiders.add(id);
     // Threads may still count a call out of this slot: it is used again when they have heard.
     setTimeout(() => {
