@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Load } from "../../gateway/load.ts";
 import { exampleGuest, packExample, packFiles, publish } from "../../gateway/packages.ts";
 import { processEntry } from "../../gateway/processes.ts";
-import { bundleGuest, bundleSource } from "../../sandbox/sandbox.ts";
+import { accessPlugin, bundleGuest, bundleSource } from "../../sandbox/sandbox.ts";
 import { assemble, IMPORTS, STORE, TOLD_TO } from "../../sandbox/wasm/guests.ts";
 import { type Answer, send } from "../../support/client.ts";
 import { type Gateway, type LogLine, startGateway } from "../../support/gateway.ts";
@@ -21,6 +21,8 @@ const NEIGHBOUR = "neighbour";
 const NEIGHBOUR_CLIENTS = 2;
 /** Clients that never stop use up any budget: what the neighbour is refused then is no attacker's doing. */
 const UNBOUNDED = { plugin_limits: { cpu_ms_per_second: 0 } };
+/** For guests that are to get an answer and find nothing in it: what they look for is not time. */
+const PATIENT = { plugin_limits: { wall_ms: 10_000, cpu_ms: 1000 } };
 const SAMPLE_MS = 20;
 
 export interface Outcome {
@@ -83,7 +85,10 @@ export class Arena implements AsyncDisposable {
     await exampleGuest("ts-hello");
     await publish(gateway, await packExample("ts-hello"), NEIGHBOUR);
     for (const attack of attacks) await publish(gateway, await packed(attack), workspaceOf(attack));
-    const tenants = attacks.map((attack) => tenant(origin, workspaceOf(attack), { name: "hostile@1.0.0" }));
+    const tenants = attacks.map((attack) => ({
+      ...tenant(origin, workspaceOf(attack), { name: "hostile@1.0.0" }),
+      ...(attack.kinds.length === 0 && attack.aim !== "CPU" ? PATIENT : {}),
+    }));
     await gateway.reload({
       _format_version: "3.0",
       workspaces: [...tenants, { ...tenant(origin, NEIGHBOUR, { name: "ts-hello@1.0.0" }), ...UNBOUNDED }],
@@ -240,16 +245,13 @@ function isolateGuest(file: string, asIs: boolean): Promise<Uint8Array> {
   return asIs ? bundleGuest(file) : bundleSource(gated(file));
 }
 
-/** A hostile plugin that attacks only when it is told to. */
+/** A plugin that attacks only when it is told to. The file's default export is `(ctx, host) => ...`. */
 function gated(file: string): string {
-  return `import hostile from ${JSON.stringify(file)};
-    export default { ...hostile, create(config, host) {
-      const { access } = hostile.create(config, host);
-      return { access(ctx) {
-        if (ctx.request.headers.get("x-attack") === "~") return access(ctx);
-        ctx.request.headers.set("x-good", "yes");
-      } };
-    } };`;
+  return accessPlugin(
+    `if (ctx.request.headers.get("x-attack") === "~") return attack(ctx, host);
+     ctx.request.headers.set("x-good", "yes");`,
+    { before: `import attack from ${JSON.stringify(file)};` },
+  );
 }
 
 async function fromFile(name: string): Promise<string> {

@@ -1,19 +1,6 @@
 // biome-ignore-all lint: hostile on purpose
 /** A builtin that no interrupt reaches. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        Array(1e9).fill(0);
-      },
-    };
-  },
-});
+export default function attack() {
+  Array(1e9).fill(0);
+}

@@ -1,20 +1,7 @@
 // biome-ignore-all lint: hostile on purpose
 /** Grows an array for ever. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        const list = [];
-        for (;;) list.push({ at: list.length });
-      },
-    };
-  },
-});
+export default function attack() {
+  const list = [];
+  for (;;) list.push({ at: list.length });
+}

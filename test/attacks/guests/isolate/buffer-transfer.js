@@ -1,24 +1,14 @@
 // biome-ignore-all lint: hostile on purpose
 /** Buffers that grow by being moved. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
+import { reply } from "@gatehouse/sdk";
 
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema: record({}),
-  create(_config, host) {
-    return {
-      async access() {
-        const kept = [];
-        for (const name of ["transfer", "transferToFixedLength"])
-          for (let i = 0; i < 64; i++) {
-            const buffer = new ArrayBuffer(8)[name](2 ** 26);
-            new Uint8Array(buffer).fill(1);
-            kept.push(buffer);
-          }
-        return reply(200, [kept.length]);
-      },
-    };
-  },
-});
+export default async function attack() {
+  const kept = [];
+  for (const name of ["transfer", "transferToFixedLength"])
+    for (let i = 0; i < 64; i++) {
+      const buffer = new ArrayBuffer(8)[name](2 ** 26);
+      new Uint8Array(buffer).fill(1);
+      kept.push(buffer);
+    }
+  return reply(200, [kept.length]);
+}

@@ -1,52 +1,40 @@
 // biome-ignore-all lint: hostile on purpose
 /** Looks for code generation and Node behind the constructor of everything it is given. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
+import { definePlugin, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        const found = [];
-        const values = [
-          ctx,
-          ctx.request,
-          ctx.request.headers,
-          ctx.vars,
-          host,
-          host.log,
-          reply,
-          definePlugin,
-          globalThis,
-          {},
-        ];
-        for (const value of values) {
-          try {
-            const made = value.constructor.constructor("return process")();
-            if (made) found.push("process");
-          } catch {}
-          try {
-            Reflect.getPrototypeOf(value).constructor.constructor("return 1")();
-            found.push("code from text");
-          } catch {}
-        }
-        try {
-          (0, eval)("1");
-          found.push("eval");
-        } catch {}
-        try {
-          (async () => {}).constructor("return 1");
-          found.push("AsyncFunction");
-        } catch {}
-        for (const name of ["process", "require", "module", "global", "Buffer", "gc", "fetch", "setTimeout"])
-          if (name in globalThis) found.push(name);
-        return reply(200, found);
-      },
-    };
-  },
-});
+export default function attack(ctx, host) {
+  const found = [];
+  const values = [
+    ctx,
+    ctx.request,
+    ctx.request.headers,
+    ctx.vars,
+    host,
+    host.log,
+    reply,
+    definePlugin,
+    globalThis,
+    {},
+  ];
+  for (const value of values) {
+    try {
+      const made = value.constructor.constructor("return process")();
+      if (made) found.push("process");
+    } catch {}
+    try {
+      Reflect.getPrototypeOf(value).constructor.constructor("return 1")();
+      found.push("code from text");
+    } catch {}
+  }
+  try {
+    (0, eval)("1");
+    found.push("eval");
+  } catch {}
+  try {
+    (async () => {}).constructor("return 1");
+    found.push("AsyncFunction");
+  } catch {}
+  for (const name of ["process", "require", "module", "global", "Buffer", "gc", "fetch", "setTimeout"])
+    if (name in globalThis) found.push(name);
+  return reply(200, found);
+}

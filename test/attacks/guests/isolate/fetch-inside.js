@@ -1,38 +1,28 @@
 // biome-ignore-all lint: hostile on purpose
 /** Requests to what only the gateway can reach, in every spelling; the manifest asks for all of it. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
+import { reply } from "@gatehouse/sdk";
 
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema: record({}),
-  create(_config, host) {
-    return {
-      async access() {
-        const found = [];
-        const hosts = [
-          "127.0.0.1",
-          "localhost",
-          "2130706433",
-          "0x7f.1",
-          "0177.0.0.1",
-          "127.1",
-          "[::1]",
-          "[::ffff:127.0.0.1]",
-          "169.254.169.254",
-          "[fd00:ec2::254]",
-          "0.0.0.0",
-        ];
-        for (const one of hosts)
-          for (const port of [80, 8001]) {
-            try {
-              await host.fetch({ url: `http://${one}:${port}/` });
-              found.push(one);
-            } catch {}
-          }
-        return reply(200, found);
-      },
-    };
-  },
-});
+export default async function attack(_ctx, host) {
+  const found = [];
+  const hosts = [
+    "127.0.0.1",
+    "localhost",
+    "2130706433",
+    "0x7f.1",
+    "0177.0.0.1",
+    "127.1",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "169.254.169.254",
+    "[fd00:ec2::254]",
+    "0.0.0.0",
+  ];
+  for (const one of hosts)
+    for (const port of [80, 8001]) {
+      try {
+        await host.fetch({ url: `http://${one}:${port}/` });
+        found.push(one);
+      } catch {}
+    }
+  return reply(200, found);
+}

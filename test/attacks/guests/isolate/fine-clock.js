@@ -1,32 +1,20 @@
 // biome-ignore-all lint: hostile on purpose
 /** Looks for a clock that moves while it runs. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
+import { reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        const found = [];
-        const clocks = {
-          "Date.now": () => Date.now(),
-          "new Date": () => +new Date(),
-          "host.now": () => host.now(),
-        };
-        for (const [name, read] of Object.entries(clocks)) {
-          const before = read();
-          for (let i = 0; i < 100_000; i++);
-          if (read() !== before) found.push(name);
-          if (!Number.isInteger(before)) found.push(`fractions of ${name}`);
-        }
-        if (typeof performance !== "undefined") found.push("performance");
-        return reply(200, found);
-      },
-    };
-  },
-});
+export default function attack(_ctx, host) {
+  const found = [];
+  const clocks = {
+    "Date.now": () => Date.now(),
+    "new Date": () => +new Date(),
+    "host.now": () => host.now(),
+  };
+  for (const [name, read] of Object.entries(clocks)) {
+    const before = read();
+    for (let i = 0; i < 100_000; i++);
+    if (read() !== before) found.push(name);
+    if (!Number.isInteger(before)) found.push(`fractions of ${name}`);
+  }
+  if (typeof performance !== "undefined") found.push("performance");
+  return reply(200, found);
+}

@@ -1,27 +1,14 @@
 // biome-ignore-all lint: hostile on purpose
 /** Makes closures and classes for ever. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        const kept = [];
-        for (;;)
-          kept.push(
-            class {
-              method() {
-                return kept;
-              }
-            },
-          );
+export default function attack() {
+  const kept = [];
+  for (;;)
+    kept.push(
+      class {
+        method() {
+          return kept;
+        }
       },
-    };
-  },
-});
+    );
+}

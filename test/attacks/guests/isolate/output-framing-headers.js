@@ -1,20 +1,7 @@
 // biome-ignore-all lint: hostile on purpose
 /** Framing fields that would smuggle a request. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        ctx.request.headers.set("transfer-encoding", "chunked");
-        ctx.request.headers.set("content-length", "5");
-      },
-    };
-  },
-});
+export default function attack(ctx) {
+  ctx.request.headers.set("transfer-encoding", "chunked");
+  ctx.request.headers.set("content-length", "5");
+}

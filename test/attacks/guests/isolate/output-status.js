@@ -1,19 +1,7 @@
 // biome-ignore-all lint: hostile on purpose
 /** A status out of range. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
+import { reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        return { kind: "reply", status: 1e9, headers: [], body: "" };
-      },
-    };
-  },
-});
+export default function attack() {
+  return { kind: "reply", status: 1e9, headers: [], body: "" };
+}

@@ -1,19 +1,6 @@
 // biome-ignore-all lint: hostile on purpose
 /** Waits for a promise that nobody will settle. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      async access(ctx) {
-        await new Promise(() => {});
-      },
-    };
-  },
-});
+export default async function attack() {
+  await new Promise(() => {});
+}

@@ -1,26 +1,13 @@
 // biome-ignore-all lint: hostile on purpose
 /** Recursion that goes on while the stack unwinds. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        const down = () => {
-          try {
-            down();
-          } finally {
-            down();
-          }
-        };
-        down();
-      },
-    };
-  },
-});
+export default function attack() {
+  const down = () => {
+    try {
+      down();
+    } finally {
+      down();
+    }
+  };
+  down();
+}

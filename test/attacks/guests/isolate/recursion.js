@@ -1,20 +1,7 @@
 // biome-ignore-all lint: hostile on purpose
 /** Plain endless recursion. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        const down = () => down() + 1;
-        down();
-      },
-    };
-  },
-});
+export default function attack() {
+  const down = () => down() + 1;
+  down();
+}

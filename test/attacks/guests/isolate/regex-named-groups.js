@@ -1,22 +1,9 @@
 // biome-ignore-all lint: hostile on purpose
 /** A regular expression of 30,000 named groups, compiled over and over. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        for (let round = 0; ; round++) {
-          const source = Array.from({ length: 30_000 }, (_, i) => `(?<g${round}_${i}>a?)`).join("");
-          "a".repeat(1000).match(new RegExp(source));
-        }
-      },
-    };
-  },
-});
+export default function attack() {
+  for (let round = 0; ; round++) {
+    const source = Array.from({ length: 30_000 }, (_, i) => `(?<g${round}_${i}>a?)`).join("");
+    "a".repeat(1000).match(new RegExp(source));
+  }
+}

@@ -1,26 +1,14 @@
 // biome-ignore-all lint: hostile on purpose
 /** Returns a reply whose status never comes. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
+import { reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        return {
-          kind: "reply",
-          headers: [],
-          body: "",
-          get status() {
-            for (;;) {}
-          },
-        };
-      },
-    };
-  },
-});
+export default function attack() {
+  return {
+    kind: "reply",
+    headers: [],
+    body: "",
+    get status() {
+      for (;;) {}
+    },
+  };
+}

@@ -1,21 +1,8 @@
 // biome-ignore-all lint: hostile on purpose
 /** Loops inside a callback of a builtin. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        [3, 1, 2].sort(() => {
-          for (;;) {}
-        });
-      },
-    };
-  },
-});
+export default function attack() {
+  [3, 1, 2].sort(() => {
+    for (;;) {}
+  });
+}

@@ -1,23 +1,10 @@
 // biome-ignore-all lint: hostile on purpose
 /** Throws an object whose message never comes. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        throw {
-          get message() {
-            for (;;) {}
-          },
-        };
-      },
-    };
-  },
-});
+export default function attack() {
+  throw {
+    get message() {
+      for (;;) {}
+    },
+  };
+}

@@ -1,19 +1,6 @@
 // biome-ignore-all lint: hostile on purpose
 /** Throws a symbol, which has no string. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        throw Symbol("s");
-      },
-    };
-  },
-});
+export default function attack() {
+  throw Symbol("s");
+}

@@ -1,19 +1,6 @@
 // biome-ignore-all lint: hostile on purpose
 /** Draws on the gateway's randomness without end. */
-import { definePlugin, record, reply } from "@gatehouse/sdk";
 
-const schema = record({});
-
-export default definePlugin({
-  name: "hostile",
-  version: "1.0.0",
-  priority: 1,
-  schema,
-  create(_config, host) {
-    return {
-      access(ctx) {
-        for (let i = 0; i < 1e4; i++) host.uuid();
-      },
-    };
-  },
-});
+export default function attack(_ctx, host) {
+  for (let i = 0; i < 1e4; i++) host.uuid();
+}
