@@ -15,7 +15,12 @@ import { descendants, type ProcessEntry, processEntry } from "./processes.ts";
 
 const ATTACKS_EACH = 3;
 // Where the tests do not run as root there is no fence, and tenants have to be named.
-const SETTINGS = { data_threads: "2", unfenced_uploads: "acme,globex" };
+const SETTINGS = {
+  data_threads: "2",
+  unfenced_uploads: "acme,globex",
+  // The neighbour never stops: after so many requests its connection would be closed as any other is.
+  max_requests_per_connection: "0",
+};
 
 /** acme has a route for each hostile guest; globex, the neighbour, greets. */
 function tenants(origin: Origin, guests: readonly { name: string }[], greeting: object[]): ConfigFile {
