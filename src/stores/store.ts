@@ -60,22 +60,34 @@ export interface Store {
   changesSince(revision: number): Promise<StoredChange | null>;
 
   /**
-   * Writes all edits and audit entries, or nothing. Acknowledged means that it outlives a crash.
+   * Writes all edits and audit entries, or nothing. Acknowledged means that it outlives a crash. Of edits of the same
+   * row the last counts. Without edits (audit alone) nothing is compared, and the revision stays.
    * @param expected the revision that the edits were judged at.
    * @returns the new revision.
    * @throws {StaleRevision} somebody else has written since: read their changes, judge again, write again.
-   * @throws {StoreUnavailable} nothing was written, as far as can be known.
+   * @throws {StoreUnavailable} nothing was written, as far as can be known. If it was nevertheless (the answer was
+   *   lost), `watch` tells of it like of somebody else's.
+   * @throws {UnfitValue} nothing was written: something is too long or is not JSON.
    */
   write(expected: number, edits: readonly Edit[], audit: readonly AuditEntry[]): Promise<number>;
 
-  /** Audit entries of a workspace (of all if null), newest first; `before` is the `next` of the page before. */
+  /**
+   * Audit entries of a workspace (of all if null), newest first.
+   * @param size from 1 to 1000.
+   * @param before the `next` of the page before; null for the first page.
+   * @throws {UnfitValue} a size or mark that no page has.
+   * @throws {StoreUnavailable}
+   */
   audit(
     workspace: string | null,
     size: number,
     before: string | null,
   ): Promise<{ readonly entries: readonly AuditEntry[]; readonly next: string | null }>;
 
-  /** Removes audit entries of a workspace that is deleted, and those older than a time (ms since the epoch). */
+  /**
+   * Removes audit entries of a workspace that is deleted, or those older than a time (ms since the epoch).
+   * @throws {StoreUnavailable}
+   */
   forgetAudit(of: { readonly workspace: string } | { readonly olderThan: number }): Promise<void>;
 
   /**
@@ -88,7 +100,7 @@ export interface Store {
   /** Whether it answers now, and if not, why, in words for an operator. */
   health(): Promise<{ readonly ok: true } | { readonly ok: false; readonly why: string }>;
 
-  /** Lets go of files and connections. */
+  /** Lets go of files and connections, once what was asked before is done. */
   close(): Promise<void>;
 }
 
@@ -108,5 +120,13 @@ export class StoreUnavailable extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "StoreUnavailable";
+  }
+}
+
+/** A row, audit entry or page that no store takes; the same ones everywhere. The message says which and why. */
+export class UnfitValue extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "UnfitValue";
   }
 }
