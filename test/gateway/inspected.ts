@@ -1,4 +1,5 @@
 /** A gateway whose data threads a test can bring to an end, or to a standstill, through Node's inspector. */
+import { readFileSync } from "node:fs";
 import { type Answer, send } from "../support/client.ts";
 import { type ConfigFile, type Gateway, type LogLine, startGateway } from "../support/gateway.ts";
 import { evaluateInThread, INSPECTED, inspectorUrl } from "./inspector.ts";
@@ -39,13 +40,34 @@ export async function strike(gateway: Gateway, thread: number, how: Downfall): P
   await evaluateInThread(inspectorUrl(gateway.output()), `data-${thread}`, DOWNFALLS[how].expression);
 }
 
-/** Brings a data thread down; resolves to the line that says so. */
+/**
+ * Brings a data thread down; resolves to the line that says so. The line of one that hangs is written before it is
+ * gone, and the system deals it connections until then: its listening socket is closed too when this resolves,
+ * unless it is stuck where nothing can end it.
+ */
 export async function bringDown(gateway: Gateway, thread: number, how: Downfall): Promise<LogLine> {
+  const sockets = listening(gateway.ports.proxy);
   const isNotice = (line: LogLine) => line.reason !== undefined && line.thread === thread;
   const before = gateway.logs.filter(isNotice).length;
   await strike(gateway, thread, how);
   await gateway.log((line) => isNotice(line) && gateway.logs.filter(isNotice).length > before);
+  if (how !== "block")
+    while (sockets.isSubsetOf(listening(gateway.ports.proxy)))
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   return gateway.logs.filter(isNotice)[before] as LogLine;
+}
+
+/** Between two looks at sockets, which nobody announces. */
+const LOOK_MS = 5;
+
+/** Sockets that listen on a port, by their inodes: each data thread has one of its own. proc_net(5). */
+function listening(port: number): Set<string> {
+  const found = new Set<string>();
+  for (const line of readFileSync("/proc/net/tcp", "latin1").split("\n").slice(1)) {
+    const [, local = "", , state, , , , , , inode = ""] = line.trim().split(/\s+/);
+    if (state === "0A" && Number.parseInt(local.split(":")[1] ?? "", 16) === port) found.add(inode);
+  }
+  return found;
 }
 
 /** Waits until every data thread serves. */
