@@ -6,6 +6,7 @@
 import {
   boolean,
   type Context,
+  decimal,
   definePlugin,
   errorReply,
   type Field,
@@ -235,14 +236,19 @@ function identifier(limitBy: string, headerName: string | undefined, path: strin
 function tell(response: PluginResponse, limits: readonly Limit[], outcome: readonly number[]): void {
   const { headers } = response;
   let tightest = 0;
+  let tightestText = "0";
   for (let i = 0; i < limits.length; i++) {
     const one = limits[i] as Limit;
     const left = outcome[i + 1] as number;
-    if (i > 0 && left <= (outcome[tightest + 1] as number)) tightest = i;
+    const text = decimal(Math.max(0, left));
+    if (i === 0 || left <= (outcome[tightest + 1] as number)) {
+      tightest = i;
+      tightestText = text;
+    }
     headers.set(one.limitHeader, one.allowedText);
-    headers.set(one.remainingHeader, String(Math.max(0, left)));
+    headers.set(one.remainingHeader, text);
   }
   headers.set("RateLimit-Limit", (limits[tightest] as Limit).allowedText);
-  headers.set("RateLimit-Remaining", String(Math.max(0, outcome[tightest + 1] as number)));
+  headers.set("RateLimit-Remaining", tightestText);
   headers.set("RateLimit-Reset", String(outcome[0]));
 }

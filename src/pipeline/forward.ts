@@ -3,6 +3,7 @@
  * target where nothing was sent.
  */
 import { performance } from "node:perf_hooks";
+import { decimal } from "@gatehouse/sdk";
 import { GatewayError } from "../errors.ts";
 import type { ClientConnection } from "../http1/client-connection.ts";
 import { FIELD, type HeaderList } from "../http1/headers.ts";
@@ -245,10 +246,10 @@ function requestHead(x: ProxyExchange): string {
   if (request.expectContinue ? here : request.minor === 0) request.headers.remove("expect");
   head += fieldLines(request.headers, OWN);
   head += plane.settings.viaLines[request.minor === 0 ? 0 : 1];
-  if (request.body !== null) return `${head}Content-Length: ${request.body.length}\r\n\r\n`;
-  if (x.whole !== null) return `${head}Content-Length: ${x.whole.length}\r\n\r\n`;
+  if (request.body !== null) return `${head}Content-Length: ${decimal(request.body.length)}\r\n\r\n`;
+  if (x.whole !== null) return `${head}Content-Length: ${decimal(x.whole.length)}\r\n\r\n`;
   if (request.chunked) return `${head}Transfer-Encoding: chunked\r\n\r\n`;
-  if (request.contentLength >= 0) return `${head}Content-Length: ${request.contentLength}\r\n\r\n`;
+  if (request.contentLength >= 0) return `${head}Content-Length: ${decimal(request.contentLength)}\r\n\r\n`;
   return `${head}\r\n`;
 }
 

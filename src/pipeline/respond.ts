@@ -3,7 +3,7 @@
  * Text of one tick is gathered and leaves in one write.
  */
 import { performance } from "node:perf_hooks";
-import { type ErrorForm, errorForm, errorReply, type Reply } from "@gatehouse/sdk";
+import { decimal, type ErrorForm, errorForm, errorReply, type Reply } from "@gatehouse/sdk";
 import { GatewayError } from "../errors.ts";
 import type { ResponseHead } from "../http1/head.ts";
 import type { HeaderList } from "../http1/headers.ts";
@@ -92,9 +92,9 @@ function beginResponse(x: ProxyExchange): void {
   if (response.unsent && !bodiless) response.contentLength = 0;
   if (bodiless) {
     if (response.contentLength >= 0 && status !== 204 && !filtered)
-      framing = `Content-Length: ${response.contentLength}\r\n`;
+      framing = `Content-Length: ${decimal(response.contentLength)}\r\n`;
   } else if (response.contentLength >= 0 && !filtered) {
-    framing = `Content-Length: ${response.contentLength}\r\n`;
+    framing = `Content-Length: ${decimal(response.contentLength)}\r\n`;
     x.owed = response.contentLength;
   } else if (request.minor === 1) {
     x.chunkedOut = true;
@@ -320,7 +320,7 @@ export function answerWhole(x: ProxyExchange): void {
   const size = stored?.length ?? body.length;
   const length =
     request.isHead && response.source === "service" && !response.bodyReplaced ? response.contentLength : size;
-  const head = responseHead(x, bodiless || length < 0 ? "" : `Content-Length: ${length}\r\n`);
+  const head = responseHead(x, bodiless || length < 0 ? "" : `Content-Length: ${decimal(length)}\r\n`);
   x.headSent = true;
   if (!goes) client.writeText(head);
   else {

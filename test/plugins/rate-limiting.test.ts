@@ -25,6 +25,7 @@ for (const placement of PLACEMENTS) {
         routes: {
           two: [{ name, config: { year: 2 } }],
           both: [{ name, config: { month: 3, year: 5 } }],
+          large: [{ name, config: { month: 1001, year: 1_000_002_000 } }],
           quiet: [{ name, config: { year: 1, hide_client_headers: true } }],
           custom: [{ name, config: { year: 1, error_code: 503, error_message: "Come back later" } }],
           burst: [{ name, config: { year: 25 } }],
@@ -76,6 +77,19 @@ for (const placement of PLACEMENTS) {
       assert.equal(refused.header("X-RateLimit-Remaining-Year"), "0");
       assert.equal(refused.header("Retry-After"), refused.header("RateLimit-Reset"));
       assert.equal(origin.requests.length, before, "nothing goes upstream");
+    });
+
+    it("what remains of large limits is told in plain digits", async () => {
+      const told: (string | undefined)[][] = [];
+      for (let i = 0; i < 2; i++) {
+        const { headers } = await get("/large");
+        const value = (name: string) => headers.find(([field]) => field.toLowerCase() === name)?.[1];
+        told.push([value("x-ratelimit-remaining-month"), value("x-ratelimit-remaining-year")]);
+      }
+      assert.deepEqual(told, [
+        ["1000", "1000001999"],
+        ["999", "1000001998"],
+      ]);
     });
 
     it("the reset counts the seconds to the end of the UTC month", async () => {

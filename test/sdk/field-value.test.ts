@@ -1,7 +1,7 @@
 /** Text in header values: nothing in it can end the line, and it comes back as it went in. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { fieldText, fieldValue } from "@gatehouse/sdk";
+import { decimal, fieldText, fieldValue } from "@gatehouse/sdk";
 import fc from "fast-check";
 
 const VALUES: readonly [text: string, value: string][] = [
@@ -42,5 +42,24 @@ describe("fieldValue", () => {
 
   it("bytes that are not UTF-8 are read one character each", () => {
     assert.equal(fieldText("caf\xe9"), "café");
+  });
+});
+
+describe("a number of a header", () => {
+  it("is written in plain digits, whatever its size", () => {
+    fc.assert(fc.property(fc.maxSafeNat(), (n) => assert.equal(decimal(n), String(n))));
+    for (const n of [
+      0,
+      7,
+      999,
+      1000,
+      1001,
+      10_000,
+      999_999,
+      1_000_000,
+      1_000_000_007,
+      Number.MAX_SAFE_INTEGER,
+    ])
+      assert.equal(decimal(n), String(n));
   });
 });
