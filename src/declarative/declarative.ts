@@ -29,8 +29,8 @@ import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
 import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./gather.ts";
 import { contentHash, entityContent, entityId } from "./identity.ts";
-import { nearest } from "./nearest.ts";
 import { checkOperatorOnly } from "./operator-only.ts";
+import { pluginHint } from "./plugin-hint.ts";
 import { type Origin, Previous, remember } from "./previous.ts";
 import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
 import { checkDestinations } from "./resolve-egress.ts";
@@ -280,9 +280,8 @@ class Loader {
     if (typeof name !== "string" || name === "") return;
     const found = this.#plugins.find(name, draft.scope.name);
     if ("missing" in found) {
-      const near = nearest(name, this.#plugins.names?.(draft.scope.name) ?? []);
+      const hint = pluginHint(name, this.#plugins.names?.(draft.scope.name) ?? []);
       const standard = `plugin '${name}' not enabled; add it to the 'plugins' configuration property`;
-      const hint = near === null ? null : `did you mean '${near}'?`;
       this.#faults.entity(draft, ["name"], found.missing || standard, hint);
       draft.sound = false;
       return;

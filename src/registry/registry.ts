@@ -136,11 +136,7 @@ export class Registry {
     const owner = slash === -1 ? workspace : name.slice(0, slash);
     const own = name.slice(slash + 1);
     const plugin = own.slice(0, own.indexOf("@"));
-    const allowed =
-      owner === workspace ||
-      workspace === "default" ||
-      this.#options.shared?.(owner, plugin, workspace) === true;
-    const stored = allowed ? this.#packages.get(`${owner}/${own}`) : undefined;
+    const stored = this.#mayUse(workspace, owner, plugin) ? this.#packages.get(`${owner}/${own}`) : undefined;
     if (stored) return stored;
     // Whether somebody else has such a package is nobody's business: both cases read the same.
     const where =
@@ -152,9 +148,24 @@ export class Registry {
     return { missing: `no plugin package '${own}' in ${where}${versions}; publish it first` };
   }
 
-  /** Names that a plugin entity of this workspace could use for its own packages. */
+  #mayUse(workspace: string, owner: string, plugin: string): boolean {
+    return (
+      owner === workspace ||
+      workspace === "default" ||
+      this.#options.shared?.(owner, plugin, workspace) === true
+    );
+  }
+
+  /** What a plugin entity of this workspace could be named: its own packages first. */
   names(workspace: string): string[] {
-    return this.list(workspace).map(({ manifest }) => `${manifest.name}@${manifest.version}`);
+    const others = [...this.#packages.values()].filter(
+      ({ workspace: owner, manifest }) =>
+        owner !== workspace && this.#mayUse(workspace, owner, manifest.name),
+    );
+    return [
+      ...this.list(workspace).map(nameOf),
+      ...others.map((stored) => `${stored.workspace}/${nameOf(stored)}`),
+    ];
   }
 
   /**
@@ -284,6 +295,10 @@ export class Registry {
 export function cataloguePlugin({ manifest }: StoredPackage): CataloguePlugin {
   const { name, version, priority } = manifest;
   return { name, version, priority, schema: schemaFromJson(manifest.schema) };
+}
+
+function nameOf({ manifest }: StoredPackage): string {
+  return `${manifest.name}@${manifest.version}`;
 }
 
 function indexBytes(packages: ReadonlyMap<string, StoredPackage>): Uint8Array {

@@ -162,6 +162,10 @@ test("a configuration that names a package nobody published is refused; the old 
   const { code: number, message } = refused.json() as { code: number; message: string };
   assert.equal(number, 14);
   assert.match(message, /no plugin package 'ts-hello@9\.9\.9'.*it has version 1\.0\.0/);
+  await assert.rejects(
+    gateway.reload(routes(origin, { greeted: [{ name: "ts-hello" }] })),
+    /plugin 'ts-hello' not enabled; add it to the 'plugins' configuration property; an uploaded plugin is named with its version; there is 'ts-hello@1\.0\.0'/,
+  );
   await gateway.rewriteConfigFile(bad);
   const line = await gateway.log(({ msg }) => String(msg).includes("is refused; the old one keeps serving"));
   assert.match(String(line.errors), /ts-hello@9\.9\.9/);

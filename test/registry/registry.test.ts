@@ -210,4 +210,6 @@ test("a plugin entity finds its workspace's packages, and nobody else's", async 
   }
   assert.equal(cataloguePlugin(stored).name, "header-stamp");
   assert.deepEqual(registry.names("acme"), ["header-stamp@1.2.0"]);
+  assert.deepEqual(registry.names("default"), ["acme/header-stamp@1.2.0"]);
+  assert.deepEqual(registry.names("other"), []);
 });
