@@ -5,8 +5,7 @@
  * read (text → values) → gather (values → entities) → validate each → resolve among them → seal (ids, hash).
  */
 import { randomInt } from "node:crypto";
-import { type Field, isObject, type Violation, validate } from "@gatehouse/sdk";
-import type { RE2JS } from "re2js";
+import { type Field, isObject, validate } from "@gatehouse/sdk";
 import { Policies } from "../egress/policies.ts";
 import {
   DEFAULT_WORKSPACE,
@@ -20,21 +19,19 @@ import {
   OwnedHosts,
   type PluginCatalogue,
   type RouterFlavor,
-  schemaOf,
 } from "../entities/entities.ts";
 import { isUuid } from "../entities/fields.ts";
-import { boundedPatterns } from "../registry/config-schema.ts";
+import { hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
+import { type Finding, type InspectionContext, inspect } from "../entities/inspect.ts";
+import { type Entity, relationFaults } from "../entities/relations.ts";
 import { readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
 import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./gather.ts";
 import { contentHash, entityContent, entityId } from "./identity.ts";
-import { checkOperatorOnly } from "./operator-only.ts";
 import { pluginHint } from "./plugin-hint.ts";
 import { type Origin, Previous, remember } from "./previous.ts";
-import { checkHostOwners, checkOwnership, checkPluginProtocols, Directory } from "./resolve.ts";
-import { checkDestinations } from "./resolve-egress.ts";
-import { checkAuthorities, checkSnis } from "./resolve-tls.ts";
+import { Directory } from "./resolve.ts";
 
 export { type ConfigError, formatConfigErrors, toFields } from "./errors.ts";
 
@@ -115,8 +112,7 @@ export function loadDeclarative(text: string, options: LoadOptions): Loaded {
 type WorkspaceScope = Scope & { readonly draft: Draft };
 
 class Loader {
-  readonly #plugins: PluginCatalogue;
-  readonly #flavor: RouterFlavor;
+  readonly #inspection: InspectionContext;
   readonly #egress: Policies | null;
   readonly #faults: Faults;
   readonly #previous: Previous;
@@ -124,16 +120,13 @@ class Loader {
   readonly #directory: Directory;
   /** Workspaces themselves are the operator's, as are top-level entities. */
   readonly #top = newScope(DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID, []);
-  /** The schemas may be a stranger's, and so their patterns: they run in linear time. */
-  readonly #patterns = new Map<string, RE2JS>();
 
   constructor(
     { plugins, routerFlavor = "traditional_compatible", egress = Policies.of() }: LoadOptions,
     faults: Faults,
     previous: Previous,
   ) {
-    this.#plugins = plugins;
-    this.#flavor = routerFlavor;
+    this.#inspection = { plugins, flavor: routerFlavor, patterns: new Map() };
     this.#egress = egress;
     this.#faults = faults;
     this.#previous = previous;
@@ -159,9 +152,14 @@ class Loader {
         draft.sound = true;
       }
     }
-    for (const draft of drafts) if (draft.kept === null) this.#directory.resolve(draft);
+    for (const draft of drafts) {
+      if (draft.kept !== null) continue;
+      this.#directory.resolve(draft);
+      draft.value.id = draft.id;
+      draft.value.ws_id = draft.scope.id;
+    }
     for (const draft of drafts) this.#directory.checkCacheKey(draft);
-    this.#checkTogether(drafts, workspaces);
+    this.#checkTogether(drafts);
     return [...workspaces.map(({ draft }) => draft), ...drafts];
   }
 
@@ -213,7 +211,15 @@ class Loader {
       if (!isObject(node)) this.#faults.document(path, "expected a record");
       else scopes.push(this.#workspace(node, path));
     });
-    checkHostOwners(scopes, this.#faults);
+    const facts = new Map(
+      scopes.map((scope) => [scope, { ...scope, egress: scope.draft.value.egress ?? null }]),
+    );
+    const owners = hostOwners(facts.values());
+    for (const [scope, own] of facts) {
+      for (const { path, message, hint } of hostOwnerFaults(own, owners))
+        this.#faults.entity(scope.draft, path, message, hint);
+      if (scope.draft.sound) this.#directory.addWorkspace(own);
+    }
     return scopes;
   }
 
@@ -245,86 +251,45 @@ class Loader {
   }
 
   #validate(draft: Draft): void {
-    const { type, input, references, parents } = draft;
+    const { type, input, references, parents, scope } = draft;
     const candidate = { ...input };
     for (const field of Object.keys(references)) candidate[field] = { id: "" };
     for (const field of Object.keys(parents)) candidate[field] = { id: "" };
-    const schema = schemaOf(type, this.#flavor) as Field<Record<string, unknown>>;
-    const { value, violations } = validate(schema, candidate);
+    const { value, findings } = inspect(type, candidate, scope.name, this.#inspection);
     draft.value = value;
-    draft.sound = violations.length === 0;
-    for (const violation of violations) this.#violation(draft, violation, schema, []);
-    if (type.name === "plugins") this.#plugin(draft);
-    checkOperatorOnly(draft, this.#faults);
-    if (!draft.sound) return;
-    for (const [field, message] of Object.entries(type.notServed?.(value) ?? {}))
-      this.#faults.entity(draft, field.split("."), message);
+    draft.sound = findings.length === 0;
+    for (const finding of findings) this.#finding(draft, finding);
   }
 
-  #violation(draft: Draft, { path, message }: Violation, schema: Field, prefix: Path): void {
+  #finding(draft: Draft, { path, message, of, hint, unknownPlugin }: Finding): void {
+    if (of !== null) return this.#violation(draft, path, message, of.schema, of.prefix);
+    const named = unknownPlugin
+      ? pluginHint(String(draft.input.name), this.#inspection.plugins.names?.(draft.scope.name) ?? [])
+      : null;
+    this.#faults.entity(draft, path, message, hint ?? named);
+  }
+
+  #violation(draft: Draft, path: Path, message: string, schema: Field, prefix: Path): void {
     const last = path.at(-1);
     // A broken shorthand is reported itself.
     if (message === "required field missing" && draft.expanded?.has(String(path[0]))) return;
     const unknown = message === "unknown field" && typeof last === "string";
-    const names = () => namesAt(draft.type, schema, path.slice(0, -1), prefix);
+    const inside = path.slice(prefix.length, -1);
     const hint = !unknown
       ? null
       : path.length === 1 && draft.type.schemaUnder?.expressions?.fields?.[last] !== undefined
         ? "routes have it under router_flavor: expressions"
-        : suggest(last, names());
-    this.#faults.entity(draft, [...prefix, ...path], message, hint, unknown);
+        : suggest(last, namesAt(draft.type, schema, inside, prefix));
+    this.#faults.entity(draft, path, message, hint, unknown);
   }
 
-  #plugin(draft: Draft): void {
-    const { name } = draft.input;
-    if (typeof name !== "string" || name === "") return;
-    const found = this.#plugins.find(name, draft.scope.name);
-    if ("missing" in found) {
-      const hint = pluginHint(name, this.#plugins.names?.(draft.scope.name) ?? []);
-      const standard = `plugin '${name}' not enabled; add it to the 'plugins' configuration property`;
-      this.#faults.entity(draft, ["name"], found.missing || standard, hint);
-      draft.sound = false;
-      return;
-    }
-    draft.plugin = found;
-    const compile = boundedPatterns(this.#patterns);
-    const config = draft.input.config ?? {};
-    const { value, violations } = validate(found.schema, config, { compile });
-    for (const violation of violations) this.#violation(draft, violation, found.schema, ["config"]);
-    if (violations.length > 0) draft.sound = false;
-    else draft.value.config = value;
-    for (const field of found.forbids ?? []) {
-      if (Object.hasOwn(draft.references, field) || Object.hasOwn(draft.parents, field))
-        this.#faults.entity(
-          draft,
-          [field],
-          "value must be null",
-          `plugin '${name}' cannot be scoped by ${field}`,
-        );
-    }
-  }
-
-  #checkTogether(drafts: readonly Draft[], workspaces: readonly WorkspaceScope[]): void {
-    const owners = new Set(workspaces.filter(({ draft }) => draft.sound).map(({ name }) => name));
-    const routes = new Map<string, Draft>();
-    const routesOf = new Map<string, Draft[]>();
-    for (const draft of drafts) {
-      if (draft.type.name !== "routes" || !draft.sound) continue;
-      if (owners.has(draft.scope.name)) checkOwnership(draft, this.#faults);
-      routes.set(draft.id, draft);
-      const service = (draft.value.service as { id: string } | null)?.id;
-      if (service === undefined) continue;
-      const siblings = routesOf.get(service);
-      if (siblings) siblings.push(draft);
-      else routesOf.set(service, [draft]);
-    }
-    checkSnis(drafts, this.#faults);
-    const tenants = new Map(workspaces.map(({ name, draft }) => [name, draft]));
-    if (this.#egress !== null) checkDestinations(drafts, tenants, this.#egress, this.#faults);
+  /** @param drafts those that are not workspaces */
+  #checkTogether(drafts: readonly Draft[]): void {
+    for (const draft of drafts) this.#directory.link(draft);
     for (const draft of drafts) {
       if (!draft.sound) continue;
-      if (draft.type.name === "services") checkAuthorities(draft, this.#directory, this.#faults);
-      if (draft.type.name === "plugins") checkPluginProtocols(draft, routes, routesOf, this.#faults);
+      const faults = relationFaults(draft.type, draft.value as Entity, this.#directory, this.#egress);
+      for (const { path, message, hint } of faults) this.#faults.entity(draft, path, message, hint);
     }
   }
 }

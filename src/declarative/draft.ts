@@ -1,5 +1,5 @@
 /** What loading passes from step to step: entities on their way from a file to a configuration. */
-import type { CataloguePlugin, EntityName, EntityType, OwnedHosts } from "../entities/entities.ts";
+import type { EntityName, EntityType, OwnedHosts } from "../entities/entities.ts";
 import type { Place } from "./document.ts";
 import { type ConfigError, fieldName } from "./errors.ts";
 
@@ -35,7 +35,6 @@ export interface Draft {
   sound: boolean;
   /** The entity in force that says the same; null if there is none, or if nobody has looked yet. */
   kept: Record<string, unknown> | null;
-  plugin?: CataloguePlugin;
 }
 
 /** Gathers faults, each with its place. */

@@ -63,7 +63,7 @@ export class Previous {
       const target =
         text === undefined
           ? draft.parents[field]
-          : directory.find(type.foreignKeys[field] as EntityName, text, scope);
+          : directory.lookUp(type.foreignKeys[field] as EntityName, text, scope);
       if (text !== undefined && target === undefined) return null;
       if ((old[field] as { id: string } | null)?.id !== target?.id) return null;
     }

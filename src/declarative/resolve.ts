@@ -1,20 +1,29 @@
 /**
- * What can only be judged with all entities at hand: uniqueness, references, plugins and their scopes, and
- * that no workspace matches hosts of another.
+ * What can only be judged with all entities of a document at hand: uniqueness and references, and how the rules over
+ * several entities (entities/relations.ts) look around in it.
  */
 import type { EntityName } from "../entities/entities.ts";
-import { pluginBaseName } from "../entities/plugins.ts";
+import {
+  cacheKeyParts,
+  type Entity,
+  type Relations,
+  uniqueSpace,
+  uniqueValue,
+  type WorkspaceFacts,
+} from "../entities/relations.ts";
 import { DEFAULT_WORKSPACE } from "../entities/workspaces.ts";
-import { necessary } from "../router/expressions/necessary.ts";
-import { parseExpression } from "../router/expressions/syntax.ts";
 import type { Draft, Faults, Scope } from "./draft.ts";
 import { nearest } from "./nearest.ts";
 
 /** Finds entities by id or endpoint key within a workspace, and refuses a second one of the same. */
-export class Directory {
+export class Directory implements Relations {
   readonly #byId = new Map<EntityName, Map<string, Draft>>();
-  /** By workspace, by collection and field (or `@` for the rule over several), then by value. */
-  readonly #unique = new Map<Scope, Map<string, Map<string, Draft>>>();
+  /** By rule and workspace, then by value. */
+  readonly #unique = new Map<string, Map<string, Draft>>();
+  /** By collection, foreign field and id of the parent. */
+  readonly #children = new Map<string, Entity[]>();
+  readonly #scopes = new Map<string, Scope>();
+  readonly #workspaces = new Map<string, WorkspaceFacts>();
   readonly #faults: Faults;
 
   constructor(faults: Faults) {
@@ -23,15 +32,16 @@ export class Directory {
 
   add(draft: Draft): void {
     const { type, scope, input } = draft;
+    this.#scopes.set(scope.id, scope);
     const byId = entry(this.#byId, type.name);
     const other = byId.get(draft.id);
     if (!other) byId.set(draft.id, draft);
     else if (typeof input.id === "string" || typeof other.input.id === "string")
       this.#twice(draft, other, ["id"], `primary key set to '${draft.id}'`);
     for (const field of type.uniqueFields) {
-      const value = input[field];
-      if (typeof value !== "string") continue;
-      const other = this.#first(scope, field, value, draft);
+      const value = uniqueValue(type, input[field]);
+      if (value === null) continue;
+      const other = this.#first(field, value, draft);
       if (!other) continue;
       const shown = type.name === "keyauth_credentials" ? "***" : value;
       this.#twice(draft, other, [field], `${field} set to '${shown}'`);
@@ -42,12 +52,17 @@ export class Directory {
     if (!byKey.has(name)) byKey.set(name, draft);
   }
 
+  /** A workspace that is sound, for the rules of what is in it. */
+  addWorkspace(facts: WorkspaceFacts): void {
+    this.#workspaces.set(facts.id, facts);
+  }
+
   /** Resolves the references of an entity into `{ id }` values. */
   resolve(draft: Draft): void {
     for (const [field, parent] of Object.entries(draft.parents)) draft.value[field] = { id: parent.id };
     for (const [field, text] of Object.entries(draft.references)) {
       const reference = draft.type.foreignKeys[field] as EntityName;
-      const found = this.find(reference, text, draft.scope);
+      const found = this.lookUp(reference, text, draft.scope);
       if (found) {
         draft.value[field] = { id: found.id };
         continue;
@@ -60,23 +75,32 @@ export class Directory {
     }
   }
 
-  find(name: EntityName, text: string, scope: Scope): Draft | undefined {
+  lookUp(name: EntityName, text: string, scope: Scope): Draft | undefined {
     const byKey = scope.byKey.get(name)?.get(text);
     if (byKey) return byKey;
     const byId = this.#byId.get(name)?.get(text);
     return byId?.scope === scope ? byId : undefined;
   }
 
+  /** Notes which sound entities hang under which, once references are known. */
+  link(draft: Draft): void {
+    if (!draft.sound) return;
+    for (const field in draft.type.foreignKeys) {
+      const parent = (draft.value[field] as { id: string } | null)?.id;
+      if (parent === undefined) continue;
+      const key = `${draft.type.name} ${field} ${parent}`;
+      const siblings = this.#children.get(key);
+      if (siblings) siblings.push(draft.value as Entity);
+      else this.#children.set(key, [draft.value as Entity]);
+    }
+  }
+
   /** The rule over several fields, once references are known. */
   checkCacheKey(draft: Draft): void {
-    const { type, value, scope } = draft;
+    const { type, value } = draft;
     if (!type.cacheKey || !draft.sound) return;
-    const parts = type.cacheKey.map((field) => {
-      const part = value[field];
-      if (type.name === "plugins" && field === "name") return pluginBaseName(String(part));
-      return (part as { id?: string } | null)?.id ?? (part as string | null) ?? "";
-    });
-    const other = this.#first(scope, "@", parts.join("\n"), draft);
+    const parts = cacheKeyParts(type, value);
+    const other = this.#first("@", parts.join("\n"), draft);
     if (!other) return;
     const given = type.cacheKey.filter((_, i) => parts[i] !== "");
     const shown = given.map(
@@ -85,14 +109,25 @@ export class Directory {
     this.#twice(draft, other, [given.at(-1)!], `${given.join(", ")} set to '${shown.join(", ")}'`);
   }
 
+  find(kind: EntityName, id: string): Entity | undefined {
+    return this.#byId.get(kind)?.get(id)?.value as Entity | undefined;
+  }
+
+  children(kind: EntityName, field: string, parentId: string): readonly Entity[] {
+    return this.#children.get(`${kind} ${field} ${parentId}`) ?? [];
+  }
+
+  named(kind: EntityName, workspaceId: string, key: string): { readonly id: string } | undefined {
+    return this.#scopes.get(workspaceId)?.byKey.get(kind)?.get(key);
+  }
+
+  workspace(id: string): WorkspaceFacts | undefined {
+    return this.#workspaces.get(id);
+  }
+
   /** Whoever has the value already, or nobody: then it is this one's. */
-  #first(scope: Scope, field: string, value: string, draft: Draft): Draft | undefined {
-    let groups = this.#unique.get(scope);
-    if (!groups) {
-      groups = new Map();
-      this.#unique.set(scope, groups);
-    }
-    const values = entry(groups, `${draft.type.name} ${field}`);
+  #first(rule: string, value: string, draft: Draft): Draft | undefined {
+    const values = entry(this.#unique, uniqueSpace(draft.type, rule, draft.scope.id));
     const other = values.get(value);
     if (!other) values.set(value, draft);
     return other;
@@ -100,7 +135,13 @@ export class Directory {
 
   #twice(draft: Draft, other: Draft, field: readonly string[], what: string): void {
     const message = `uniqueness violation: '${draft.type.name}' entity with ${what} already declared`;
-    this.#faults.entity(draft, field, message, `the first is on line ${this.#faults.line(other.path)}`);
+    const across = other.scope === draft.scope ? "" : "names are unique across workspaces; ";
+    this.#faults.entity(
+      draft,
+      field,
+      message,
+      `${across}the first is on line ${this.#faults.line(other.path)}`,
+    );
   }
 }
 
@@ -117,100 +158,4 @@ function label(draft: Draft | undefined): string | undefined {
   if (!draft) return undefined;
   const name = draft.input[draft.type.endpointKey];
   return typeof name === "string" ? name : draft.id;
-}
-
-/** A route of a tenant matches only names that the tenant owns; without hosts it would match everybody's. */
-export function checkOwnership(route: Draft, faults: Faults): void {
-  const { scope } = route;
-  if (scope.name === DEFAULT_WORKSPACE) return;
-  const mine =
-    scope.hosts.length === 0
-      ? `workspace '${scope.name}' owns no hosts; list them under its 'hosts'`
-      : `workspace '${scope.name}' owns: ${scope.hosts.slice(0, 10).join(", ")}`;
-  if (typeof route.value.expression === "string") return checkExpressionOwnership(route, faults, mine);
-  const hosts = route.value.hosts as readonly string[] | null;
-  if (!hosts || hosts.length === 0) {
-    const message = `a route of workspace '${scope.name}' must name hosts that the workspace owns`;
-    faults.entity(route, ["hosts"], message, mine);
-    return;
-  }
-  hosts.forEach((host, i) => {
-    if (!scope.owned.owns(host))
-      faults.entity(route, ["hosts", i], `host '${host}' is not owned by workspace '${scope.name}'`, mine);
-  });
-}
-
-/** The same of an expression: it must ask for owned hosts where nothing goes round them. */
-function checkExpressionOwnership(route: Draft, faults: Faults, mine: string): void {
-  const { scope, value } = route;
-  const { hosts } = necessary(parseExpression(value.expression as string));
-  const stranger = hosts?.find(({ kind, text }) => {
-    if (kind === "exact") return !scope.owned.owns(text);
-    // `=^ ".a.com"` is `*.a.com`; without the dot, or with `^=`, it reaches names of others.
-    return kind === "prefix" || !text.startsWith(".") || !scope.owned.owns(`*${text}`);
-  });
-  if (hosts !== null && stranger === undefined) return;
-  const message =
-    stranger === undefined
-      ? `an expression of workspace '${scope.name}' must ask for hosts that the workspace owns: ` +
-        `http.host == "…" && ( … )`
-      : `host '${stranger.text}' is not owned by workspace '${scope.name}'`;
-  faults.entity(route, ["expression"], message, mine);
-}
-
-/** Two workspaces cannot own one name: neither the same nor one below the other's wildcard. */
-export function checkHostOwners(
-  scopes: readonly (Scope & { readonly draft: Draft })[],
-  faults: Faults,
-): void {
-  const owners = new Map<string, { scope: Scope; host: string }>();
-  for (const scope of scopes) {
-    for (const host of scope.hosts) if (!owners.has(host)) owners.set(host, { scope, host });
-  }
-  for (const scope of scopes) {
-    scope.hosts.forEach((host, i) => {
-      const other = [host, ...wildcardsAbove(host)]
-        .map((name) => owners.get(name))
-        .find((owner) => owner !== undefined && owner.scope !== scope);
-      if (other)
-        faults.entity(
-          scope.draft,
-          ["hosts", i],
-          `host '${host}' is owned by workspace '${other.scope.name}' already`,
-          other.host === host ? null : `through '${other.host}'`,
-        );
-    });
-  }
-}
-
-function wildcardsAbove(host: string): string[] {
-  const name = host.startsWith("*.") ? host.slice(2) : host;
-  const out: string[] = [];
-  for (let dot = name.indexOf("."); dot !== -1; dot = name.indexOf(".", dot + 1))
-    out.push(`*${name.slice(dot)}`);
-  return out;
-}
-
-/** A plugin's protocols must meet those of what it is scoped to. */
-export function checkPluginProtocols(
-  plugin: Draft,
-  routes: ReadonlyMap<string, Draft>,
-  routesOf: ReadonlyMap<string, readonly Draft[]>,
-  faults: Faults,
-): void {
-  const protocols = plugin.value.protocols as readonly string[];
-  const meets = (route: Draft) =>
-    (route.value.protocols as readonly string[]).some((p) => protocols.includes(p));
-  const routeId = (plugin.value.route as { id: string } | null)?.id;
-  const serviceId = (plugin.value.service as { id: string } | null)?.id;
-  const route = routeId === undefined ? undefined : routes.get(routeId);
-  if (route && !meets(route))
-    faults.entity(plugin, ["protocols"], "must match the associated route's protocols");
-  const siblings = (serviceId === undefined ? undefined : routesOf.get(serviceId)) ?? [];
-  if (!route && siblings.length > 0 && !siblings.some(meets))
-    faults.entity(
-      plugin,
-      ["protocols"],
-      "must match the protocols of at least one route pointing to this Plugin's service",
-    );
 }

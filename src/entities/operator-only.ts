@@ -5,8 +5,10 @@
  * them ever sees a tenant's.
  */
 import { isObject } from "@gatehouse/sdk";
-import { DEFAULT_WORKSPACE } from "../entities/workspaces.ts";
-import type { Draft, Faults, Path } from "./draft.ts";
+import type { EntityType } from "./entities.ts";
+import { DEFAULT_WORKSPACE } from "./workspaces.ts";
+
+type Path = readonly (string | number)[];
 
 interface OperatorField {
   readonly field: Path;
@@ -30,41 +32,37 @@ const VAULT = /^\{vault:\/\//;
 /** `${NAME}` anywhere. */
 const ENVIRONMENT = /\$\{[A-Z_][A-Z0-9_]*\}/;
 
-/** Of an entity: what a workspace other than `default` may not say, and references that nobody resolves yet. */
-export function checkOperatorOnly(draft: Draft, faults: Faults): void {
-  const { scope, type, input } = draft;
-  const theOperators = scope.name === DEFAULT_WORKSPACE;
-  const where = `workspace '${scope.name}'`;
+/**
+ * Of an entity as it was written: what a workspace other than `default` may not say, and references that nobody
+ * resolves yet.
+ */
+export function* operatorOnlyFaults(
+  type: EntityType,
+  input: Readonly<Record<string, unknown>>,
+  workspace: string,
+): Generator<{ readonly path: Path; readonly message: string }> {
+  const theOperators = workspace === DEFAULT_WORKSPACE;
+  const where = `workspace '${workspace}'`;
   for (const { path, text } of texts(input, [])) {
     if (VAULT.test(text) && theOperators)
-      refuse(draft, path, "references to vaults are not served yet by this version; write the value", faults);
+      yield { path, message: "references to vaults are not served yet by this version; write the value" };
     else if (VAULT.test(text))
-      refuse(
-        draft,
-        path,
-        `${where} may not refer to vaults, which are the operator's; write the value`,
-        faults,
-      );
+      yield { path, message: `${where} may not refer to vaults, which are the operator's; write the value` };
     else if (!theOperators && ENVIRONMENT.test(text)) {
       const what = "may not refer to the gateway's environment, which is the operator's; write the value";
-      refuse(draft, path, `${where} ${what}`, faults);
+      yield { path, message: `${where} ${what}` };
     }
   }
   if (theOperators || type.name !== "plugins") return;
   for (const { field, what } of operatorFields(String(input.name))) {
     if (field.length > 0 && !isGiven(input.config, field)) continue;
     const path = field.length === 0 ? ["name"] : ["config", ...field];
-    refuse(draft, path, `${where} may not use ${what}; only workspace 'default' may`, faults);
+    yield { path, message: `${where} may not use ${what}; only workspace 'default' may` };
   }
 }
 
 function operatorFields(plugin: string): readonly OperatorField[] {
   return Object.hasOwn(OPERATOR_FIELDS, plugin) ? (OPERATOR_FIELDS[plugin] ?? []) : [];
-}
-
-function refuse(draft: Draft, path: Path, message: string, faults: Faults): void {
-  draft.sound = false;
-  faults.entity(draft, path, message);
 }
 
 function isGiven(config: unknown, field: Path): boolean {
