@@ -3,7 +3,7 @@
  * refused in one sentence. Never skipped silently.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, globSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -15,6 +15,8 @@ const PACKAGES = {
   openssl: "openssl",
   bwrap: "bubblewrap",
   "redis-server": "redis-server",
+  postgres: "postgresql",
+  initdb: "postgresql",
   clang: "clang",
   "wasm-ld": "lld",
 } as const;
@@ -62,6 +64,8 @@ export async function untilListening(port: number, ended: () => string | null): 
 
 function find(program: string): string | undefined {
   const directories = [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"];
+  // Debian keeps the programs of each version of PostgreSQL apart.
+  directories.push(...globSync("/usr/lib/postgresql/*/bin").sort().reverse());
   for (const directory of directories.filter((name) => name.startsWith("/"))) {
     const path = join(directory, program);
     try {
