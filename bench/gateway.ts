@@ -245,8 +245,8 @@ export function gatewayPolicyAnd(runtime: GuestRuntime): Variant {
   return {
     name: `gateway + ${runtime} guest`,
     warmSeconds: JIT_WARM_SECONDS,
-    async start(site) {
-      const gateway = await startGateway(site, { plugins: POLICY });
+    async start(site, watched) {
+      const gateway = await startGateway(site, { plugins: POLICY }, watched);
       try {
         await addGuest(site, gateway, runtime);
       } catch (error) {

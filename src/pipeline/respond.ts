@@ -77,10 +77,13 @@ function filterHead(x: ProxyExchange): void {
   const waiting = x.chain.headerFilter.length === 0 ? undefined : runHeaderFilter(x);
   if (waiting === undefined) return beginResponse(x);
   x.upstream?.pause();
-  whenDone(x, waiting, () => beginResponse(x));
+  whenDone(x, waiting, () => {
+    beginResponse(x);
+    flush(x);
+  });
 }
 
-/** Writes the head of a streamed response; what came meanwhile follows. */
+/** Begins a streamed response with its head; what came meanwhile follows. */
 function beginResponse(x: ProxyExchange): void {
   const { request, response, client } = x;
   const { status } = response;
@@ -137,7 +140,10 @@ export function receiveEnd(x: ProxyExchange, trailers: HeaderList | null): void 
   if (x.ready) attempt(x, pump);
 }
 
-/** What waited goes through, then the end if it has come. A client that takes nothing stops it. */
+/**
+ * What waited goes through, then the end if it has come. A client that takes nothing stops it. Whoever is not in the
+ * middle of a read, whose end would bring the flush, sees to that afterwards.
+ */
 function pump(x: ProxyExchange): void {
   if (x.ready && x.held.length > 0) {
     if (x.client.blocked) return;
@@ -146,7 +152,11 @@ function pump(x: ProxyExchange): void {
     else filterPiece(x, held);
   }
   if (x.ready && x.responseEnded) endBody(x);
-  else if (x.suspended) flush(x); // after a wait there is no read whose end would bring the flush
+}
+
+function pumpOut(x: ProxyExchange): void {
+  pump(x);
+  flush(x);
 }
 
 function filterPiece(x: ProxyExchange, piece: Buffer): void {
@@ -158,7 +168,7 @@ function filterPiece(x: ProxyExchange, piece: Buffer): void {
     emit(x, out);
     x.ready = true;
     if (!x.client.blocked) x.upstream?.resume();
-    pump(x);
+    pumpOut(x);
   });
 }
 
@@ -199,7 +209,7 @@ export function flush(x: ProxyExchange): void {
 }
 
 export function clientDrained(x: ProxyExchange): void {
-  if (x.ready) attempt(x, pump);
+  if (x.ready) attempt(x, pumpOut);
   else if (x.answerer !== null) answerOn(x);
   // Before the head, nothing but interim answers can have filled the way.
   if ((x.ready || x.response.status === 0) && !x.client.blocked) x.upstream?.resume();

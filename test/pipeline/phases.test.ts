@@ -115,6 +115,13 @@ const PLUGINS: Plugins = {
       },
     },
   ],
+  "waits-before": [
+    {
+      access: async () => {
+        await tick();
+      },
+    },
+  ],
   "never-comes-back": [{ access: () => new Promise<undefined>(() => {}) }],
 };
 let aliceId = "";
@@ -127,9 +134,10 @@ describe("phases", () => {
 
   before(async () => {
     origin = await startOrigin((received, response) => {
+      const body = received.url.endsWith("?small") ? "small" : BODY;
       if (received.url.endsWith("?chunked")) response.setHeader("transfer-encoding", "chunked");
-      else response.setHeader("content-length", BODY.length);
-      response.end(BODY);
+      else response.setHeader("content-length", body.length);
+      response.end(body);
     });
     plane = new Plane(origin, PLUGINS);
     plane.server.listen(0, "127.0.0.1");
@@ -149,6 +157,15 @@ describe("phases", () => {
       assert.equal(answer.header("content-length"), undefined);
     });
   }
+
+  it("a small answer after a wait on the way up leaves in one piece, head and body", async () => {
+    await using client = await openRaw(plane.port);
+    const pieces: string[] = [];
+    client.socket.on("data", (piece: Buffer) => pieces.push(piece.toString("latin1")));
+    client.write("GET /waits-before?small HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert.equal((await client.read()).body.toString(), "small");
+    assert.equal(pieces.length, 1, pieces.join("|"));
+  });
 
   for (const [path, body] of [
     ["filters-at-once", BODY.replaceAll("0", "O")],
