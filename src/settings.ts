@@ -66,11 +66,12 @@ export function loadSettings(sources: SettingsSources): LoadedSettings {
     if (checked.messages.length === 0) values.set(name, checked.value);
   }
   const prefix = resolve(directory, (values.get("prefix") as string | undefined) ?? ".");
+  const isDeclarative = typeof values.get("declarative_config") === "string";
   const settings: Record<string, unknown> = {};
   for (const [name, value] of values) {
     const setting = (SETTINGS as Record<string, Setting>)[name] as Setting;
     try {
-      settings[camelCase(name)] = setting.read(value as never, { directory, prefix });
+      settings[camelCase(name)] = setting.read(value as never, { directory, prefix, isDeclarative });
     } catch (error) {
       if (!(error instanceof UnreadableValue)) throw error;
       errors.push(`${given.get(name)?.place ?? name}: ${error.message}`);

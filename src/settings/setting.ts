@@ -7,6 +7,8 @@ export interface ReadContext {
   readonly directory: string;
   /** The working directory of the gateway, absolute. */
   readonly prefix: string;
+  /** Whether there is a declarative configuration. */
+  readonly isDeclarative: boolean;
 }
 
 export interface Setting<F extends Field = Field, T = unknown> {
@@ -15,6 +17,8 @@ export interface Setting<F extends Field = Field, T = unknown> {
   readonly aliases: readonly string[];
   /** Whether a string such as `8m` stands for a number of bytes. */
   readonly bytes: boolean;
+  /** Whether its value is shown to nobody. */
+  readonly secret: boolean;
   /** Turns the checked value into what the gateway uses. @throws {UnreadableValue} */
   readonly read: (value: ValueOf<F>, context: ReadContext) => T;
 }
@@ -22,10 +26,13 @@ export interface Setting<F extends Field = Field, T = unknown> {
 interface Extras {
   aliases?: readonly string[];
   bytes?: boolean;
+  secret?: boolean;
 }
 
+const PLAIN = { aliases: [], bytes: false, secret: false };
+
 export function plain<F extends Field>(field: F, extras: Extras = {}): Setting<F, ValueOf<F>> {
-  return { field, aliases: [], bytes: false, ...extras, read: (value) => value };
+  return { field, ...PLAIN, ...extras, read: (value) => value };
 }
 
 export function read<F extends Field, T>(
@@ -33,7 +40,7 @@ export function read<F extends Field, T>(
   reader: (value: ValueOf<F>, context: ReadContext) => T,
   extras: Extras = {},
 ): Setting<F, T> {
-  return { field, aliases: [], bytes: false, ...extras, read: reader };
+  return { field, ...PLAIN, ...extras, read: reader };
 }
 
 export const MIB = 1 << 20;

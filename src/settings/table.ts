@@ -21,8 +21,9 @@ import {
   UnreadableValue,
 } from "./addresses.ts";
 import { CLIENT_SETTINGS } from "./client-settings.ts";
+import { POSTGRES_SETTINGS } from "./postgres-settings.ts";
 import { expandHeaders, RESPONSE_HEADERS } from "./response-headers.ts";
-import { DAY_MS, MIB, plain, read, timeout } from "./setting.ts";
+import { DAY_MS, MIB, plain, type ReadContext, read, timeout } from "./setting.ts";
 import { TLS_SETTINGS } from "./tls-settings.ts";
 
 export type { Listen, ProxyListen } from "./addresses.ts";
@@ -80,12 +81,15 @@ export const SETTINGS = {
     string({ default: "./.gatehouse", description: "Working directory: artifacts, logs, `ports.json`." }),
     (_, { prefix }) => prefix,
   ),
-  database: plain(
+  database: read(
     string({
-      default: "off",
-      oneOf: ["off"],
-      description: "Where entities are kept. `off`: in the declarative configuration only.",
+      oneOf: ["sqlite", "postgres", "off"],
+      description:
+        "Where entities are kept. `sqlite`: in a file under `prefix`; `postgres`: in the server of `pg_host`, which several " +
+        "gateways may share; `off`: in the declarative configuration alone. The default is `off` with a " +
+        "`declarative_config`, `sqlite` without. See docs/stores.md.",
     }),
+    readDatabase,
   ),
   declarative_config: read(
     string({ description: "Path of the declarative configuration; also `start --config FILE`." }),
@@ -153,6 +157,7 @@ export const SETTINGS = {
       description: "Seconds after which an idle upstream connection is closed; 0 for never.",
     }),
   ),
+  ...POSTGRES_SETTINGS,
   ...TLS_SETTINGS,
   trusted_ips: read(
     array(string(), {
@@ -260,6 +265,7 @@ export const SETTINGS = {
       description:
         "Its password. Better by the environment or a settings file than on the command line, which others can see.",
     }),
+    { secret: true },
   ),
   redis_database: plain(
     integer({ default: 0, between: [0, 65_535], description: "The number of its database." }),
@@ -397,6 +403,15 @@ export const SETTINGS = {
     (entries) => entries.map(readOrigin),
   ),
 } as const;
+
+function readDatabase(given: string | null, { isDeclarative }: ReadContext): "sqlite" | "postgres" | "off" {
+  if (given === null) return isDeclarative ? "off" : "sqlite";
+  if (given !== "off" && isDeclarative)
+    throw new UnreadableValue(
+      `'${given}' keeps entities of its own, and \`declarative_config\` names a file of them; leave one of the two out`,
+    );
+  return given === "off" || given === "postgres" ? given : "sqlite";
+}
 
 /** Kong's oldest flavour is another order of routes, with patterns that may take exponential time. */
 function readFlavor(flavor: string): "traditional_compatible" | "expressions" {

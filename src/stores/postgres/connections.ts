@@ -17,8 +17,8 @@ export interface PostgresOptions {
   readonly host: string;
   readonly port: number;
   readonly user: string;
-  /** Asked for at each connection; null without one. */
-  readonly password: (() => Promise<string | null>) | null;
+  /** Asked at each connection; null if there is none. */
+  readonly password: () => Promise<string | null>;
   readonly database: string;
   readonly schema: string;
   /** Null without TLS; `ca` in PEM, the system's where absent. */
@@ -46,7 +46,7 @@ export function clientConfig(options: PostgresOptions): pg.ClientConfig {
     user,
     database,
     // Without one, none of the environment's either.
-    password: async () => (await password?.()) ?? "",
+    password: async () => (await password()) ?? "",
     ssl: ssl !== null && {
       rejectUnauthorized: ssl.verify,
       ...(ssl.ca === undefined ? {} : { ca: [...ssl.ca] }),
