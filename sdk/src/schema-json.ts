@@ -2,7 +2,7 @@
  * Schemas as Kong's `/schemas/...` JSON, both ways: written for the Admin API, read from a package's
  * `plugin.yaml`. A field is a single-key object in a list, because the order of fields is part of the format.
  */
-import { type Field, type FieldType, record } from "./schema.ts";
+import { type Field, type FieldType, type Match, type RecordCheck, record } from "./schema.ts";
 import { isObject } from "./validate.ts";
 
 const RULES = [
@@ -17,11 +17,20 @@ const RULES = [
   ["lenMax", "len_max"],
   ["match", "match"],
   ["startsWith", "starts_with"],
-  ["reference", "reference"],
   ["unique", "unique"],
   ["referenceable", "referenceable"],
   ["encrypted", "encrypted"],
   ["auto", "auto"],
+] as const;
+
+/** Rules of the gateway's own schemas, which a stranger's cannot have. */
+const OWN_RULES = [
+  ["matchNone", "match_none"],
+  ["uuid", "uuid"],
+  ["timestamp", "timestamp"],
+  ["reference", "reference"],
+  ["onDelete", "on_delete"],
+  ["uniqueAcrossWs", "unique_across_ws"],
 ] as const;
 
 const TYPES: readonly FieldType[] = [
@@ -44,7 +53,7 @@ const MAX_DEPTH = 16;
 /** The JSON form of a schema. Rules that are off are left out, as Kong does. */
 export function schemaToJson(schema: Field): Record<string, unknown> {
   const out: Record<string, unknown> = { type: schema.type };
-  for (const [ours, theirs] of RULES) {
+  for (const [ours, theirs] of [...RULES, ...OWN_RULES]) {
     const value = schema[ours];
     if (value !== undefined && (value !== false || ours === "default")) out[theirs] = value;
   }
@@ -53,12 +62,32 @@ export function schemaToJson(schema: Field): Record<string, unknown> {
   if (schema.values) out.values = schemaToJson(schema.values);
   if (schema.fields) out.fields = fieldsToJson(schema.fields);
   if (schema.checks) {
-    const checks = schema.checks.flatMap((check) =>
-      check.kind === "custom" ? [] : [{ [check.kind]: check.fields }],
-    );
+    const checks = schema.checks.flatMap(checkToJson);
     if (checks.length > 0) out.entity_checks = checks;
   }
   return out;
+}
+
+/** Kong tells of the rules that have a name, and so do we. */
+function checkToJson(check: RecordCheck): object[] {
+  if (check.kind === "custom" || check.kind === "subschema") return [];
+  if (check.kind !== "conditional") return [{ [check.kind]: check.fields }];
+  const { ifField, ifMatch, thenField, thenMatch } = check;
+  return [
+    {
+      conditional: {
+        if_field: ifField,
+        if_match: matchToJson(ifMatch),
+        then_field: thenField,
+        then_match: matchToJson(thenMatch),
+      },
+    },
+  ];
+}
+
+function matchToJson(match: Match): object {
+  if ("oneOf" in match) return { one_of: match.oneOf };
+  return "notOneOf" in match ? { not_one_of: match.notOneOf } : match;
 }
 
 export function fieldsToJson(fields: Readonly<Record<string, Field>>): Record<string, unknown>[] {
@@ -119,7 +148,7 @@ class Reader {
     for (const key of Object.keys(json)) {
       if (nested.includes(key)) continue;
       const ours = allowed.get(key);
-      if (!ours || key === "reference")
+      if (!ours)
         throw new SchemaError(`${path}.${key}`, `unknown rule; allowed: ${[...allowed.keys()].join(", ")}`);
       out[ours] = json[key];
     }

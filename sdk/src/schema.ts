@@ -48,11 +48,20 @@ export interface Field<T = unknown, P extends boolean = boolean> {
   readonly fields?: Readonly<Record<string, Field>>;
   /** Rules over several fields of a record, checked once its fields are sound. */
   readonly checks?: readonly RecordCheck[];
+  /** What a string may not match, each with what is wrong then. */
+  readonly matchNone?: readonly { readonly pattern: string; readonly err: string }[];
+  /** A string that is a UUID in its usual form, lower-case. */
+  readonly uuid?: boolean;
+  /** A number of seconds since the epoch; a note for whoever draws forms. */
+  readonly timestamp?: boolean;
   /** Name of the entity that a foreign field points to. */
   readonly reference?: string;
-  /** Whether deleting the entity that this points to deletes the owner too. */
-  readonly cascade?: boolean;
+  /** What deleting the entity that this points to does to the owner: default `restrict`, the deletion is refused. */
+  readonly onDelete?: OnDelete;
+  /** No two entities of a workspace may share the value. */
   readonly unique?: boolean;
+  /** Nor may two of different workspaces. */
+  readonly uniqueAcrossWs?: boolean;
   /** Whether a `{vault://...}` reference is accepted in place of the value. */
   readonly referenceable?: boolean;
   readonly encrypted?: boolean;
@@ -62,11 +71,44 @@ export interface Field<T = unknown, P extends boolean = boolean> {
   readonly check?: (value: never) => string | undefined;
 }
 
+export type OnDelete = "cascade" | "restrict";
+
+/** What a conditional check asks of one field. `eq: null` is "not set". */
+export type Match =
+  | { readonly eq: null }
+  | { readonly required: true }
+  | { readonly oneOf: readonly unknown[] }
+  | { readonly notOneOf: readonly unknown[] };
+
 /** A rule over several fields of a record. */
 export type RecordCheck =
-  | { readonly kind: "at_least_one_of"; readonly fields: readonly string[] }
-  | { readonly kind: "only_one_of"; readonly fields: readonly string[] }
-  | { readonly kind: "mutually_exclusive"; readonly fields: readonly string[] }
+  | {
+      readonly kind:
+        | "at_least_one_of"
+        | "only_one_of"
+        | "mutually_exclusive"
+        | "mutually_required"
+        /** Values that are set differ from each other. */
+        | "distinct";
+      readonly fields: readonly string[];
+    }
+  | {
+      /** If one field is such, then another must be such. */
+      readonly kind: "conditional";
+      readonly ifField: string;
+      readonly ifMatch: Match;
+      readonly thenField: string;
+      readonly thenMatch: Match;
+    }
+  | {
+      /** The schema of a field is chosen by the value of another. */
+      readonly kind: "subschema";
+      readonly key: string;
+      readonly field: string;
+      readonly schemas: Readonly<Record<string, Field>>;
+      /** What is wrong with a value of `key` that has no schema. */
+      readonly unknown: (name: string) => string;
+    }
   | {
       /** Returns what is wrong by field (`@entity` for the record as a whole), or nothing. */
       readonly kind: "custom";
@@ -78,6 +120,7 @@ interface Common<T> {
   default?: T;
   description?: string;
   unique?: boolean;
+  uniqueAcrossWs?: boolean;
   referenceable?: boolean;
   encrypted?: boolean;
   auto?: boolean;
@@ -90,10 +133,13 @@ interface StringOptions<T extends string = string> extends Common<T> {
   lenMin?: number;
   lenMax?: number;
   match?: string;
+  matchNone?: readonly { readonly pattern: string; readonly err: string }[];
   startsWith?: string;
+  uuid?: boolean;
 }
 
 interface NumberOptions extends Common<number> {
+  timestamp?: boolean;
   between?: readonly [number, number];
   gt?: number;
   oneOf?: readonly number[];
@@ -110,8 +156,8 @@ interface MapOptions<T> extends Common<Readonly<Record<string, T>>> {
   lenMax?: number;
 }
 
-/** Present when the field is required or has a default; otherwise it may be null. */
-type PresentIn<O> = O extends { required: true } ? true : O extends { default: unknown } ? true : false;
+/** Present when the field is required, has a default or is made up; otherwise it may be null. */
+type PresentIn<O> = O extends { required: true } | { default: unknown } | { auto: true } ? true : false;
 
 /** The TypeScript type of a field's value as a plugin sees it. */
 export type ValueOf<F> = F extends Field<infer T, infer P> ? (P extends true ? T : T | null) : never;
@@ -179,7 +225,7 @@ export function record<M extends FieldMap, const O extends { required?: boolean;
 }
 
 /** A pointer to another entity, `{ id }` in JSON. */
-export function foreign<const O extends Common<{ id: string }> & { cascade?: boolean }>(
+export function foreign<const O extends Common<{ id: string }> & { onDelete?: OnDelete }>(
   reference: string,
   options: O = {} as O,
 ): Field<{ readonly id: string }, PresentIn<O>> {

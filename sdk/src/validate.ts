@@ -4,7 +4,7 @@
  * The schema is interpreted: nothing is compiled to code, so a schema written by a stranger is safe to use.
  * Messages are Kong's, word for word, because Kong's tools show them and people search for them.
  */
-import type { Field, RecordCheck } from "./schema.ts";
+import type { Field, Match, RecordCheck } from "./schema.ts";
 
 /** One thing that is wrong. `path` leads to it from the top of the value; indexes of lists count from 0. */
 export interface Violation {
@@ -30,6 +30,7 @@ export interface Validated<T> {
 }
 
 const MAX_DEPTH = 32;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const encoder = new TextEncoder();
 
 export function validate<T>(schema: Field<T>, input: unknown, options: ValidateOptions = {}): Validated<T> {
@@ -126,6 +127,11 @@ class Walk {
     if (!this.#textLength(schema, input)) return undefined;
     if (schema.startsWith !== undefined && !input.startsWith(schema.startsWith))
       return this.#wrong(`should start with: ${schema.startsWith}`);
+    if (schema.uuid && !UUID.test(input)) return this.#wrong("expected a valid UUID");
+    for (const { pattern, err } of schema.matchNone ?? []) {
+      // Only schemas of our own have these.
+      if (new RegExp(pattern, "u").test(input)) return this.#wrong(err);
+    }
     if (schema.match !== undefined) {
       const compile = this.#options.compile ?? ((pattern: string) => new RegExp(pattern, "u"));
       const matches = compile(schema.match).test(input);
@@ -210,7 +216,9 @@ class Walk {
       const child = fields[name] as Field;
       const given = Object.hasOwn(input, name) ? input[name] : undefined;
       if (given === undefined && this.#options.partial) continue;
-      const value = given === undefined ? fallback(child) : given;
+      // A null asks for the default; where a value is required, it is a mistake.
+      const absent = given === undefined || (given === null && !child.required);
+      const value = absent ? fallback(child) : given;
       if (value === null || value === undefined) {
         out[name] = null;
         if (child.required && !child.auto) this.#wrong("required field missing", [name]);
@@ -230,15 +238,56 @@ class Walk {
       }
       return;
     }
+    if (check.kind === "conditional") return this.#conditional(check, value);
+    if (check.kind === "subschema") return this.#subschema(check, value);
     const names = check.fields.map((name) => `'${name}'`).join(", ");
-    const present = check.fields.filter((name) => !isEmpty(value[name])).length;
+    const given = check.fields.map((name) => value[name]).filter((each) => !isEmpty(each));
+    const present = given.length;
     if (check.kind === "at_least_one_of" && present === 0)
       this.#wrong(`at least one of these fields must be non-empty: ${names}`, ["@entity"]);
     if (check.kind === "only_one_of" && present !== 1)
       this.#wrong(`exactly one of these fields must be non-empty: ${names}`, ["@entity"]);
     if (check.kind === "mutually_exclusive" && present > 1)
       this.#wrong(`only one or none of these fields must be set: ${names}`, ["@entity"]);
+    if (check.kind === "mutually_required" && present > 0 && present < check.fields.length)
+      this.#wrong(`all or none of these fields must be set: ${names}`, ["@entity"]);
+    if (check.kind === "distinct" && new Set(given).size < present)
+      this.#wrong(`values of these fields must be distinct: ${names}`, ["@entity"]);
   }
+
+  #conditional(
+    { ifField, ifMatch, thenField, thenMatch }: Extract<RecordCheck, { kind: "conditional" }>,
+    value: Record<string, unknown>,
+  ): void {
+    if (mismatch(ifMatch, value[ifField]) !== undefined) return;
+    const wrong = mismatch(thenMatch, value[thenField]);
+    if (wrong === undefined) return;
+    this.#wrong(`failed conditional validation given value of field '${ifField}'`, ["@entity"]);
+    this.#wrong(wrong, [thenField]);
+  }
+
+  /** Fills in the defaults of the schema that is found. */
+  #subschema(
+    { key, field, schemas, unknown }: Extract<RecordCheck, { kind: "subschema" }>,
+    value: Record<string, unknown>,
+  ): void {
+    const name = String(value[key]);
+    if (!Object.hasOwn(schemas, name)) {
+      this.#wrong(unknown(name), [key]);
+      return;
+    }
+    value[field] = this.#below(field, schemas[name] as Field, value[field] ?? {}, 0);
+  }
+}
+
+/** What keeps a value from matching, in Kong's words; nothing if it does. */
+function mismatch(match: Match, value: unknown): string | undefined {
+  const isSet = value !== null && value !== undefined;
+  if ("eq" in match) return isSet ? "value must be null" : undefined;
+  if ("required" in match) return isSet ? undefined : "required field missing";
+  if ("oneOf" in match)
+    return match.oneOf.includes(value) ? undefined : `expected one of: ${match.oneOf.join(", ")}`;
+  return match.notOneOf.includes(value) ? `must not be one of: ${match.notOneOf.join(", ")}` : undefined;
 }
 
 /** What an absent field takes: its default, an empty record for a required one, or nothing. */

@@ -11,7 +11,8 @@ import {
   type EntityType,
   type Sni,
 } from "../entities/entities.ts";
-import { notFound, numbered } from "./answers.ts";
+import { withoutSecrets } from "../entities/shown.ts";
+import { notFound, numbered, Refusal } from "./answers.ts";
 import { pageOf } from "./page.ts";
 import type { AdminPort } from "./port.ts";
 import type { Call, Route } from "./routes.ts";
@@ -24,28 +25,21 @@ export interface StoredEntity {
   readonly [field: string]: unknown;
 }
 
-/** Collections under a parent where Kong names them otherwise than at the top. */
-const NESTED_NAMES: Partial<Record<EntityName, string>> = { keyauth_credentials: "key-auth" };
-
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-/** What stands for a private key wherever an entity is shown. */
-export const REDACTED = "REDACTED";
 
 /** The entity as it goes on the wire: without what is internal, and with nobody's private key. */
 export function publicEntity(
-  { secretFields }: EntityType,
+  type: EntityType,
   { ws_id: _, ...entity }: StoredEntity,
 ): Record<string, unknown> & { id: string } {
-  const shown: Record<string, unknown> & { id: string } = entity;
-  for (const field of secretFields) if (shown[field] !== null) shown[field] = REDACTED;
-  return shown;
+  return withoutSecrets(type, entity);
 }
 
 /** Routes of all entities, once at the top (workspace `default`) and once under `/:workspace`. */
 export function entityRoutes(port: AdminPort): Route[] {
   return ENTITY_NAMES.flatMap((name) => {
     const type = ENTITIES[name];
+    if (type.isRelation) return [];
     const prefixes = name === "workspaces" ? [""] : ["", "/:workspace"];
     return prefixes.flatMap((prefix) => [
       ...ownRoutes(port, type, prefix),
@@ -84,7 +78,7 @@ function foreignRoutes(port: AdminPort, type: EntityType, prefix: string): Route
     const parent = ENTITIES[reference as EntityName] as EntityType | undefined;
     // A kind that this version does not keep.
     if (!parent) return [];
-    const under = `${prefix}/${parent.collection}/:parent/${NESTED_NAMES[type.name] ?? type.collection}`;
+    const under = `${prefix}/${parent.collection}/:parent/${type.nestedCollection}`;
     const children = (call: Call) => {
       const { id } = one(port, parent, call, "parent");
       return entitiesOf(port, type, call).filter((entity) => pointsTo(entity[field], id));
@@ -123,6 +117,7 @@ const writes = (type: EntityType): Omit<Route, "path"> => ({
 });
 
 function refuseWrite(verb: string, type: EntityType): never {
+  if (type.unavailable) throw new Refusal(400, { message: type.unavailable.endpoint });
   throw numbered("unsupported", `cannot ${verb} '${type.name}' entities when not using a database`);
 }
 
@@ -138,6 +133,7 @@ export function workspaceName(call: Call): string {
 }
 
 function entitiesOf(port: AdminPort, type: EntityType, call: Call): readonly StoredEntity[] {
+  if (type.unavailable) throw new Refusal(400, { message: type.unavailable.endpoint });
   const owner = workspaceId(port, call);
   const config = port.config();
   const all = config[type.name] as unknown as readonly StoredEntity[];

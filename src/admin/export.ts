@@ -10,7 +10,8 @@ import {
   type EntityType,
   type GatewayConfig,
 } from "../entities/entities.ts";
-import { REDACTED, type StoredEntity } from "./entities-api.ts";
+import { withoutSecrets } from "../entities/shown.ts";
+import type { StoredEntity } from "./entities-api.ts";
 
 /** @returns YAML in Kong's format 3.0. */
 export function exportConfig(config: GatewayConfig): string {
@@ -40,15 +41,11 @@ function collectionsOf(config: GatewayConfig, workspaceId: string): Record<strin
 const TIMES = ["created_at", "updated_at"];
 
 /** Foreign keys are strings in a document; a null says no more than a field that is not there. */
-function written(
-  { foreignKeys, secretFields }: EntityType,
-  { ws_id: _, ...entity }: StoredEntity,
-): Record<string, unknown> {
+function written(type: EntityType, { ws_id: _, ...entity }: StoredEntity): Record<string, unknown> {
   const out: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(entity)) {
+  for (const [field, value] of Object.entries(withoutSecrets(type, entity))) {
     if (value === null || TIMES.includes(field)) continue;
-    if (secretFields.includes(field)) out[field] = REDACTED;
-    else out[field] = Object.hasOwn(foreignKeys, field) ? (value as { id: string }).id : value;
+    out[field] = Object.hasOwn(type.foreignKeys, field) ? (value as { id: string }).id : value;
   }
   return out;
 }

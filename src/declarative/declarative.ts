@@ -4,7 +4,6 @@
  *
  * read (text → values) → gather (values → entities) → validate each → resolve among them → seal (ids, hash).
  */
-import { randomInt } from "node:crypto";
 import { type Field, isObject, validate } from "@gatehouse/sdk";
 import { Policies } from "../egress/policies.ts";
 import {
@@ -23,14 +22,16 @@ import {
 import { isUuid } from "../entities/fields.ts";
 import { hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
 import { type Finding, type InspectionContext, inspect } from "../entities/inspect.ts";
+import { randomKey } from "../entities/made-up.ts";
 import { type Entity, relationFaults } from "../entities/relations.ts";
 import { readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
-import { COLLECTIONS, checkRemarks, Gatherer, suggest, writableNames } from "./gather.ts";
+import { COLLECTIONS, checkRemarks, Gatherer, OFFERED, suggest, writableNames } from "./gather.ts";
+import { checkTransformed, Passwords } from "./hashed-fields.ts";
 import { contentHash, entityContent, entityId } from "./identity.ts";
 import { pluginHint } from "./plugin-hint.ts";
-import { type Origin, Previous, remember } from "./previous.ts";
+import { inputToKeep, type Origin, Previous, remember } from "./previous.ts";
 import { Directory } from "./resolve.ts";
 
 export { type ConfigError, formatConfigErrors, toFields } from "./errors.ts";
@@ -83,8 +84,26 @@ function defaultWorkspace(now: number): Record<string, unknown> {
   };
 }
 
+/** A document without a fault, on its way to a configuration. */
+export interface Judged {
+  readonly ok: true;
+  /** Hashes its passwords, which takes some 30 ms for each that is new; the caller is not held up. */
+  hashPasswords(): Promise<void>;
+  /** The configuration. Passwords that are not hashed yet are hashed now. */
+  seal(): GatewayConfig;
+}
+
 /** Loads a configuration from its text. Never throws for what the text says. */
 export function loadDeclarative(text: string, options: LoadOptions): Loaded {
+  const judged = judgeDeclarative(text, options);
+  return judged.ok ? { ok: true, config: judged.seal() } : judged;
+}
+
+/** The same in steps, for who cannot wait while many passwords are hashed. */
+export function judgeDeclarative(
+  text: string,
+  options: LoadOptions,
+): Judged | Extract<Loaded, { ok: false }> {
   const file = options.file ?? null;
   const document = readDocument(text);
   if (!document.ok) {
@@ -106,7 +125,21 @@ export function loadDeclarative(text: string, options: LoadOptions): Loaded {
   const previous = new Previous(options.previous ?? noConfig());
   const drafts = new Loader(options, faults, previous).load(document.value);
   if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
-  return { ok: true, config: seal(drafts, options.now ?? Date.now(), previous) };
+  const transform = !isObject(document.value) || document.value._transform !== false;
+  const passwords = transform ? new Passwords(drafts) : null;
+  let hashed = passwords === null;
+  return {
+    ok: true,
+    async hashPasswords() {
+      if (!hashed) await passwords?.hash();
+      hashed = true;
+    },
+    seal() {
+      if (!hashed) passwords?.hashNow();
+      hashed = true;
+      return seal(drafts, options.now ?? Date.now(), previous);
+    },
+  };
 }
 
 type WorkspaceScope = Scope & { readonly draft: Draft };
@@ -118,6 +151,8 @@ class Loader {
   readonly #previous: Previous;
   readonly #gatherer: Gatherer;
   readonly #directory: Directory;
+  /** Whether passwords are in the form in which they are kept. */
+  #transformed = false;
   /** Workspaces themselves are the operator's, as are top-level entities. */
   readonly #top = newScope(DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID, []);
 
@@ -140,6 +175,7 @@ class Loader {
       return [];
     }
     this.#checkMeta(top);
+    this.#transformed = top._transform === false;
     this.#collections(top, [], this.#top, [...META, "workspaces"]);
     const workspaces = this.#workspaces(top.workspaces);
     const { drafts } = this.#gatherer;
@@ -190,12 +226,7 @@ class Loader {
       const name = COLLECTIONS.find((each) => each === key);
       if (name) this.#gatherer.collection(ENTITIES[name], node[key], [...path, key], scope, null);
       else if (!others.includes(key))
-        this.#faults.document(
-          [...path, key],
-          "unknown field",
-          suggest(key, [...COLLECTIONS, ...others]),
-          true,
-        );
+        this.#faults.document([...path, key], "unknown field", suggest(key, [...OFFERED, ...others]), true);
     }
   }
 
@@ -259,6 +290,7 @@ class Loader {
     draft.value = value;
     draft.sound = findings.length === 0;
     for (const finding of findings) this.#finding(draft, finding);
+    if (draft.sound && this.#transformed) checkTransformed(draft, this.#faults);
   }
 
   #finding(draft: Draft, { path, message, of, hint, unknownPlugin }: Finding): void {
@@ -302,7 +334,7 @@ function newScope(name: string, id: string, hosts: readonly string[]): Scope {
 function namesAt(type: EntityType, schema: Field, path: Path, prefix: Path): string[] {
   if (path.length === 0 && prefix.length === 0) {
     const names = writableNames(type, schema);
-    return type.name === "workspaces" ? [...names, ...COLLECTIONS] : names;
+    return type.name === "workspaces" ? [...names, ...OFFERED] : names;
   }
   let at: Field | undefined = schema;
   for (const step of path) {
@@ -310,14 +342,6 @@ function namesAt(type: EntityType, schema: Field, path: Path, prefix: Path): str
     at = inside;
   }
   return Object.keys(at?.fields ?? {});
-}
-
-const KEY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-
-/** What the gateway makes up when a field is absent. */
-function generate(field: string): string {
-  if (field !== "key") throw new Error(`nothing is made up for '${field}'`);
-  return Array.from({ length: 32 }, () => KEY_ALPHABET[randomInt(KEY_ALPHABET.length)]).join("");
 }
 
 /** Sound drafts to the configuration: ids, times, what is made up, and the hash of the content. */
@@ -336,14 +360,17 @@ function seal(drafts: readonly Draft[], now: number, previous: Previous): Gatewa
     const hash = kept && previous.hashOf(kept);
     if (hash) {
       lists[type.name].push(kept);
-      origins.set(kept, { input, hash });
+      origins.set(kept, { input: inputToKeep(type, input), hash });
       continue;
     }
-    origins.set(entity, { input, hash: contentHash(entityContent(type.name, entity)) });
+    origins.set(entity, {
+      input: inputToKeep(type, input),
+      hash: contentHash(entityContent(type.name, entity)),
+    });
     const time = type.fractionalTime ? now / 1000 : Math.floor(now / 1000);
     if (entity.created_at === null) entity.created_at = time;
     if (entity.updated_at === null) entity.updated_at = time;
-    for (const field of type.madeUpFields) if (entity[field] === null) entity[field] = generate(field);
+    for (const field of type.madeUpFields) if (entity[field] === null) entity[field] = randomKey();
     lists[type.name].push(entity);
   }
   // Neither the order of entities nor the time of loading changes what a configuration means.

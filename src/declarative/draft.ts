@@ -95,8 +95,8 @@ export class Faults {
 
 /** What people call it: its name, or the plugin's name, or its explicit id. Never a secret such as a key. */
 function draftName({ type, input }: Draft): string | null {
-  const keys = type.name === "keyauth_credentials" ? ["id"] : [type.endpointKey, "name", "custom_id", "id"];
-  for (const key of keys) {
+  for (const key of [type.endpointKey, "name", "custom_id", "id"]) {
+    if (type.quietFields.includes(key)) continue;
     const value = input[key];
     if (typeof value === "string" && value !== "") return value;
   }

@@ -36,12 +36,15 @@ const CHILDREN: ReadonlyMap<EntityName, ReadonlyMap<string, Nesting>> = new Map(
 /** Collections that stand at the top of a document or of a workspace. */
 export const COLLECTIONS: readonly EntityName[] = ENTITY_NAMES.filter((name) => name !== "workspaces");
 
+/** Those of them that can hold anything. */
+export const OFFERED: readonly string[] = COLLECTIONS.filter((name) => !ENTITIES[name].unavailable);
+
 /** Every name that may be written in an entity: its fields, shorthands and nested collections. */
 export function writableNames(type: EntityType, schema = type.schema): string[] {
   return [
     ...Object.keys(schema.fields ?? {}),
     ...Object.keys(type.shorthands ?? {}),
-    ...(CHILDREN.get(type.name)?.keys() ?? []),
+    ...[...(CHILDREN.get(type.name)?.keys() ?? [])].filter((child) => OFFERED.includes(child)),
     "_comment",
     "_ignore",
   ];
@@ -189,7 +192,7 @@ export class Gatherer {
     const endpoint = input[type.endpointKey];
     if (typeof endpoint === "string") {
       if (fields[type.endpointKey]?.unique) return endpoint;
-      const cascades = Object.keys(type.foreignKeys).filter((field) => fields[field]?.cascade);
+      const cascades = Object.keys(type.foreignKeys).filter((field) => fields[field]?.onDelete === "cascade");
       return [endpoint, ...cascades.map((field) => above(field) ?? "")].join(":");
     }
     if (!type.cacheKey) return null;

@@ -3,6 +3,7 @@
  * hashed again, and keeps its identity, times and made-up fields: of ten thousand routes that come with a
  * change to one, one is new.
  */
+import { createHmac, randomBytes } from "node:crypto";
 import { ENTITY_NAMES, type EntityName, type EntityType, type GatewayConfig } from "../entities/entities.ts";
 import type { Draft } from "./draft.ts";
 import { equalJson } from "./identity.ts";
@@ -24,6 +25,21 @@ export function remember(config: GatewayConfig, origins: ReadonlyMap<object, Ori
 }
 
 type Entity = Record<string, unknown>;
+
+/** Known to nobody, and gone with the process. */
+const KEY = randomBytes(32);
+
+/** What is kept of an input: in place of passwords, what tells whether another is the same. */
+export function inputToKeep(type: EntityType, input: Entity): Entity {
+  const hashed = type.hashedFields?.(input) ?? [];
+  if (hashed.length === 0) return input;
+  const kept = { ...input };
+  for (const field of hashed) {
+    const given = kept[field];
+    if (typeof given === "string") kept[field] = createHmac("sha256", KEY).update(given).digest("base64");
+  }
+  return kept;
+}
 
 export class Previous {
   readonly #origins: ReadonlyMap<object, Origin>;
@@ -67,7 +83,7 @@ export class Previous {
       if (text !== undefined && target === undefined) return null;
       if ((old[field] as { id: string } | null)?.id !== target?.id) return null;
     }
-    return equalJson(input, origin.input) ? old : null;
+    return equalJson(inputToKeep(type, input), origin.input) ? old : null;
   }
 
   /** The entity with its id that says the same in other words; null if there is none. */

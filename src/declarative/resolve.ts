@@ -43,7 +43,7 @@ export class Directory implements Relations {
       if (value === null) continue;
       const other = this.#first(field, value, draft);
       if (!other) continue;
-      const shown = type.name === "keyauth_credentials" ? "***" : value;
+      const shown = type.quietFields.includes(field) ? "***" : value;
       this.#twice(draft, other, [field], `${field} set to '${shown}'`);
     }
     const name = input[type.endpointKey];

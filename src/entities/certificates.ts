@@ -43,11 +43,12 @@ export const sniSchema = record({
   name: string({
     required: true,
     unique: true,
+    uniqueAcrossWs: true,
     lenMax: MAX_TEXT,
     check: checkSniName,
     description: "A name, '*.name', 'name.*', or '*' for whoever asks for a name that is nobody's.",
   }),
-  certificate: foreign("certificates", { required: true, cascade: true }),
+  certificate: foreign("certificates", { required: true, onDelete: "cascade" }),
   tags: tags(),
 });
 

@@ -15,10 +15,6 @@ export function isUuid(text: string): boolean {
   return UUID.test(text);
 }
 
-function checkUuid(text: string): string | undefined {
-  return isUuid(text) ? undefined : "expected a valid UUID";
-}
-
 /** ASCII is limited to letters, digits and `.-_~`; anything beyond ASCII is free. */
 function checkName(name: string): string | undefined {
   for (const character of name) {
@@ -30,20 +26,28 @@ function checkName(name: string): string | undefined {
 
 function checkTag(tag: string): string | undefined {
   return /[,/\p{Cc}\p{Cs}]/u.test(tag)
-    ? `invalid tag '${tag}': expected printable characters, without ',' and '/'`
+    ? `invalid tag '${tag}': expected printable ascii (except \`,\` and \`/\`) or valid utf-8 sequences`
     : undefined;
 }
 
 /** `id`, made up when absent. */
-export const id = () => string({ auto: true, check: checkUuid, description: "UUID of the entity." });
+export const id = () => string({ uuid: true, auto: true, description: "UUID of the entity." });
 /** Seconds since the epoch, made up when absent. */
 export const timestamp = () =>
-  integer({ auto: true, between: [0, Number.MAX_SAFE_INTEGER], description: "Seconds since the epoch." });
-export const uuid = () => string({ check: checkUuid });
-export const name = () => string({ unique: true, lenMax: MAX_TEXT, check: checkName });
+  integer({
+    timestamp: true,
+    auto: true,
+    between: [0, Number.MAX_SAFE_INTEGER],
+    description: "Seconds since the epoch.",
+  });
+export const uuid = () => string({ uuid: true });
+export const name = <const O extends { required?: boolean; description?: string }>(options: O = {} as O) =>
+  string({ ...options, unique: true, lenMax: MAX_TEXT, check: checkName });
 export const text = () => string({ lenMax: MAX_TEXT });
 export const tags = () =>
-  set(string({ lenMax: MAX_TEXT, check: checkTag }), { description: "Free labels, for grouping." });
+  set(string({ required: true, lenMax: MAX_TEXT, check: checkTag }), {
+    description: "Free labels, for grouping.",
+  });
 export const port = { between: [0, 65_535] } as const;
 
 /** Milliseconds, at least `least`. */

@@ -50,6 +50,7 @@ export function inspect(
   const findings: Finding[] = violations.map((violation) => ({ ...violation, of: { schema, prefix: [] } }));
   const plugin = type.name === "plugins" ? inspectPlugin(input, value, workspace, context, findings) : null;
   for (const fault of operatorOnlyFaults(type, input, workspace)) findings.push({ ...fault, of: null });
+  if (type.unavailable) findings.push({ path: [], message: type.unavailable.file, of: null });
   if (findings.length > 0) return { value, findings, plugin };
   for (const [field, message] of Object.entries(type.notServed?.(value) ?? {}))
     findings.push({ path: field.split("."), message, of: null });

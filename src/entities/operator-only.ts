@@ -53,7 +53,9 @@ export function* operatorOnlyFaults(
       yield { path, message: `${where} ${what}` };
     }
   }
-  if (theOperators || type.name !== "plugins") return;
+  if (theOperators) return;
+  if (type.operatorOnly) yield { path: [], message: `${where} may not have it: ${type.operatorOnly}` };
+  if (type.name !== "plugins") return;
   for (const { field, what } of operatorFields(String(input.name))) {
     if (field.length > 0 && !isGiven(input.config, field)) continue;
     const path = field.length === 0 ? ["name"] : ["config", ...field];

@@ -11,9 +11,9 @@ export const pluginSchema = record({
   updated_at: timestamp(),
   name: string({ required: true, lenMax: MAX_TEXT }),
   instance_name: name(),
-  route: foreign("routes", { cascade: true }),
-  service: foreign("services", { cascade: true }),
-  consumer: foreign("consumers", { cascade: true }),
+  route: foreign("routes", { onDelete: "cascade" }),
+  service: foreign("services", { onDelete: "cascade" }),
+  consumer: foreign("consumers", { onDelete: "cascade" }),
   config: any({ description: "Checked by the plugin's own schema." }),
   protocols: set(string({ oneOf: PROTOCOLS }), {
     required: true,

@@ -97,9 +97,17 @@ export const upstreamSchema = record(
 
 export const targetSchema = record({
   id: id(),
-  created_at: number({ auto: true, description: "Seconds since the epoch, with milliseconds." }),
-  updated_at: number({ auto: true, description: "Seconds since the epoch, with milliseconds." }),
-  upstream: foreign("upstreams", { required: true, cascade: true }),
+  created_at: number({
+    timestamp: true,
+    auto: true,
+    description: "Seconds since the epoch, with milliseconds.",
+  }),
+  updated_at: number({
+    timestamp: true,
+    auto: true,
+    description: "Seconds since the epoch, with milliseconds.",
+  }),
+  upstream: foreign("upstreams", { required: true, onDelete: "cascade" }),
   target: string({
     required: true,
     lenMax: MAX_TEXT,

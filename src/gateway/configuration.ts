@@ -8,7 +8,8 @@ import {
   type ConfigError,
   emptyConfig,
   formatConfigErrors,
-  loadDeclarative,
+  judgeDeclarative,
+  type Loaded,
   noConfig,
 } from "../declarative/declarative.ts";
 import type { OwnListeners } from "../egress/own-listeners.ts";
@@ -86,7 +87,7 @@ export class Configuration {
     } catch (error) {
       throw new StartError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
     }
-    const loaded = this.#load(text, file);
+    const loaded = await this.#load(text, file);
     if (!loaded.ok) throw new StartError(formatConfigErrors(loaded.errors));
     return loaded.config;
   }
@@ -98,7 +99,7 @@ export class Configuration {
   ): Promise<{ ok: true; changed: boolean } | { ok: false; errors: readonly ConfigError[] }> {
     const change = this.#lastChange.then(async () => {
       await this.#parts.readSettingsFiles();
-      const loaded = this.#load(text, options.file);
+      const loaded = await this.#load(text, options.file);
       if (!loaded.ok) return loaded;
       if (options.ifChanged && loaded.config.hash === this.#current.hash)
         return { ok: true as const, changed: false };
@@ -136,9 +137,9 @@ export class Configuration {
     }
   }
 
-  #load(text: string, file?: string) {
-    return politely(() =>
-      loadDeclarative(text, {
+  async #load(text: string, file?: string): Promise<Loaded> {
+    const judged = politely(() =>
+      judgeDeclarative(text, {
         plugins: this.catalogue,
         previous: this.#current,
         egress: this.#egress,
@@ -146,6 +147,9 @@ export class Configuration {
         ...(file === undefined ? {} : { file }),
       }),
     );
+    if (!judged.ok) return judged;
+    await judged.hashPasswords();
+    return { ok: true, config: politely(() => judged.seal()) };
   }
 
   /**

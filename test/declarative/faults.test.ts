@@ -275,7 +275,7 @@ consumers:
     "a key of decK's own",
     `${HEAD}_info: { select_tags: [a] }\n`,
     [
-      "kong.yml:2:1 _info: unknown field; allowed: consumers, certificates, snis, ca_certificates, services, routes, upstreams, targets, plugins, keyauth_credentials, workspaces",
+      "kong.yml:2:1 _info: unknown field; allowed: consumers, consumer_groups, consumer_group_consumers, certificates, snis, ca_certificates, services, routes, upstreams, targets, plugins, vaults, key_sets, keys, acls, basicauth_credentials, hmacauth_credentials, jwt_secrets, keyauth_credentials, oauth2_credentials, workspaces",
     ],
   ],
 ];

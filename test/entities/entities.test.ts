@@ -19,7 +19,18 @@ const SOUND: Record<EntityName, Record<string, unknown>> = {
   upstreams: { name: "orders.internal" },
   targets: { target: "10.0.0.1:80", upstream: { id: "u" } },
   plugins: { name: "cors" },
+  consumer_groups: { name: "gold" },
+  consumer_group_consumers: { consumer_group: { id: "g" }, consumer: { id: "c" } },
+  vaults: { prefix: "my-env", name: "env" },
+  key_sets: {},
+  keys: { kid: "1", jwk: JSON.stringify({ kty: "oct", kid: "1", k: "c2VjcmV0" }) },
+  filter_chains: { route: { id: "r" }, filters: [{ name: "f" }] },
+  acls: { consumer: { id: "c" }, group: "admins" },
+  basicauth_credentials: { consumer: { id: "c" }, username: "alice", password: "open sesame" },
+  hmacauth_credentials: { consumer: { id: "c" }, username: "alice" },
+  jwt_secrets: { consumer: { id: "c" } },
   keyauth_credentials: { consumer: { id: "c" }, key: "k" },
+  oauth2_credentials: { consumer: { id: "c" }, name: "app" },
 };
 
 before(async () => {
