@@ -336,22 +336,41 @@ export function acceptPlain(
   onWire: (wire: PlainWire) => void,
   onFailed: (reason: string) => void = ignore,
 ): void {
-  const listening = (server as unknown as { _handle: ListeningHandle })._handle;
   const { port: localPort } = server.address() as { port: number };
+  const listening = accept(server, onWire, onFailed, (handle) => {
+    const peer: { address?: string; port?: number } = {};
+    if (handle.getpeername(peer) !== 0) return null; // gone already
+    const address = peer.address as string;
+    const remoteAddress = address.startsWith("::ffff:") ? address.substring(7) : address;
+    return { remoteAddress, remotePort: peer.port as number, localPort };
+  });
   listening.setNoDelay(true); // accepted sockets inherit it
+}
+
+/** The same for a server on a Unix socket, whose wires have no addresses. */
+export function acceptLocal(server: Server, onWire: (wire: PlainWire) => void): void {
+  accept(server, onWire, ignore, () => NOWHERE);
+}
+
+function accept(
+  server: Server,
+  onWire: (wire: PlainWire) => void,
+  onFailed: (reason: string) => void,
+  endsOf: (handle: TcpHandle) => Ends | null,
+): ListeningHandle {
+  const listening = (server as unknown as { _handle: ListeningHandle })._handle;
   listening.onconnection = (status, handle) => {
     // Without free descriptors the runtime accepts and closes at once, from a reserve, so that nothing spins; where
     // the reserve is gone too, this is called again and again until there is a descriptor.
     if (status !== 0 || handle === undefined) return onFailed(status === 0 ? "no handle" : errorName(status));
-    const peer: { address?: string; port?: number } = {};
-    if (handle.getpeername(peer) !== 0) return handle.close(ignore); // gone already
-    const address = peer.address as string;
-    const remoteAddress = address.startsWith("::ffff:") ? address.substring(7) : address;
-    const wire = new PlainWire(handle, NOBODY, { remoteAddress, remotePort: peer.port as number, localPort });
+    const ends = endsOf(handle);
+    if (ends === null) return handle.close(ignore);
+    const wire = new PlainWire(handle, NOBODY, ends);
     try {
       onWire(wire);
     } catch (error) {
       contain(error, wire);
     }
   };
+  return listening;
 }

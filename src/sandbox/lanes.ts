@@ -4,7 +4,7 @@
  * death.
  */
 import { createHash } from "node:crypto";
-import type { Socket } from "node:net";
+import type { PlainWire } from "../http1/plain-wire.ts";
 import { BudgetGate } from "./budget.ts";
 import type { CallEnds, Reason } from "./call-ends.ts";
 import type { Failure, Turn } from "./engine.ts";
@@ -52,7 +52,7 @@ export class Lanes {
   readonly #homes = new Homes();
   /** What a cordon was assigned to before its socket was here. */
   readonly #assigned = new Map<number, { slot: number; lane: LaneName }>();
-  readonly #lobby = new Lobby((cordon, socket, rest) => this.#admit(cordon, socket, rest));
+  readonly #lobby = new Lobby((cordon, wire, rest) => this.#admit(cordon, wire, rest));
   #activity: Activity | null = null;
   #gate: BudgetGate | null = null;
   /** Where the gate knows a workspace; absent while it has used nothing. */
@@ -273,8 +273,8 @@ export class Lanes {
     }
   }
 
-  #admit(cordon: number, socket: Socket, rest: Buffer): void {
-    const link = new CordonLink(cordon, socket, this.#activity, {
+  #admit(cordon: number, wire: PlainWire, rest: Buffer): void {
+    const link = new CordonLink(cordon, wire, this.#activity, {
       onReady: (ready) => {
         this.#options.port.post({ type: "ready", cordon });
         this.#attach(ready);
@@ -288,7 +288,7 @@ export class Lanes {
     });
     this.#links.set(cordon, link);
     if (rest.length > 0) link.push(rest);
-    socket.resume();
+    wire.resume();
   }
 
   /** Puts a link to use once it is connected, ready and assigned. */
@@ -378,7 +378,7 @@ export class Lanes {
       failure === "budget" ? this.#waitFor(this.#budgets.get(link.lane?.workspace ?? "") ?? null) : null;
     const again: Call[] = [];
     for (const call of link.open.values()) {
-      const ran = call.began || (call === head && link.headSince > 0 && !othersFault && failure !== null);
+      const ran = call.began || (call === head && link.headRuns && !othersFault && failure !== null);
       if (!ran && call.attempts < MAX_ATTEMPTS && !this.#closed) again.push(call);
       else if (call === head && failure !== null && !othersFault) {
         // Who is alone in a lane is known to the supervisor.

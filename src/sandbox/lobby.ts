@@ -5,20 +5,19 @@
  * the places are taken the oldest stranger makes room: a cordon speaks at once, long before it could be that.
  */
 import { randomBytes } from "node:crypto";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Server } from "node:net";
+import { acceptLocal, type PlainWire } from "../http1/plain-wire.ts";
 import { TOKEN_CHARACTERS } from "./messages.ts";
 
 const MAX_STRANGERS = 64;
 const STRANGER_MS = 5000;
 
-/** Called with the cordon's number, its paused socket, and what came after the token. */
-export type Admit = (cordon: number, socket: Socket, rest: Buffer) => void;
+/** Called with the cordon's number, its paused wire, and what came after the token. */
+export type Admit = (cordon: number, wire: PlainWire, rest: Buffer) => void;
 
 interface Stranger {
-  readonly socket: Socket;
+  readonly wire: PlainWire;
   readonly rest: Buffer;
-  /** Stops counting it as a stranger. */
-  readonly leave: () => void;
 }
 
 export class Lobby {
@@ -27,12 +26,12 @@ export class Lobby {
   readonly #expected = new Map<string, number>();
   /** Connections that said a token which nobody has announced yet: the announcement may be under way. */
   readonly #strangers = new Map<string, Stranger>();
-  /** Connections that are not believed yet, oldest first, and how each stops being counted. */
-  readonly #waiting = new Map<Socket, () => void>();
+  /** Connections that are not believed yet, oldest first, and when each has to be. */
+  readonly #waiting = new Map<PlainWire, NodeJS.Timeout>();
 
   constructor(admit: Admit) {
     this.#admit = admit;
-    this.#server = createServer((socket) => this.#greet(socket));
+    this.#server = createServer();
   }
 
   /** Returns the socket's name, without the leading NUL. */
@@ -42,6 +41,7 @@ export class Lobby {
       this.#server.once("error", reject);
       this.#server.listen({ path: `\0${name}` }, resolve);
     });
+    acceptLocal(this.#server, (wire) => this.#greet(wire));
     this.#server.unref();
     return name;
   }
@@ -58,45 +58,46 @@ export class Lobby {
 
   close(): void {
     this.#server.close();
-    for (const socket of this.#waiting.keys()) socket.destroy();
+    for (const wire of this.#waiting.keys()) wire.destroy();
   }
 
-  #greet(socket: Socket): void {
-    socket.on("error", () => {});
+  #greet(wire: PlainWire): void {
     if (this.#waiting.size >= MAX_STRANGERS) this.#showOut();
-    const timer = setTimeout(() => socket.destroy(), STRANGER_MS).unref();
-    const leave = () => {
-      socket.off("close", leave);
-      this.#waiting.delete(socket);
-      clearTimeout(timer);
-    };
-    this.#waiting.set(socket, leave);
-    socket.once("close", leave);
+    this.#waiting.set(wire, setTimeout(() => wire.destroy(), STRANGER_MS).unref());
     let said = Buffer.alloc(0);
-    const listen = (part: Buffer) => {
-      said = Buffer.concat([said, part]);
-      if (said.length < TOKEN_CHARACTERS) return;
-      socket.off("data", listen);
-      socket.pause();
-      const token = said.toString("latin1", 0, TOKEN_CHARACTERS);
-      if (this.#strangers.has(token)) {
-        socket.destroy();
-        return;
-      }
-      socket.once("close", () => {
-        if (this.#strangers.get(token)?.socket === socket) this.#strangers.delete(token);
-      });
-      this.#strangers.set(token, { socket, rest: said.subarray(TOKEN_CHARACTERS), leave });
-      this.#match(token);
-    };
-    socket.on("data", listen);
+    let token = "";
+    wire.own({
+      onRead: (part) => {
+        said = Buffer.concat([said, part]);
+        if (said.length < TOKEN_CHARACTERS) return;
+        wire.pause();
+        token = said.toString("latin1", 0, TOKEN_CHARACTERS);
+        if (this.#strangers.has(token)) return wire.destroy();
+        this.#strangers.set(token, { wire, rest: said.subarray(TOKEN_CHARACTERS) });
+        this.#match(token);
+      },
+      onDrain() {},
+      onEnd() {},
+      onBroken() {},
+      onClosed: () => {
+        this.#leave(wire);
+        if (this.#strangers.get(token)?.wire === wire) this.#strangers.delete(token);
+      },
+    });
+    wire.resume();
+  }
+
+  /** Stops counting it as a stranger. */
+  #leave(wire: PlainWire): void {
+    clearTimeout(this.#waiting.get(wire));
+    this.#waiting.delete(wire);
   }
 
   /** Ends the oldest stranger. */
   #showOut(): void {
-    for (const [socket, leave] of this.#waiting) {
-      leave();
-      socket.destroy();
+    for (const wire of this.#waiting.keys()) {
+      this.#leave(wire);
+      wire.destroy();
       return;
     }
   }
@@ -107,7 +108,7 @@ export class Lobby {
     if (cordon === undefined || stranger === undefined) return;
     this.#expected.delete(token);
     this.#strangers.delete(token);
-    stranger.leave();
-    this.#admit(cordon, stranger.socket, stranger.rest);
+    this.#leave(stranger.wire);
+    this.#admit(cordon, stranger.wire, stranger.rest);
   }
 }

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, createServer } from "node:net";
 import { after, before, test } from "node:test";
+import { acceptPlain, type PlainWire } from "../../src/http1/plain-wire.ts";
 import { batchFrame, readyFrame, turnFrame } from "../../src/sandbox/frames.ts";
 import { requestHeaderGrant, responseHeaderGrant } from "../../src/sandbox/grants.ts";
 import { type Call, Guest } from "../../src/sandbox/guest.ts";
@@ -16,17 +17,23 @@ import { RecordingHost, settings } from "./sandbox.ts";
 const WALL_MS = 250;
 
 const server = createServer();
-before(() => once(server.listen(0, "127.0.0.1"), "listening"));
+let onWire: (wire: PlainWire) => void;
+before(async () => {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  acceptPlain(server, (wire) => onWire(wire));
+});
 after(() => server.close());
 
 /** A link, the cordon's end of its socket, and a way to wait for what the link makes of frames. */
 async function linked(activity: Activity | null = null) {
-  const accepted = once(server, "connection");
+  const accepted = new Promise<PlainWire>((resolve) => {
+    onWire = resolve;
+  });
   const cordon = connect((server.address() as AddressInfo).port);
-  const [socket] = (await accepted) as [Socket];
+  const wire = await accepted;
   let told = () => {};
   const nonsense: string[] = [];
-  const link = new CordonLink(1, socket, activity, {
+  const link = new CordonLink(1, wire, activity, {
     onReady: () => told(),
     onTurn: () => told(),
     onNonsense: (_link, message) => {
@@ -35,6 +42,7 @@ async function linked(activity: Activity | null = null) {
     },
     onClose: () => {},
   });
+  wire.resume();
   const say = async (frames: string) => {
     const heard = new Promise<void>((resolve) => {
       told = resolve;
@@ -44,7 +52,7 @@ async function linked(activity: Activity | null = null) {
   };
   await say(readyFrame());
   const close = () => {
-    for (const end of [cordon, socket]) end.destroy();
+    for (const end of [cordon, wire]) end.destroy();
   };
   return { link, say, nonsense, [Symbol.dispose]: close };
 }

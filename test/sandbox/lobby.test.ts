@@ -22,8 +22,8 @@ for (const [title, said] of [
 ] as const)
   test(`a cordon comes in although hundreds of strangers ${title}; the oldest make room`, async () => {
     const admitted = Promise.withResolvers<number>();
-    const lobby = new Lobby((cordon, socket) => {
-      socket.destroy();
+    const lobby = new Lobby((cordon, wire) => {
+      wire.destroy();
       admitted.resolve(cordon);
     });
     const name = await lobby.listen();

@@ -43,13 +43,22 @@ type Work<Call> =
 
 let threadsSeen = 0;
 
+/** The runtime's own handle of a socket; see http1/tcp-handle.ts, which a cordon has no right to load. */
+interface Handle {
+  writeLatin1String(request: null, text: string): number | { oncomplete: () => void };
+}
+
 /** One data thread's socket and what has arrived on it. */
 class ThreadLink<Call> {
   readonly #links: readonly ThreadLink<Call>[];
   readonly #engine: Engine<Call, EngineTurn>;
   readonly #offset: number;
-  readonly #socket: Socket;
+  readonly #handle: Handle;
   readonly #splitter: FrameSplitter;
+  /** Its calls that wait for the host, and its instances, by the engine's numbers. */
+  readonly #waiting = new Set<number>();
+  readonly #instances = new Set<number>();
+  #closed = false;
   #work: Work<Call>[] = [];
   /** How many of them yield a turn. */
   #expected = 0;
@@ -100,7 +109,7 @@ class ThreadLink<Call> {
           break;
       }
     });
-    this.#socket = new Socket({
+    const socket = new Socket({
       fd: FIRST_FD + index,
       readable: true,
       writable: true,
@@ -113,10 +122,34 @@ class ThreadLink<Call> {
         },
       },
     });
-    this.#socket.on("error", onClose);
-    this.#socket.on("close", onClose);
-    this.#socket.write(readyFrame(), "latin1");
-    this.#socket.resume();
+    const onEnd = () => {
+      if (this.#closed) return;
+      this.#close();
+      onClose();
+    };
+    socket.on("error", onEnd);
+    socket.on("close", onEnd);
+    this.#handle = (socket as unknown as { _handle: Handle })._handle;
+    this.#write(readyFrame());
+    socket.resume();
+  }
+
+  /** Past the socket's stream, whose queues and ticks would cost as much as a call. */
+  #write(text: string): void {
+    if (this.#closed) return;
+    const request = this.#handle.writeLatin1String(null, text);
+    if (typeof request === "object") request.oncomplete = () => {};
+  }
+
+  /** The thread is gone, and nobody answers or releases any more what was its own. */
+  #close(): void {
+    this.#closed = true;
+    this.#work = [];
+    for (const call of this.#waiting) this.#engine.abandon(call);
+    this.#waiting.clear();
+    if (this.#busy) return;
+    for (const instance of this.#instances) this.#engine.release(instance);
+    this.#instances.clear();
   }
 
   #runAll(): void {
@@ -127,16 +160,16 @@ class ThreadLink<Call> {
       this.#heard = true;
       // Whose calls wait behind this batch must know that they do not run yet.
       if (++threadsSeen === 2)
-        for (const other of this.#links) if (other !== this) other.#socket.write(batchFrame(0), "latin1");
+        for (const other of this.#links) if (other !== this) other.#write(batchFrame(0));
     }
-    if (threadsSeen > 1 && this.#expected > 0) this.#socket.write(batchFrame(this.#expected), "latin1");
+    if (threadsSeen > 1 && this.#expected > 0) this.#write(batchFrame(this.#expected));
     this.#expected = 0;
     this.#flushedAt = performance.now();
     this.#runFrom(work, 0);
   }
 
   #runFrom(work: readonly Work<Call>[], from: number): void {
-    for (let i = from; i < work.length; i++) {
+    for (let i = from; i < work.length && !this.#closed; i++) {
       const one = work[i] as Work<Call>;
       const turn = this.#run(one);
       if (turn instanceof Promise) {
@@ -144,6 +177,7 @@ class ThreadLink<Call> {
         void turn.then((ended) => {
           this.#busy = false;
           this.#answer(one.id, ended);
+          if (this.#closed) return this.#close();
           this.#runFrom(work, i + 1);
         });
         return;
@@ -164,18 +198,24 @@ class ThreadLink<Call> {
       case "hostReply":
         return this.#engine.resume(id, one.seq, one.result);
       case "abandon":
+        this.#waiting.delete(id);
         this.#engine.abandon(id);
         return null;
       case "configure":
+        this.#instances.add(id);
         this.#engine.configure(id, one.config);
         return null;
       case "release":
+        this.#instances.delete(id);
         this.#engine.release(id);
         return null;
     }
   }
 
   #answer(id: number, turn: EngineTurn): void {
+    const waits = turn.kind === "written" ? turn.waits : turn.kind === "waiting";
+    if (waits) this.#waiting.add(this.#offset + id);
+    else this.#waiting.delete(this.#offset + id);
     this.#out += turnFrame(id, turn);
     if (performance.now() - this.#flushedAt > FLUSH_AFTER_MS) this.#flush();
   }
@@ -183,7 +223,7 @@ class ThreadLink<Call> {
   #flush(): void {
     this.#flushedAt = performance.now();
     if (this.#out === "") return;
-    this.#socket.write(this.#out, "latin1");
+    this.#write(this.#out);
     this.#out = "";
   }
 }

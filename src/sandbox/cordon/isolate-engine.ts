@@ -106,6 +106,7 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
   readonly #sources = new Map<string, string>();
   readonly #instances = new Map<number, Instance>();
   readonly #open = new Map<number, OpenCall>();
+  readonly #clock = new ThreadClock();
 
   constructor(ivm: Ivm, bootstrap: string) {
     this.#ivm = ivm;
@@ -192,8 +193,8 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
     const random = this.#random(realm);
     // Each argument costs as much as a short text.
     const args = random === undefined ? [call, text] : [call, text, random];
-    const cpuBefore = threadMs();
     const began = performance.now();
+    const cpuBefore = this.#clock.at(began);
     const open = { instance, generation: instance.generation, realm, now };
     return this.#run(
       call,
@@ -373,6 +374,21 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
 function threadMs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
+}
+
+/** CPU time of this thread for callers who can do with a millisecond less than there was: asking costs one more each. */
+class ThreadClock {
+  #readAt = Number.NEGATIVE_INFINITY;
+  #ms = 0;
+
+  /** `now` is `performance.now()`. Milliseconds. */
+  at(now: number): number {
+    if (now - this.#readAt > 1) {
+      this.#readAt = now;
+      this.#ms = threadMs();
+    }
+    return this.#ms;
+  }
 }
 
 function messageOf(error: unknown): string {
