@@ -36,5 +36,7 @@ const { registerPluginCommands } = await import("./cli/plugin.ts");
 registerPluginCommands(program);
 const { registerExplainCommand } = await import("./cli/explain.ts");
 registerExplainCommand(program);
+const { registerMigrationCommands } = await import("./cli/migrations.ts");
+registerMigrationCommands(program);
 
 await program.parseAsync();

@@ -17,8 +17,9 @@ after(() => server[Symbol.asyncDispose]());
 // Each case finds the tables empty: making them takes longer than a case.
 describeStore("postgres", async (options = {}) => {
   await server.query(
-    `SET search_path TO ${connection.schema}; DELETE FROM entity; DELETE FROM removed; DELETE FROM audit;
+    `DELETE FROM entity; DELETE FROM removed; DELETE FROM audit;
      UPDATE state SET revision = 0, forgotten = 0, writer = NULL`,
+    connection.schema,
   );
   const stores: PostgresStore[] = [];
   return {

@@ -123,13 +123,13 @@ export class PostgresServer implements AsyncDisposable {
     };
   }
 
-  /** Asks it something as its superuser. */
-  async query(sql: string, values: readonly unknown[] = []): Promise<Record<string, unknown>[]> {
-    const client = new pg.Client(this.#client());
+  /** Asks it something as its superuser, in a schema. */
+  async query(sql: string, schema = "public"): Promise<Record<string, unknown>[]> {
+    const client = new pg.Client({ ...this.#client(), options: `-c search_path=${schema}` });
     client.on("error", () => {}); // what is asked may end the connection
     await client.connect();
     try {
-      return (await client.query<Record<string, unknown>>(sql, [...values])).rows;
+      return (await client.query<Record<string, unknown>>(sql)).rows;
     } finally {
       await client.end();
     }
@@ -146,11 +146,12 @@ export class PostgresServer implements AsyncDisposable {
     if (child === null) return;
     this.#child = null;
     const gone = once(child, "close");
-    // A stopped server replaces none of its children; then all of them go.
-    process.kill(this.pid, "SIGSTOP");
-    const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, "latin1").trim().split(" ");
-    for (const pid of [this.pid, ...children.filter((one) => one !== "").map(Number)])
-      process.kill(pid, "SIGKILL");
+    const { pid } = this;
+    // A stopped server replaces none of its processes, and buries none: those that are killed stay as zombies.
+    process.kill(pid, "SIGSTOP");
+    for (let living = childrenOf(pid); living.length > 0; living = childrenOf(pid))
+      for (const one of living) process.kill(one, "SIGKILL");
+    process.kill(pid, "SIGKILL");
     await gone;
   }
 
@@ -173,4 +174,12 @@ export class PostgresServer implements AsyncDisposable {
     const { port } = this;
     return { host: "127.0.0.1", port, user: USER, password: PASSWORD, database: "postgres" };
   }
+}
+
+/** Processes of a process that still do something. */
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1")
+    .split(" ")
+    .map(Number)
+    .filter((one) => one > 0 && !/\) Z /.test(readFileSync(`/proc/${one}/stat`, "latin1")));
 }
