@@ -56,7 +56,7 @@ export function createAdmin(options: AdminOptions): ApiServer {
     ...configRoutes(port, turns),
     ...explainRoutes(port),
     ...schemaRoutes(port),
-    ...packageRoutes(port, turns, options),
+    ...packageRoutes(port, options),
     ...usageRoutes(port),
     ...entityRoutes(port),
   ]);
@@ -70,7 +70,7 @@ function nodeRoutes({ port, version, nodeId = randomUUID() }: AdminOptions): Rou
       path: "/",
       GET() {
         const available = port.plugins().map(({ name, version, priority }) => [name, { version, priority }]);
-        const enabled = new Set(port.config().plugins.map(({ name }) => name));
+        const enabled = new Set(Array.from(port.entities().all("plugins"), ({ name }) => String(name)));
         return {
           status: 200,
           body: {
@@ -85,6 +85,10 @@ function nodeRoutes({ port, version, nodeId = randomUUID() }: AdminOptions): Rou
             },
             pids: { master: process.pid },
             ...port.info(),
+            configuration: {
+              database: port.store() === null ? "off" : "postgres",
+              ...port.info().configuration,
+            },
           },
         };
       },
@@ -93,7 +97,7 @@ function nodeRoutes({ port, version, nodeId = randomUUID() }: AdminOptions): Rou
       path: "/status",
       GET: async () => ({
         status: 200,
-        body: { ...(await port.status()), configuration_hash: port.config().hash },
+        body: { ...(await port.status()), configuration_hash: port.hash() },
       }),
     },
   ];

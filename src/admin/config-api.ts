@@ -6,8 +6,9 @@ import { Readable } from "node:stream";
 import { setImmediate as rest } from "node:timers/promises";
 import { formatConfigErrors, toFields } from "../declarative/errors.ts";
 import { ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
+import type { Entity } from "../entities/relations.ts";
 import { numbered, Refusal, unsupportedType } from "./answers.ts";
-import { publicEntity, type StoredEntity } from "./entities-api.ts";
+import { publicEntity } from "./entity-view.ts";
 import { exportConfig } from "./export.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
@@ -46,6 +47,7 @@ export function configRoutes(port: AdminPort, turns: Turns): Route[] {
       path: "/config",
       maxBodyBytes: MAX_CONFIG_BYTES,
       before(call, method) {
+        if (port.store() !== null) throw new Refusal(400, { message: NEEDS_NO_DATABASE });
         if (method !== "POST") return;
         const types = [JSON_TYPE, ...YAML_TYPES, ...FORM_TYPES];
         if (!types.includes(call.type)) throw unsupportedType([JSON_TYPE, "application/yaml"]);
@@ -53,14 +55,17 @@ export function configRoutes(port: AdminPort, turns: Turns): Route[] {
       GET: () => ({ status: 200, body: { config: exportConfig(port.config()) } }),
       POST: async (call) => {
         const text = await documentOf(call);
-        return turns.take(() => replace(port, text, call.query.check_hash === "1"));
+        return turns.take(() => replace(port, text, call));
       },
     },
   ];
 }
 
-async function replace(port: AdminPort, text: string, ifChanged: boolean): Promise<Answer> {
-  const applied = await port.applyConfig(text, { ifChanged });
+const NEEDS_NO_DATABASE = "this endpoint is only available when Kong is configured to not use a database";
+
+async function replace(port: AdminPort, text: string, { query, author }: Call): Promise<Answer> {
+  const ifChanged = query.check_hash === "1" || query.check_hash === "true";
+  const applied = await port.replace(text, { ifChanged }, author);
   if (!applied.ok) {
     const message = `declarative config is invalid: ${formatConfigErrors(applied.errors)}`;
     throw numbered("invalidConfig", message, { fields: toFields(applied.errors) });
@@ -82,7 +87,7 @@ async function* entitiesById(config: GatewayConfig): AsyncGenerator<string> {
   let written = 0;
   let first = true;
   for (const name of ENTITY_NAMES) {
-    const entities = config[name] as unknown as StoredEntity[];
+    const entities = config[name] as unknown as Entity[];
     if (entities.length === 0) continue;
     text += `${first ? "" : ","}"${name}":{`;
     first = false;

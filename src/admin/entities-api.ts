@@ -1,39 +1,17 @@
 /**
- * Reads of every entity, generated from the entity table: lists, single entities by id or endpoint key, what
- * hangs under a parent, and the parent of a child. Without a database entities are written by `POST /config`
- * only, so each write is refused by name.
+ * Every entity over HTTP, generated from the entity table as Kong does: lists, single entities by id or endpoint key, what
+ * hangs under a parent, and the parent of a child. Where no store keeps entities, `POST /config` is the only way to write
+ * them, and each other write is refused by name.
  */
-import {
-  DEFAULT_WORKSPACE,
-  ENTITIES,
-  ENTITY_NAMES,
-  type EntityName,
-  type EntityType,
-  type Sni,
-} from "../entities/entities.ts";
-import { withoutSecrets } from "../entities/shown.ts";
+import type { Field } from "@gatehouse/sdk";
+import type { Parent, Write } from "../control/write.ts";
+import { ENTITIES, ENTITY_NAMES, type EntityName, type EntityType, schemaOf } from "../entities/entities.ts";
+import type { Entity } from "../entities/relations.ts";
 import { notFound, numbered, Refusal } from "./answers.ts";
-import { pageOf } from "./page.ts";
+import { checkBodyType, MAX_ENTITY_BYTES, readBody } from "./body.ts";
+import { found, shown, shownPage, workspaceId, workspaceName } from "./entity-view.ts";
 import type { AdminPort } from "./port.ts";
-import type { Call, Route } from "./routes.ts";
-
-/** An entity as configurations hold it: `ws_id` is internal. */
-export interface StoredEntity {
-  readonly id: string;
-  readonly ws_id: string;
-  readonly tags?: readonly string[] | null;
-  readonly [field: string]: unknown;
-}
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-/** The entity as it goes on the wire: without what is internal, and with nobody's private key. */
-export function publicEntity(
-  type: EntityType,
-  { ws_id: _, ...entity }: StoredEntity,
-): Record<string, unknown> & { id: string } {
-  return withoutSecrets(type, entity);
-}
+import type { Answer, Call, Route } from "./routes.ts";
 
 /** Routes of all entities, once at the top (workspace `default`) and once under `/:workspace`. */
 export function entityRoutes(port: AdminPort): Route[] {
@@ -42,138 +20,183 @@ export function entityRoutes(port: AdminPort): Route[] {
     if (type.isRelation) return [];
     const prefixes = name === "workspaces" ? [""] : ["", "/:workspace"];
     return prefixes.flatMap((prefix) => [
-      ...ownRoutes(port, type, prefix),
+      ...new Collection(port, type).ownRoutes(prefix),
       ...foreignRoutes(port, type, prefix),
     ]);
   });
 }
 
-function ownRoutes(port: AdminPort, type: EntityType, prefix: string): Route[] {
-  const path = `${prefix}/${type.collection}`;
-  return [
-    {
-      path,
-      GET: (call) => {
-        const entities = entitiesOf(port, type, call);
-        const { custom_id: customId } = call.query;
-        const found =
-          type.name === "consumers" && customId !== undefined
-            ? entities.filter((entity) => entity.custom_id === customId)
-            : entities;
-        return { status: 200, body: publicPage(type, found, call) };
-      },
-      POST: () => refuseWrite("create", type),
-    },
-    {
-      path: `${path}/:id`,
-      GET: (call) => ({ status: 200, body: publicEntity(type, one(port, type, call, "id")) }),
-      ...writes(type),
-    },
-  ];
-}
-
 /** For each foreign field of `type`: its entities under the parent, and the parent under the entity. */
 function foreignRoutes(port: AdminPort, type: EntityType, prefix: string): Route[] {
   return Object.entries(type.foreignKeys).flatMap(([field, reference]): Route[] => {
-    const parent = ENTITIES[reference as EntityName] as EntityType | undefined;
-    // A kind that this version does not keep.
-    if (!parent) return [];
-    const under = `${prefix}/${parent.collection}/:parent/${type.nestedCollection}`;
-    const children = (call: Call) => {
-      const { id } = one(port, parent, call, "parent");
-      return entitiesOf(port, type, call).filter((entity) => pointsTo(entity[field], id));
-    };
+    const parent = ENTITIES[reference as EntityName];
+    const children = new Collection(port, type, { parent, field });
     return [
-      {
-        path: under,
-        GET: (call) => ({ status: 200, body: publicPage(type, children(call), call, true) }),
-        POST: () => refuseWrite("create", type),
-      },
-      {
-        path: `${under}/:id`,
-        GET: (call) => ({
-          status: 200,
-          body: publicEntity(type, find(children(call), type, param(call, "id")) ?? missing()),
-        }),
-        ...writes(type),
-      },
-      {
-        path: `${prefix}/${type.collection}/:id/${field}`,
-        GET: (call) => {
-          const reference = one(port, type, call, "id")[field] as { id: string } | null;
-          const target = reference && find(entitiesOf(port, parent, call), parent, reference.id);
-          return { status: 200, body: publicEntity(parent, target ?? missing()) };
-        },
-        ...writes(parent),
-      },
+      ...children.ownRoutes(`${prefix}/${parent.collection}/:parent`),
+      new Collection(port, parent).throughChild(`${prefix}/${type.collection}/:id/${field}`, type, field),
     ];
   });
 }
 
-const writes = (type: EntityType): Omit<Route, "path"> => ({
-  PUT: () => refuseWrite("create or update", type),
-  PATCH: () => refuseWrite("update", type),
-  DELETE: () => refuseWrite("remove", type),
-});
-
-function refuseWrite(verb: string, type: EntityType): never {
-  if (type.unavailable) throw new Refusal(400, { message: type.unavailable.endpoint });
-  throw numbered("unsupported", `cannot ${verb} '${type.name}' entities when not using a database`);
+interface Under {
+  readonly parent: EntityType;
+  /** Of the child. */
+  readonly field: string;
 }
 
-/** The id of the workspace that a path names. @throws {Refusal} 404 */
-export function workspaceId(port: AdminPort, call: Call): string {
-  const name = workspaceName(call);
-  const workspace = port.config().workspaces.find((each) => each.name === name);
-  return (workspace ?? missing()).id;
-}
+/** The endpoints of one collection, at the top or under a parent. */
+class Collection {
+  readonly #port: AdminPort;
+  readonly #type: EntityType;
+  readonly #under: Under | null;
 
-export function workspaceName(call: Call): string {
-  return call.params.workspace ?? DEFAULT_WORKSPACE;
-}
-
-function entitiesOf(port: AdminPort, type: EntityType, call: Call): readonly StoredEntity[] {
-  if (type.unavailable) throw new Refusal(400, { message: type.unavailable.endpoint });
-  const owner = workspaceId(port, call);
-  const config = port.config();
-  const all = config[type.name] as unknown as readonly StoredEntity[];
-  if (type.name === "certificates") {
-    // Kong shows a certificate with its names.
-    return all
-      .filter((entity) => entity.ws_id === owner)
-      .map((entity) => ({ ...entity, snis: config.snis.filter(of(entity)).map(({ name }) => name) }));
+  constructor(port: AdminPort, type: EntityType, under: Under | null = null) {
+    this.#port = port;
+    this.#type = type;
+    this.#under = under;
   }
-  // Workspaces are the operator's own list, whatever they hold.
-  return type.name === "workspaces" ? all : all.filter((entity) => entity.ws_id === owner);
+
+  ownRoutes(prefix: string): Route[] {
+    const name = this.#under === null ? this.#type.collection : this.#type.nestedCollection;
+    const path = `${prefix}/${name}`;
+    return [
+      {
+        path,
+        ...this.#bodies("create"),
+        GET: (call) => this.#list(call),
+        POST: async (call) => {
+          const input = await this.#body(call, null);
+          return this.#written(201, call, { ...this.#addressed(call), verb: "create", input });
+        },
+      },
+      {
+        path: `${path}/:id`,
+        ...this.#bodies("update"),
+        GET: (call) => {
+          const index = this.#port.entities();
+          const entity = found(
+            index,
+            this.#type,
+            workspaceId(this.#port, call),
+            call.params.id,
+            this.#above(call),
+          );
+          return { status: 200, body: shown(this.#type, entity, index) };
+        },
+        PUT: async (call) => this.#put(call, call.params.id ?? ""),
+        PATCH: async (call) => this.#patch(call, call.params.id ?? ""),
+        DELETE: (call) =>
+          this.#written(204, call, { ...this.#addressed(call), verb: "remove", key: call.params.id ?? "" }),
+      },
+    ];
+  }
+
+  /** The parent of an entity, at the entity's own address. */
+  throughChild(path: string, child: EntityType, field: string): Route {
+    const id = (call: Call) => {
+      const entity = found(this.#port.entities(), child, workspaceId(this.#port, call), call.params.id);
+      const reference = entity[field] as { readonly id: string } | null;
+      if (reference === null) throw notFound();
+      return reference.id;
+    };
+    return {
+      path,
+      ...this.#bodies("update"),
+      GET: (call) => {
+        const index = this.#port.entities();
+        const entity = index.find(this.#type.name, id(call));
+        if (entity === undefined) throw notFound();
+        return { status: 200, body: shown(this.#type, entity, index) };
+      },
+      PUT: (call) => this.#put(call, id(call)),
+      PATCH: (call) => this.#patch(call, id(call)),
+    };
+  }
+
+  /** What is refused before a body is read. */
+  #bodies(verb: "create" | "update"): Pick<Route, "before" | "maxBodyBytes"> {
+    return {
+      maxBodyBytes: MAX_ENTITY_BYTES,
+      before: (call, method) => {
+        const { unavailable, name } = this.#type;
+        if (unavailable) throw new Refusal(400, { message: unavailable.endpoint });
+        if (method === "GET") return;
+        if (this.#port.store() === null) {
+          const verbs = { PUT: "create or update", PATCH: "update", DELETE: "remove", POST: verb };
+          const what = verbs[method as keyof typeof verbs];
+          throw numbered("unsupported", `cannot ${what} '${name}' entities when not using a database`);
+        }
+        if (method !== "DELETE") checkBodyType(call);
+      },
+    };
+  }
+
+  #list(call: Call): Answer {
+    const index = this.#port.entities();
+    const workspace = workspaceId(this.#port, call);
+    const above = this.#above(call);
+    const { custom_id: customId } = call.query;
+    let entities: readonly Entity[] =
+      above === null
+        ? index.list(this.#type.name, workspace)
+        : index.children(this.#type.name, above.field, above.id);
+    if (this.#type.name === "consumers" && customId !== undefined) {
+      const holder = index.holder(this.#type, "custom_id", workspace, String(customId));
+      entities = holder === undefined ? [] : [holder];
+    }
+    return { status: 200, body: shownPage(this.#type, entities, index, call, above !== null) };
+  }
+
+  async #put(call: Call, key: string): Promise<Answer> {
+    const input = await this.#body(call, null);
+    return this.#written(200, call, { ...this.#addressed(call), verb: "put", key, input });
+  }
+
+  async #patch(call: Call, key: string): Promise<Answer> {
+    const input = await this.#body(call, key);
+    return this.#written(200, call, { ...this.#addressed(call), verb: "patch", key, input });
+  }
+
+  async #written(status: number, call: Call, write: Write): Promise<Answer> {
+    const entity = await this.#port.write(write, call.author);
+    if (entity === null) return { status: 204 };
+    return { status, body: shown(this.#type, entity, this.#port.entities()) };
+  }
+
+  #addressed(call: Call): { kind: EntityName; workspace: string; parent?: Parent } {
+    const common = { kind: this.#type.name, workspace: workspaceId(this.#port, call) };
+    if (this.#under === null) return common;
+    const { parent, field } = this.#under;
+    return { ...common, parent: { kind: parent.name, key: call.params.parent ?? "", field } };
+  }
+
+  #above(call: Call): { readonly field: string; readonly id: string } | null {
+    if (this.#under === null) return null;
+    const { parent, field } = this.#under;
+    const workspace = workspaceId(this.#port, call);
+    return { field, id: found(this.#port.entities(), parent, workspace, call.params.parent).id };
+  }
+
+  /** @param key of the entity that a partial change is for. */
+  #body(call: Call, key: string | null): Promise<Record<string, unknown>> {
+    const { name } = this.#type;
+    const fields = schemaOf(this.#type, this.#port.routerFlavor()).fields ?? {};
+    return readBody(call, (field, input): Field | undefined => {
+      if (name === "plugins" && field === "config") return this.#configOf(call, key, input);
+      if (name === "certificates" && field === "snis") return SNIS;
+      return Object.hasOwn(fields, field) ? fields[field] : undefined;
+    });
+  }
+
+  /** The schema of a plugin's config, by the name that stands beside it or that the plugin has. */
+  #configOf(call: Call, key: string | null, { name }: Readonly<Record<string, unknown>>): Field | undefined {
+    const known =
+      name === undefined && key !== null
+        ? found(this.#port.entities(), this.#type, workspaceId(this.#port, call), key).name
+        : name;
+    const plugin = this.#port.findPlugin(String(known), workspaceName(call));
+    return "missing" in plugin ? undefined : plugin.schema;
+  }
 }
 
-const of =
-  ({ id }: StoredEntity) =>
-  ({ certificate }: Sni) =>
-    certificate.id === id;
-
-function one(port: AdminPort, type: EntityType, call: Call, name: string): StoredEntity {
-  return find(entitiesOf(port, type, call), type, param(call, name)) ?? missing();
-}
-
-function find(entities: readonly StoredEntity[], type: EntityType, key: string): StoredEntity | undefined {
-  const byId = UUID.test(key) ? entities.find(({ id }) => id === key.toLowerCase()) : undefined;
-  return byId ?? entities.find((entity) => entity[type.endpointKey] === key);
-}
-
-function param(call: Call, name: string): string {
-  return call.params[name] ?? "";
-}
-
-function pointsTo(reference: unknown, id: string): boolean {
-  return typeof reference === "object" && reference !== null && (reference as { id?: unknown }).id === id;
-}
-
-function publicPage(type: EntityType, entities: readonly StoredEntity[], call: Call, nested = false): object {
-  const page = pageOf(entities, call.query, call.path, nested);
-  return { ...page, data: page.data.map((entity) => publicEntity(type, entity)) };
-}
-
-function missing(): never {
-  throw notFound();
-}
+const SNIS = { type: "set", required: false, elements: { type: "string", required: false } } as Field;

@@ -10,8 +10,8 @@ import {
   type EntityType,
   type GatewayConfig,
 } from "../entities/entities.ts";
+import type { Entity } from "../entities/relations.ts";
 import { withoutSecrets } from "../entities/shown.ts";
-import type { StoredEntity } from "./entities-api.ts";
 
 /** @returns YAML in Kong's format 3.0. */
 export function exportConfig(config: GatewayConfig): string {
@@ -20,8 +20,7 @@ export function exportConfig(config: GatewayConfig): string {
   for (const workspace of config.workspaces) {
     const collections = collectionsOf(config, workspace.id);
     if (workspace.name === DEFAULT_WORKSPACE) Object.assign(document, collections);
-    else
-      others.push({ ...written(ENTITIES.workspaces, workspace as unknown as StoredEntity), ...collections });
+    else others.push({ ...written(ENTITIES.workspaces, workspace as unknown as Entity), ...collections });
   }
   if (others.length > 0) document.workspaces = others;
   return stringify(document, { aliasDuplicateObjects: false, lineWidth: 0 });
@@ -31,7 +30,7 @@ function collectionsOf(config: GatewayConfig, workspaceId: string): Record<strin
   const out: Record<string, unknown> = {};
   for (const name of ENTITY_NAMES) {
     if (name === "workspaces") continue;
-    const entities = (config[name] as unknown as StoredEntity[]).filter(({ ws_id }) => ws_id === workspaceId);
+    const entities = (config[name] as unknown as Entity[]).filter(({ ws_id }) => ws_id === workspaceId);
     if (entities.length > 0) out[name] = entities.map((entity) => written(ENTITIES[name], entity));
   }
   return out;
@@ -41,7 +40,7 @@ function collectionsOf(config: GatewayConfig, workspaceId: string): Record<strin
 const TIMES = ["created_at", "updated_at"];
 
 /** Foreign keys are strings in a document; a null says no more than a field that is not there. */
-function written(type: EntityType, { ws_id: _, ...entity }: StoredEntity): Record<string, unknown> {
+function written(type: EntityType, { ws_id: _, ...entity }: Entity): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(withoutSecrets(type, entity))) {
     if (value === null || TIMES.includes(field)) continue;

@@ -3,15 +3,15 @@
  * An upload is answered when the forge is done and everything is on the disk.
  */
 import { violationFields } from "@gatehouse/sdk";
+import { violationMessage } from "../control/refusal.ts";
 import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { grantsToJson, manifestToJson } from "../registry/manifest.ts";
 import type { Registry, StoredPackage } from "../registry/registry.ts";
 import { Shares } from "../tenancy/shares.ts";
-import { notFound, numbered, Refusal, unsupportedType, violationMessage } from "./answers.ts";
-import type { Turns } from "./config-api.ts";
-import { workspaceId, workspaceName } from "./entities-api.ts";
-import { pageOf } from "./page.ts";
+import { notFound, numbered, Refusal, unsupportedType } from "./answers.ts";
+import { workspaceId, workspaceName } from "./entity-view.ts";
+import { byId, pageOf } from "./page.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
@@ -29,7 +29,7 @@ export interface PackageOptions {
   readonly unfencedUploads: readonly string[];
 }
 
-export function packageRoutes(port: AdminPort, turns: Turns, options: PackageOptions): Route[] {
+export function packageRoutes(port: AdminPort, options: PackageOptions): Route[] {
   const { registry } = options;
   const uploads = new Shares(MAX_UPLOADS, MAX_UPLOADS);
   return ["", "/:workspace"].flatMap((prefix): Route[] => [
@@ -43,7 +43,7 @@ export function packageRoutes(port: AdminPort, turns: Turns, options: PackageOpt
         if (!PACKAGE_TYPES.includes(call.type)) throw unsupportedType(["application/gzip"]);
       },
       GET(call) {
-        const page = pageOf(registry.list(workspaceName(call)), call.query, call.path);
+        const page = pageOf(byId(registry.list(workspaceName(call))), call.query, call.path);
         return { status: 200, body: { ...page, data: page.data.map(packageJson) } };
       },
       async POST(call) {
@@ -68,9 +68,9 @@ export function packageRoutes(port: AdminPort, turns: Turns, options: PackageOpt
           body: { ...packageJson(stored), created_at: createdAt, manifest: manifestToJson(manifest) },
         };
       },
-      // In turn with configurations, so that none comes into force that needs what is being removed.
+      // Between two changes of the configuration, so that none comes into force that needs what is being removed.
       DELETE: (call) =>
-        turns.take(async () => {
+        port.alone(async () => {
           const stored = registry.get(workspaceName(call), call.params.id ?? "");
           if (!stored) return { status: 204 };
           if (isUsed(port, stored))
@@ -138,10 +138,12 @@ function packageJson({ id, manifest, report }: StoredPackage): object {
 
 /** Whether an entity of the configuration in force names this package. */
 function isUsed(port: AdminPort, { workspace, manifest }: StoredPackage): boolean {
-  const { plugins, workspaces } = port.config();
-  const names = new Map(workspaces.map(({ id, name }) => [id, name]));
+  const index = port.entities();
   const wanted = `${workspace}/${manifest.name}@${manifest.version}`;
-  return plugins.some(
-    ({ name, ws_id }) => (name.includes("/") ? name : `${names.get(ws_id)}/${name}`) === wanted,
-  );
+  for (const { name, ws_id: owner } of index.all("plugins")) {
+    const written = String(name);
+    if ((written.includes("/") ? written : `${index.workspace(owner)?.name}/${written}`) === wanted)
+      return true;
+  }
+  return false;
 }

@@ -19,7 +19,7 @@ export interface Page<T> {
 }
 
 /**
- * One page of `items`, in the order of their ids: an entity that comes or goes between two pages shifts none
+ * One page of `items`, which are in the order of their ids: an entity that comes or goes between two pages shifts none
  * of the others.
  * @param path of the list, for `next`.
  * @param nested whether `next` leaves out size and tags, as Kong's nested lists do.
@@ -34,17 +34,38 @@ export function pageOf<T extends Listed>(
   const size = readSize(query.size);
   const after = readOffset(query.offset);
   const matches = tagFilter(query.tags);
-  const sorted = items
-    .filter((item) => matches(item) && item.id > after)
-    .sort((a, b) => (a.id < b.id ? -1 : 1));
-  const data = sorted.slice(0, size);
+  const data: T[] = [];
+  let more = false;
+  for (let at = after === "" ? 0 : firstAfter(items, after); at < items.length; at++) {
+    const item = items[at] as T;
+    if (!matches(item)) continue;
+    more = data.length === size;
+    if (more) break;
+    data.push(item);
+  }
   const last = data.at(-1);
-  if (sorted.length <= size || !last) return { data, next: null };
+  if (!more || !last) return { data, next: null };
   const offset = Buffer.from(last.id).toString("base64");
   const next = new URLSearchParams({ offset });
   if (!nested && query.size !== undefined) next.set("size", String(size));
   if (!nested && typeof query.tags === "string") next.set("tags", query.tags);
   return { data, offset, next: `${path}?${next}` };
+}
+
+/** In the order of their ids. */
+export function byId<T extends Listed>(items: readonly T[]): T[] {
+  return items.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function firstAfter(items: readonly Listed[], id: string): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((items[middle] as Listed).id <= id) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function readSize(written: unknown): number {

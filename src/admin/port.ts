@@ -1,26 +1,45 @@
 /**
- * What the Admin API needs of the gateway, and all that it may touch: it reads entities, hands over whole
- * configurations, and never sees a live request.
+ * What the Admin API needs of the gateway, and all that it may touch: it reads entities, asks for changes, and never
+ * sees a live request.
  */
+import type { Author, Write } from "../control/write.ts";
 import type { ConfigError } from "../declarative/errors.ts";
 import type { CataloguePlugin, GatewayConfig, RouterFlavor } from "../entities/entities.ts";
+import type { EntityIndex } from "../entities/entity-index.ts";
+import type { Entity } from "../entities/relations.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
+import type { Store } from "../stores/store.ts";
 
 export interface AdminPort {
-  /** The configuration in force. */
+  /** The entities in force. */
+  entities(): EntityIndex;
+  /** All of them as lists: dear among many. */
   config(): GatewayConfig;
+  /** Hash of the configuration in force. */
+  hash(): string;
+  /** Where entities are kept and written; null if the configuration comes as a whole. */
+  store(): Pick<Store, "engine" | "health"> | null;
   /**
-   * Checks a declarative configuration and puts it in force in place of the old one.
+   * Writes one entity, where there is a store.
+   * @returns it as it is kept, once every data thread serves by it; null if it was removed or was not there.
+   * @throws {WriteRefused} and nothing has changed.
+   */
+  write(write: Write, by: Author): Promise<Entity | null>;
+  /**
+   * Checks a declarative configuration and puts it in force in place of the old one, where there is no store.
    * @param options.ifChanged whether an equal configuration is left alone, answered with `changed: false`.
    * @returns once every data thread serves it; or everything that is wrong with it, the old one untouched.
    */
-  applyConfig(
+  replace(
     text: string,
     options: { readonly ifChanged: boolean },
+    by: Author,
   ): Promise<
     | { readonly ok: true; readonly changed: boolean }
     | { readonly ok: false; readonly errors: readonly ConfigError[] }
   >;
+  /** Does something between two changes of the configuration. */
+  alone<T>(job: () => Promise<T>): Promise<T>;
   /** A plugin by the name that an entity of that workspace would write, built in or uploaded. */
   findPlugin(name: string, workspace: string): CataloguePlugin | { readonly missing: string };
   /** Every plugin of the operator's, for `GET /`. */
@@ -40,5 +59,5 @@ export interface AdminPort {
   /** Counters and conditions of this node, in the shape of Kong's `GET /status`. */
   status(): Promise<object>;
   /** What `GET /` tells about this node beside what the Admin API knows itself. */
-  info(): object;
+  info(): { readonly configuration: object } & object;
 }

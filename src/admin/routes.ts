@@ -4,6 +4,7 @@
  */
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Author } from "../control/write.ts";
 import { Refusal } from "./answers.ts";
 import type { Query } from "./page.ts";
 
@@ -19,8 +20,12 @@ export interface Call {
   readonly type: string;
   /** The whole header, for bodies whose parameters matter. */
   readonly contentType: string;
+  /** Whether the client sends a body. */
+  readonly hasBody: boolean;
   /** Empty until the body was read. */
   readonly body: Uint8Array;
+  /** Who asks. */
+  readonly author: Author;
 }
 
 export interface Answer {
@@ -77,6 +82,9 @@ function send(reply: FastifyReply, { status, headers = {}, body }: Answer): Fast
   return reply.code(status).headers(headers).send(body);
 }
 
+/** Nobody has to say who they are. */
+const NOBODY: Author = { actor: null };
+
 function callOf(request: FastifyRequest): Call {
   const contentType = request.headers["content-type"] ?? "";
   return {
@@ -85,6 +93,10 @@ function callOf(request: FastifyRequest): Call {
     query: request.query as Query,
     type: (contentType.split(";", 1)[0] as string).trim().toLowerCase(),
     contentType,
+    hasBody:
+      request.headers["transfer-encoding"] !== undefined ||
+      Number(request.headers["content-length"] ?? 0) > 0,
+    author: NOBODY,
     body: request.body instanceof Uint8Array ? request.body : new Uint8Array(),
   };
 }

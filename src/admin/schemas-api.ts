@@ -2,7 +2,7 @@
 import { fieldsToJson, schemaToJson } from "@gatehouse/sdk";
 import { ENTITIES, type EntityName, schemaOf } from "../entities/entities.ts";
 import { notFound } from "./answers.ts";
-import { workspaceId, workspaceName } from "./entities-api.ts";
+import { workspaceId, workspaceName } from "./entity-view.ts";
 import type { AdminPort } from "./port.ts";
 import type { Route } from "./routes.ts";
 

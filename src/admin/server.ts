@@ -2,8 +2,9 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
+import { WriteRefused } from "../control/refusal.ts";
 import type { Listen } from "../settings.ts";
-import { Refusal } from "./answers.ts";
+import { answerTo, Refusal } from "./answers.ts";
 
 export interface ApiServer {
   /** Binds every address; the ports are those that the system gave where 0 was asked. */
@@ -33,6 +34,7 @@ export function createApp(log: ApiLog): FastifyInstance {
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_, body, done) => done(null, body));
   app.setNotFoundHandler((_, reply) => reply.code(404).send({ message: "Not found" }));
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
+    if (error instanceof WriteRefused) error = answerTo(error);
     if (error instanceof Refusal) return reply.code(error.status).headers(error.headers).send(error.body);
     const status = error.statusCode ?? 500;
     if (status === 413) return reply.code(413).send({ message: "Payload too large" });

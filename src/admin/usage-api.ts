@@ -3,8 +3,8 @@
  * started, by workspace, plugin and version. Without a workspace it shows all of them: it is the operator's view.
  */
 import type { LedgerRow } from "../sandbox/ledger.ts";
-import { workspaceId } from "./entities-api.ts";
-import { pageOf } from "./page.ts";
+import { workspaceId } from "./entity-view.ts";
+import { byId, pageOf } from "./page.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Route } from "./routes.ts";
 
@@ -18,7 +18,7 @@ export function usageRoutes(port: AdminPort): Route[] {
         const rows = (await port.pluginUsage()).filter(
           (row) => workspace === undefined || row.workspace === workspace,
         );
-        return { status: 200, body: pageOf(rows.map(usageJson), call.query, call.path) };
+        return { status: 200, body: pageOf(byId(rows.map(usageJson)), call.query, call.path) };
       },
     }),
   );

@@ -1,7 +1,7 @@
 /** Sends a package to a gateway's Admin API and tells what came of it. */
 import { readFile } from "node:fs/promises";
 import { isObject } from "@gatehouse/sdk";
-import { violationLines } from "../admin/answers.ts";
+import { violationLines } from "../control/refusal.ts";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { digestOf, openPackage } from "../registry/package.ts";
 import { describeViolations, PackError } from "./pack.ts";

@@ -2,7 +2,9 @@
  * What differs between two configurations, by entity: all that a data thread needs to hear to go from one to
  * the other, however many entities there are besides.
  */
-import { ENTITY_NAMES, type EntityName, type GatewayConfig, type PluginEntity } from "./entities.ts";
+import { ENTITY_NAMES, type EntityName, type GatewayConfig } from "./entities.ts";
+import type { EntityEdits, EntityIndex } from "./entity-index.ts";
+import type { Entity } from "./relations.ts";
 
 /** Some entities of each collection. */
 type Entities = { readonly [N in EntityName]: readonly GatewayConfig[N][number][] };
@@ -29,57 +31,52 @@ export function wholeChange(config: GatewayConfig): ConfigChange {
   return { hash: config.hash, put: lists((name) => config[name]), removed: NO_IDS };
 }
 
-/**
- * Entities of `after` that are the very objects of `before` count as unchanged, all others as new; a plugin only
- * if `sameCode` says so as well.
- */
-export function changeBetween(
-  before: GatewayConfig,
-  after: GatewayConfig,
-  sameCode: (plugin: PluginEntity) => boolean,
-): ConfigChange {
-  const gone = new Map<EntityName, readonly string[]>();
-  const put = lists<Entities>((name) => {
-    const old = new Set<{ readonly id: string }>(before[name]);
-    const list = (after[name] as readonly { readonly id: string }[]).filter(
-      (entity) => !old.delete(entity) || (name === "plugins" && !sameCode(entity as PluginEntity)),
-    );
+/** Entities of `after` that are the very objects of `before` count as unchanged, all others as new. */
+export function editsBetween(before: GatewayConfig, after: GatewayConfig): EntityEdits {
+  const put: { kind: EntityName; entity: Entity }[] = [];
+  const removed: { kind: EntityName; id: string }[] = [];
+  for (const kind of ENTITY_NAMES) {
+    const old = new Set<unknown>(before[kind]);
+    for (const entity of after[kind])
+      if (!old.delete(entity)) put.push({ kind, entity: entity as unknown as Entity });
     // What is left of the old ones is gone, or there in another form.
-    const ids = new Set(list.map(({ id }) => id));
-    gone.set(
-      name,
-      [...old].map(({ id }) => id).filter((id) => !ids.has(id)),
-    );
-    return list;
-  });
-  return withUsers({ hash: after.hash, put, removed: lists((name) => gone.get(name) ?? []) }, before, after);
+    for (const entity of old) removed.push({ kind, id: (entity as Entity).id });
+  }
+  return { put, removed };
+}
+
+/** What threads need to hear of edits: they themselves, and the services that depend on what is edited. */
+export function changeOf(
+  edits: EntityEdits,
+  hash: string,
+  before: EntityIndex,
+  after: EntityIndex,
+): ConfigChange {
+  const put = new Map<EntityName, Map<string, Entity>>(ENTITY_NAMES.map((name) => [name, new Map()]));
+  for (const { kind, entity } of edits.put) put.get(kind)?.set(entity.id, entity);
+  for (const service of users(edits, before, after)) put.get("services")?.set(service.id, service);
+  const gone = new Map<EntityName, Set<string>>(ENTITY_NAMES.map((name) => [name, new Set()]));
+  for (const { kind, id } of edits.removed) if (!put.get(kind)?.has(id)) gone.get(kind)?.add(id);
+  return {
+    hash,
+    put: lists((name) => [...(put.get(name)?.values() ?? [])]),
+    removed: lists((name) => [...(gone.get(name) ?? [])]),
+  };
 }
 
 /**
  * Services hold the certificates that they name, and connections that their workspace's egress policy has allowed:
  * where one of those changes, so do they.
  */
-function withUsers(change: ConfigChange, before: GatewayConfig, { services }: GatewayConfig): ConfigChange {
-  const { put } = change;
-  const touched = new Set([...put.certificates, ...put.ca_certificates].map(({ id }) => id));
-  const known = put.workspaces.length === 0 ? [] : before.workspaces;
-  const egressOf = new Map(known.map(({ id, egress }) => [id, egress]));
-  const rerouted = new Set(
-    put.workspaces.flatMap(({ id, egress }) =>
-      JSON.stringify(egressOf.get(id)) === JSON.stringify(egress) ? [] : [id],
-    ),
-  );
-  if (touched.size === 0 && rerouted.size === 0) return change;
-  const named = new Set(put.services);
-  for (const service of services) {
-    const { client_certificate: own, ca_certificates: authorities, ws_id: workspace } = service;
-    const changed =
-      rerouted.has(workspace) ||
-      (own !== null && touched.has(own.id)) ||
-      authorities?.some((id) => touched.has(id));
-    if (changed) named.add(service);
+function* users({ put }: EntityEdits, before: EntityIndex, after: EntityIndex): Generator<Entity> {
+  for (const { kind, entity } of put) {
+    if (kind === "certificates") yield* after.children("services", "client_certificate", entity.id);
+    if (kind === "ca_certificates") yield* after.children("services", "ca_certificates", entity.id);
+    if (kind !== "workspaces") continue;
+    const known = before.find(kind, entity.id);
+    if (JSON.stringify(known?.egress) !== JSON.stringify(entity.egress))
+      yield* after.list("services", entity.id);
   }
-  return { ...change, put: { ...put, services: [...named] } };
 }
 
 /** How many entities a change names. */

@@ -116,13 +116,6 @@ export function referenceOf(entity: Readonly<Record<string, unknown>>, field: st
   return typeof reference?.id === "string" ? reference.id : null;
 }
 
-/** Collections whose unique fields are so across workspaces, in lower case where names of hosts are meant. */
-const UNIQUE_ACROSS: Partial<Record<EntityName, "as written" | "lower case">> = {
-  workspaces: "as written",
-  // Two tenants cannot both be who a client asks for.
-  snis: "lower case",
-};
-
 export interface UniqueKey {
   /** Field, or `@` for the rule over several. */
   readonly rule: string;
@@ -131,14 +124,20 @@ export interface UniqueKey {
 }
 
 /** Tells the keys of a rule apart from those of other rules and workspaces. */
-export function uniqueSpace({ name }: EntityType, rule: string, workspaceId: string): string {
-  return `${name} ${rule} ${UNIQUE_ACROSS[name] === undefined ? workspaceId : ""}`;
+export function uniqueSpace(
+  { name, globallyUniqueFields }: EntityType,
+  rule: string,
+  workspaceId: string,
+): string {
+  const everywhere = name === "workspaces" || globallyUniqueFields.includes(rule);
+  return `${name} ${rule} ${everywhere ? "" : workspaceId}`;
 }
 
 /** A field's value as the key that nobody else may have; null if it has none. */
 export function uniqueValue({ name }: EntityType, value: unknown): string | null {
   if (typeof value !== "string") return null;
-  return UNIQUE_ACROSS[name] === "lower case" ? value.toLowerCase() : value;
+  // The name of a host is the same in any case.
+  return name === "snis" ? value.toLowerCase() : value;
 }
 
 /** What no other entity of the same collection and workspace may have as well. */

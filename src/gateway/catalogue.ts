@@ -2,6 +2,8 @@
 import { BUILT_INS } from "../../plugins/index.ts";
 import type { CataloguePlugin, PluginCatalogue } from "../entities/entities.ts";
 import { cataloguePlugin, type Registry, type StoredPackage } from "../registry/registry.ts";
+import type { Fence } from "../sandbox/fence.ts";
+import type { Settings } from "../settings.ts";
 
 const NATIVE = new Map<string, CataloguePlugin>(
   BUILT_INS.map(({ name, version, priority, schema, forbids }) => [
@@ -33,4 +35,23 @@ export function createCatalogue(
       return [...NATIVE.keys(), ...registry.names(workspace)];
     },
   };
+}
+
+/**
+ * What may not be uploaded may not be used either: a package outlives a restart, and the fence may not.
+ */
+export function fencedCatalogue(
+  registry: Pick<Registry, "find" | "names">,
+  fence: Pick<Fence, "inForce" | "why">,
+  { unfencedUploads }: Pick<Settings, "unfencedUploads">,
+): PluginCatalogue {
+  return createCatalogue(registry, ({ workspace, manifest }) => {
+    if (workspace === "default" || fence.inForce) return null;
+    if (unfencedUploads.includes(workspace)) return null;
+    return (
+      `'${manifest.name}@${manifest.version}' belongs to workspace '${workspace}', and the operating system's ` +
+      `fence around guests is not in force here (${fence.why}); start the gateway so that it ` +
+      "is, or name the workspace in unfenced_uploads"
+    );
+  });
 }

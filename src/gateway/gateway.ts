@@ -13,7 +13,9 @@ import { Refusal } from "../admin/answers.ts";
 import type { AdminPort } from "../admin/port.ts";
 import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
+import { Control } from "../control/control.ts";
 import { listenersOf, type OwnListener, OwnListeners, redisListeners } from "../egress/own-listeners.ts";
+import type { Certificate, PluginCatalogue } from "../entities/entities.ts";
 import { GuestStore } from "../guest-store/guest-store.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
@@ -22,11 +24,11 @@ import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import { sumRows } from "../sandbox/ledger.ts";
 import type { Listen, Settings } from "../settings.ts";
+import { openStore } from "../stores/open-store.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
-import { nativePlugins } from "./catalogue.ts";
+import { fencedCatalogue, nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
-import { Configuration } from "./configuration.ts";
 import { type CapColumns, openCaps } from "./connection-caps.ts";
 import { counterTableSpec } from "./counter-table.ts";
 import { NotDeployed } from "./deployment.ts";
@@ -60,7 +62,8 @@ export class Gateway {
   #sandbox!: Sandbox;
   #store!: GuestStore;
   #threads!: DataThreads;
-  #configuration!: Configuration;
+  #control!: Control;
+  #catalogue!: PluginCatalogue;
   /** Null if no listener speaks TLS. */
   #tls: TlsMaterial | null = null;
   #rotation: NodeJS.Timeout | undefined;
@@ -97,16 +100,14 @@ export class Gateway {
     const settings = this.#settings;
     await mkdir(settings.prefix, { recursive: true });
     await openSpillDirectory(spillDirectory(settings));
-    this.#sandbox = await Sandbox.open(settings, this.#log, (workspace) =>
-      this.#configuration.limitsOf(workspace),
-    );
+    this.#sandbox = await Sandbox.open(settings, this.#log, (workspace) => this.#control.limitsOf(workspace));
     this.#store = new GuestStore({
       store: storeKind(settings),
       log: (level, message, fields) => this.#log[level](fields, message),
     });
     this.#registry = await Registry.open({
       dir: join(settings.prefix, "artifacts"),
-      limitsOf: (workspace) => this.#configuration.limitsOf(workspace),
+      limitsOf: (workspace) => this.#control.limitsOf(workspace),
       forge: (input) => this.#sandbox.forge(input),
       onGone: (workspace, plugin) => this.#store.forget(workspace, plugin),
       log: (level, message, details) => this.#log[level](details ?? {}, message),
@@ -134,10 +135,12 @@ export class Gateway {
       connectSandbox: (post) => this.#sandbox.connect(post),
       connectStore: () => this.#store.connect(),
     });
-    this.#configuration = new Configuration({
+    this.#catalogue = fencedCatalogue(this.#registry, this.#sandbox.fence, settings);
+    this.#control = new Control({
       settings,
       registry: this.#registry,
-      fence: this.#sandbox.fence,
+      catalogue: this.#catalogue,
+      store: settings.database === "off" ? null : await startable(openStore(settings)),
       threads: this.#threads,
       own: this.#own,
       log: this.#log,
@@ -147,9 +150,7 @@ export class Gateway {
     // Threads load their modules while this one reads the configuration.
     const started = this.#threads.start();
     started.catch(() => {});
-    const config = await this.#configuration.initial();
-    await started;
-    await this.#configuration.deploy(config);
+    await this.#control.open(started);
     this.#sandbox.expectGuests(this.#registry.runtimes());
     const ports: Record<string, number | number[]> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
@@ -169,7 +170,7 @@ export class Gateway {
     });
     ports.proxy_ports = [...proxy];
     await writeAtomically(join(settings.prefix, "ports.json"), `${JSON.stringify(ports)}\n`);
-    if (file !== null) this.#unwatch = watchFile(file, stamp, () => this.#configuration.reload(file));
+    if (file !== null) this.#unwatch = watchFile(file, stamp, () => this.#control.reload(file));
     this.#watchExpiry();
     this.#ready = true;
     this.#log.info(
@@ -177,7 +178,7 @@ export class Gateway {
         ports,
         version: VERSION,
         data_threads: settings.dataThreads,
-        config_hash: this.#configuration.current.hash,
+        config_hash: this.#control.hash,
         prefix: settings.prefix,
         fence: this.#sandbox.fence.by,
       },
@@ -204,6 +205,7 @@ export class Gateway {
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
     await this.#sandbox?.close();
     await this.#store?.close();
+    await this.#control?.close();
     await this.#accessLog?.close();
     this.#log.info({}, "stopped");
     await this.flushLog();
@@ -230,7 +232,10 @@ export class Gateway {
   /** Those in force come nearer to their end while the gateway runs. */
   #watchExpiry(): void {
     this.#expiryLook = setInterval(() => {
-      warnOfEnds(this.#log, [...(this.#tls?.endings ?? []), ...this.#configuration.current.certificates]);
+      warnOfEnds(this.#log, [
+        ...(this.#tls?.endings ?? []),
+        ...(this.#control.index.all("certificates") as Iterable<unknown> as Iterable<Certificate>),
+      ]);
     }, EXPIRY_LOOK_MS);
     this.#expiryLook.unref();
   }
@@ -302,27 +307,22 @@ export class Gateway {
   }
 
   #adminPort(): AdminPort {
-    const configuration = this.#configuration;
+    const control = this.#control;
     return {
-      config: () => configuration.current,
-      applyConfig: (text, { ifChanged }) =>
-        configuration.apply(text, { ifChanged }).catch((error) => {
-          if (!(error instanceof NotDeployed)) throw error;
-          this.#log.error(
-            { reason: error.message },
-            "a configuration is not put in force; the old one goes on",
-          );
-          throw new Refusal(503, {
-            message: `the configuration is not in force, the old one goes on: ${error.message}`,
-          });
-        }),
-      findPlugin: (name, workspace) => configuration.catalogue.find(name, workspace),
+      entities: () => control.index,
+      config: () => control.config,
+      hash: () => control.hash,
+      store: () => control.store,
+      write: (write, by) => this.#deployed(control.write(write, by)),
+      replace: (text, options, by) => this.#deployed(control.replace(text, options, by)),
+      alone: (job) => control.alone(job),
+      findPlugin: (name, workspace) => this.#catalogue.find(name, workspace),
       plugins: () => nativePlugins(),
       explain: (request) => {
         try {
           const input = readExplainRequest(request);
           this.#explainer ??= new Explainer(this.#registry);
-          return { explained: this.#explainer.explain(configuration.current, input) };
+          return { explained: this.#explainer.explain(control.config, input) };
         } catch (error) {
           if (error instanceof ExplainInputError) return { refused: error.message };
           throw error;
@@ -335,7 +335,6 @@ export class Gateway {
       info: () => ({
         pids: { master: process.pid },
         configuration: {
-          database: "off",
           router_flavor: this.#settings.routerFlavor,
           prefix: this.#settings.prefix,
           data_threads: this.#settings.dataThreads,
@@ -344,9 +343,22 @@ export class Gateway {
     };
   }
 
+  /** What a thread has against a change is for the log too. */
+  async #deployed<T>(change: Promise<T>): Promise<T> {
+    try {
+      return await change;
+    } catch (error) {
+      if (!(error instanceof NotDeployed)) throw error;
+      this.#log.error({ reason: error.message }, "a configuration is not put in force; the old one goes on");
+      throw new Refusal(503, {
+        message: `the configuration is not in force, the old one goes on: ${error.message}`,
+      });
+    }
+  }
+
   async #statusReport(): Promise<object> {
     return statusReport(await this.#threads.collect(), {
-      configurationHash: this.#configuration.current.hash,
+      configurationHash: this.#control.hash,
       dataThreads: this.#settings.dataThreads,
       startedAt: this.#startedAt,
       fence: this.#sandbox.fence,

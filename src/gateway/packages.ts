@@ -1,5 +1,5 @@
 /** An uploaded plugin package as the data threads need to know it. */
-import type { GatewayConfig, Workspace } from "../entities/entities.ts";
+import type { PluginEntity, Workspace } from "../entities/entities.ts";
 import type { Manifest } from "../registry/manifest.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
@@ -30,23 +30,25 @@ export function identityOf(installed: InstalledPackage | undefined): string {
     : `${installed.id} ${installed.digest} ${JSON.stringify(installed.limits)}`;
 }
 
+/** Whether a plugin entity names an uploaded package. */
+export const isPackaged = (plugin: { readonly [field: string]: unknown }): boolean =>
+  String(plugin.name).includes("@");
+
 /**
- * The packages that a configuration uses, by plugin entity. What several plugins use is loaded once.
+ * The packages of plugin entities, by entity; built-in ones have none. What several plugins use is loaded once.
  * @throws {Error} if one is not there
  */
 export async function packagesOf(
-  config: GatewayConfig,
+  plugins: Iterable<Pick<PluginEntity, "id" | "name" | "ws_id">>,
+  workspaceOf: (id: string) => Workspace | undefined,
   registry: Pick<Registry, "find" | "load">,
   limitsOf: (workspace: Workspace) => WorkspaceLimits,
 ): Promise<Record<string, InstalledPackage>> {
-  const workspaces = new Map(
-    config.workspaces.map((each) => [each.id, { name: each.name, limits: limitsOf(each) }]),
-  );
   const packages: Record<string, InstalledPackage> = {};
   const loaded = new Map<string, Promise<Uint8Array>>();
-  for (const plugin of config.plugins) {
-    if (!plugin.name.includes("@")) continue;
-    const workspace = workspaces.get(plugin.ws_id);
+  for (const plugin of plugins) {
+    if (!isPackaged(plugin)) continue;
+    const workspace = workspaceOf(plugin.ws_id);
     if (workspace === undefined) throw new Error(`plugin ${plugin.id} belongs to no workspace`);
     const stored = registry.find(plugin.name, workspace.name);
     if ("missing" in stored) throw new Error(stored.missing);
@@ -56,7 +58,7 @@ export async function packagesOf(
       loaded.set(stored.emitted, code);
     }
     const { id, workspace: owner, manifest, emitted: digest } = stored;
-    const { limits } = workspace;
+    const limits = limitsOf(workspace);
     packages[plugin.id] = { id, workspace: owner, manifest, digest, code: await code, limits };
   }
   return packages;

@@ -1,4 +1,5 @@
 /** Why a gateway cannot start, said to the operator. */
+import { StoreUnavailable } from "../stores/store.ts";
 import { MaterialError } from "./tls-material.ts";
 
 /** A gateway cannot start or go on; the message is for the operator and complete. */
@@ -6,12 +7,13 @@ export class StartError extends Error {
   override name = "StartError";
 }
 
-/** What is wrong with certificates and keys of the settings is for the operator. */
-export async function startable<T>(material: Promise<T>): Promise<T> {
+/** What is wrong with certificates and keys of the settings, and with the store, is for the operator. */
+export async function startable<T>(opened: Promise<T>): Promise<T> {
   try {
-    return await material;
+    return await opened;
   } catch (error) {
-    throw error instanceof MaterialError ? new StartError(error.message) : error;
+    const isTheirs = error instanceof MaterialError || error instanceof StoreUnavailable;
+    throw isTheirs ? new StartError(error.message) : error;
   }
 }
 

@@ -129,22 +129,31 @@ export class DataThreads {
   /**
    * Puts a change in force on all threads, or on none. What it leaves alone is neither sent nor compiled again.
    * @param whole what is in force after it, as a change from nothing: for threads that start later.
+   * @param decide is called once every thread has prepared the change: if it throws, the old configuration goes on.
    * A thread that does not answer in time counts as one that hangs: it is ended, the others go on without it, and the
    * one in its place gets what is in force by then.
    * @throws {NotDeployed} if a thread cannot prepare it, or does not and may not be ended; the old configuration goes on.
+   * @throws whatever `decide` throws
    */
-  deploy(change: Deployment, whole: () => Deployment): Promise<void> {
-    return this.#inTurn(() => this.#deploy(change, whole));
+  deploy(
+    change: Deployment,
+    whole: () => Deployment,
+    decide: () => Promise<void> = async () => {},
+  ): Promise<void> {
+    return this.#inTurn(() => this.#deploy(change, whole, decide));
   }
 
-  async #deploy(change: Deployment, whole: () => Deployment): Promise<void> {
+  async #deploy(change: Deployment, whole: () => Deployment, decide: () => Promise<void>): Promise<void> {
     const version = ++this.#version;
     const threads = [...this.#threads];
     const errors = await this.#prepare(threads, version, change);
     const error = errors.find((message) => message !== null);
-    if (error !== undefined) {
+    try {
+      if (error !== undefined) throw new NotDeployed(error);
+      await decide();
+    } catch (refusal) {
       for (const thread of threads) thread.post({ kind: "discard", version });
-      throw new NotDeployed(error);
+      throw refusal;
     }
     this.#whole = whole;
     await Promise.all(threads.map((thread) => this.#commit(thread, version)));

@@ -1,12 +1,17 @@
 /** An Admin API on a real socket, over a real registry and the real declarative loader. */
+import assert from "node:assert/strict";
 import { request } from "node:http";
 import { after } from "node:test";
 import { integer, record, string } from "@gatehouse/sdk";
+import pino from "pino";
 import { type AdminOptions, type AdminPort, createAdmin } from "../../src/admin/admin.ts";
-import { emptyConfig, loadDeclarative } from "../../src/declarative/declarative.ts";
+import { Control } from "../../src/control/control.ts";
+import { OwnListeners } from "../../src/egress/own-listeners.ts";
 import type { CataloguePlugin, GatewayConfig } from "../../src/entities/entities.ts";
 import { cataloguePlugin, type Forge, type Registry } from "../../src/registry/registry.ts";
 import type { LedgerRow } from "../../src/sandbox/ledger.ts";
+import { loadSettings } from "../../src/settings.ts";
+import type { Store } from "../../src/stores/store.ts";
 import { openRegistry, scratch } from "../registry/packages.ts";
 
 export const KEY_AUTH: CataloguePlugin = {
@@ -24,6 +29,8 @@ export interface Given extends Partial<Omit<AdminOptions, "port">> {
   forge?: Forge;
   fence?: boolean;
   usage?: readonly LedgerRow[];
+  /** Where entities are written; without one they come as a whole. */
+  store?: Store;
   /** Waits before a configuration is in force. */
   beforeApply?: () => Promise<void>;
 }
@@ -60,22 +67,41 @@ export interface Reply {
 export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
   const registry = given.registry ?? (await openRegistry(scratch(), given.forge));
   const logged: unknown[] = [];
-  let config = emptyConfig();
   const find: AdminPort["findPlugin"] = (name, workspace) => {
     if (name === KEY_AUTH.name) return KEY_AUTH;
     const found = name.includes("@") ? registry.find(name, workspace) : { missing: "" };
     return "missing" in found ? found : cataloguePlugin(found);
   };
-  const port: AdminPort = {
-    config: () => config,
-    async applyConfig(text, { ifChanged }) {
-      const loaded = loadDeclarative(text, { plugins: { find } });
-      if (!loaded.ok) return loaded;
-      if (ifChanged && loaded.config.hash === config.hash) return { ok: true, changed: false };
-      await given.beforeApply?.();
-      config = loaded.config;
-      return { ok: true, changed: true };
+  let isOpen = false;
+  const { settings } = loadSettings({ env: {} });
+  assert.ok(settings);
+  const control = new Control({
+    settings,
+    registry,
+    catalogue: { find },
+    store: given.store ?? null,
+    own: new OwnListeners([]),
+    // Nobody serves by it.
+    threads: {
+      async deploy(_change, _whole, decide) {
+        if (isOpen) await given.beforeApply?.();
+        await decide?.();
+      },
     },
+    log: pino({ level: "silent" }),
+    onLimits() {},
+    async readSettingsFiles() {},
+  });
+  await control.open(Promise.resolve());
+  isOpen = true;
+  const port: AdminPort = {
+    entities: () => control.index,
+    config: () => control.config,
+    hash: () => control.hash,
+    store: () => control.store,
+    write: (write, by) => control.write(write, by),
+    replace: (text, options, by) => control.replace(text, options, by),
+    alone: (job) => control.alone(job),
     findPlugin: find,
     plugins: () => [KEY_AUTH],
     explain: () => ({ refused: "this gateway has no routes" }),
@@ -83,7 +109,7 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     fenceInForce: () => given.fence ?? true,
     pluginUsage: async () => given.usage ?? [],
     status: async () => ({ server: { total_requests: 0 }, fence: { in_force: given.fence ?? true } }),
-    info: () => ({ configuration: { database: "off" } }),
+    info: () => ({ configuration: {} }),
   };
   const admin = createAdmin({
     allowedHosts: [],
@@ -101,7 +127,7 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
   return {
     port: tcpPort,
     registry,
-    config: () => config,
+    config: () => control.config,
     logged,
     call: (method, path, options) => call(tcpPort, method, path, options),
   };

@@ -5,12 +5,14 @@ import fc from "fast-check";
 import { emptyConfig, loadDeclarative, noConfig } from "../../src/declarative/declarative.ts";
 import {
   type ConfigChange,
-  changeBetween,
+  changeOf,
+  editsBetween,
   inPieces,
   joined,
   wholeChange,
 } from "../../src/entities/change.ts";
 import type { GatewayConfig } from "../../src/entities/entities.ts";
+import { EntityIndex } from "../../src/entities/entity-index.ts";
 import { createCatalogue } from "../../src/gateway/catalogue.ts";
 import type { Exchange } from "../../src/pipeline/exchange.ts";
 import { atOnce, inSlices } from "../../src/pipeline/slices.ts";
@@ -42,7 +44,9 @@ class Thread implements SnapshotParts {
   }
 }
 
-const change = (from: GatewayConfig, to: GatewayConfig): ConfigChange => changeBetween(from, to, () => true);
+const indexOf = (config: GatewayConfig) => EntityIndex.empty.next(editsBetween(noConfig(), config));
+const change = (from: GatewayConfig, to: GatewayConfig): ConfigChange =>
+  changeOf(editsBetween(from, to), to.hash, indexOf(from), indexOf(to));
 
 /** As much of an exchange as matching asks for. */
 function exchange(host: string, normalPath: string): Exchange {

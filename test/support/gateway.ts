@@ -21,7 +21,8 @@ const START_TIMEOUT_MS = 60_000;
 export type ConfigFile = string | Record<string, unknown>;
 
 export interface GatewayOptions {
-  config: ConfigFile;
+  /** Null for a gateway that keeps its entities in a store. */
+  config: ConfigFile | null;
   /** Settings by their names in the settings table: `{ data_threads: "2" }`. */
   settings?: Readonly<Record<string, string>>;
   /** A command and its options that become the gateway, such as `setpriv --no-new-privs`. */
@@ -88,7 +89,7 @@ export class Gateway implements AsyncDisposable {
   static async spawn({ config, settings = {}, under = [] }: GatewayOptions): Promise<Gateway> {
     const prefix = await mkdtemp(join(tmpdir(), "gatehouse-test-"));
     const configFile = join(prefix, typeof config === "string" ? "kong.yaml" : "kong.json");
-    await writeFile(configFile, textOf(config));
+    if (config !== null) await writeFile(configFile, textOf(config));
     const env: NodeJS.ProcessEnv = { ...process.env };
     const all = {
       prefix,
@@ -100,7 +101,8 @@ export class Gateway implements AsyncDisposable {
       ...settings,
     };
     for (const [name, value] of Object.entries(all)) env[`GATEHOUSE_${name.toUpperCase()}`] = value;
-    const command = [...under, process.execPath, "src/main.ts", "start", "--config", configFile];
+    const from = config === null ? [] : ["--config", configFile];
+    const command = [...under, process.execPath, "src/main.ts", "start", ...from];
     const child = spawn(command[0] as string, command.slice(1), {
       cwd: REPOSITORY,
       env,

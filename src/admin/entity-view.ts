@@ -1,0 +1,64 @@
+/** Entities as the Admin API finds and shows them. */
+import { lookUp } from "../control/judge.ts";
+import { DEFAULT_WORKSPACE, type EntityType } from "../entities/entities.ts";
+import type { EntityIndex } from "../entities/entity-index.ts";
+import type { Entity } from "../entities/relations.ts";
+import { withoutSecrets } from "../entities/shown.ts";
+import { notFound } from "./answers.ts";
+import { pageOf } from "./page.ts";
+import type { AdminPort } from "./port.ts";
+import type { Call } from "./routes.ts";
+
+/** The entity as it goes on the wire: without what is internal, and with nobody's private key. */
+export function publicEntity(
+  type: EntityType,
+  { ws_id: _, ...entity }: Entity,
+): Record<string, unknown> & { id: string } {
+  return withoutSecrets(type, entity);
+}
+
+/** The same as it is answered: a certificate with its names. */
+export function shown(type: EntityType, entity: Entity, index: EntityIndex): Record<string, unknown> {
+  const own = publicEntity(type, entity);
+  if (type.name !== "certificates") return own;
+  return { ...own, snis: index.children("snis", "certificate", entity.id).map(({ name }) => name) };
+}
+
+/** One page of entities that are in the order of their ids. */
+export function shownPage(
+  type: EntityType,
+  entities: readonly Entity[],
+  index: EntityIndex,
+  call: Call,
+  nested = false,
+): object {
+  const page = pageOf(entities, call.query, call.path, nested);
+  return { ...page, data: page.data.map((entity) => shown(type, entity, index)) };
+}
+
+/** The id of the workspace that a path names. @throws {Refusal} 404 */
+export function workspaceId(port: AdminPort, call: Call): string {
+  const workspace = port.entities().named("workspaces", "", workspaceName(call));
+  if (workspace === undefined) throw notFound();
+  return workspace.id;
+}
+
+export function workspaceName(call: Call): string {
+  return call.params.workspace ?? DEFAULT_WORKSPACE;
+}
+
+/**
+ * An entity by the id or key that a path names.
+ * @throws {Refusal} 404
+ */
+export function found(
+  index: EntityIndex,
+  type: EntityType,
+  workspace: string,
+  key: string | undefined,
+  above: { readonly field: string; readonly id: string } | null = null,
+): Entity {
+  const entity = lookUp(index, type.name, workspace, key ?? "", above);
+  if (entity === undefined) throw notFound();
+  return entity;
+}

@@ -1,0 +1,357 @@
+/**
+ * The control plane: the one way by which a configuration comes into force, whatever asks for it: a file, a document
+ * that replaces everything, a write of one entity, another gateway on the same store.
+ *
+ * A write is judged by the configuration in force, prepared by every data thread, written to the store if nobody else
+ * has written in between, and only then served. So what is acknowledged is stored and live, and what is refused, by
+ * whomever, has changed nothing. Changes follow each other.
+ */
+import { readFile } from "node:fs/promises";
+import type { Logger } from "pino";
+import {
+  type ConfigError,
+  emptyConfig,
+  formatConfigErrors,
+  judgeDeclarative,
+  type Loaded,
+  noConfig,
+} from "../declarative/declarative.ts";
+import { equalJson } from "../declarative/identity.ts";
+import type { OwnListeners } from "../egress/own-listeners.ts";
+import { Policies } from "../egress/policies.ts";
+import { editsBetween } from "../entities/change.ts";
+import {
+  DEFAULT_WORKSPACE_ID,
+  ENTITIES,
+  ENTITY_NAMES,
+  type GatewayConfig,
+  type PluginCatalogue,
+} from "../entities/entities.ts";
+import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
+import { hashPassword } from "../entities/passwords.ts";
+import type { Entity } from "../entities/relations.ts";
+import { politely } from "../gateway/polite.ts";
+import { StartError } from "../gateway/start-error.ts";
+import type { WorkspaceLimits } from "../sandbox/limits.ts";
+import { type Edit, StaleRevision, type Store, type StoredState, StoreUnavailable } from "../stores/store.ts";
+import { InForce, type InForceParts } from "./in-force.ts";
+import { type JudgeContext, judge } from "./judge.ts";
+import { WriteRefused } from "./refusal.ts";
+import { checkTogether, isKind, readRows, storeEdits, UnsoundRow } from "./rows.ts";
+import { configOf, nextState, type State } from "./state.ts";
+import type { Author, Judged, Write } from "./write.ts";
+
+export interface ControlParts extends InForceParts {
+  /** The plugins that a configuration may name. */
+  readonly catalogue: PluginCatalogue;
+  /** Where entities are kept; null if the configuration comes from a file or from `POST /config`. */
+  readonly store: Store | null;
+  /** Where the gateway itself listens. */
+  readonly own: OwnListeners;
+  /** Called before each change of the whole: files that the settings name are read again whenever a file is. */
+  readSettingsFiles(): Promise<void>;
+}
+
+/** How often a write is judged again because others were faster. */
+const MAX_TRIES = 20;
+
+export class Control {
+  readonly #parts: ControlParts;
+  readonly #log: Logger;
+  readonly #store: Store | null;
+  readonly #inForce: InForce;
+  readonly #context: JudgeContext;
+  /** What came from a file or document, for the next one to be compared with. */
+  #loaded: GatewayConfig = noConfig();
+  #lastChange: Promise<unknown> = Promise.resolve();
+  #unwatch: () => void = () => {};
+
+  constructor(parts: ControlParts) {
+    this.#parts = parts;
+    this.#log = parts.log;
+    this.#store = parts.store;
+    this.#inForce = new InForce(parts);
+    this.#context = {
+      plugins: parts.catalogue,
+      flavor: parts.settings.routerFlavor,
+      patterns: new Map(),
+      policies: Policies.of(parts.settings, parts.own),
+    };
+  }
+
+  /** The entities in force. */
+  get index(): EntityIndex {
+    return this.#inForce.state.index;
+  }
+
+  get hash(): string {
+    return this.#inForce.state.hash;
+  }
+
+  /** All entities in force as lists: dear among many, for those who need them all. */
+  get config(): GatewayConfig {
+    return configOf(this.#inForce.state);
+  }
+
+  get store(): Store | null {
+    return this.#store;
+  }
+
+  /** The limits of a workspace's guests, by the configuration in force. */
+  limitsOf(workspace: string): WorkspaceLimits {
+    return this.#inForce.limitsOf(workspace);
+  }
+
+  /**
+   * Puts in force what the gateway starts with: its file, what its store holds, or nothing.
+   * @param ready resolves when there are threads to give it to.
+   * @throws {StartError} with everything that is wrong with it
+   */
+  async open(ready: Promise<void>): Promise<void> {
+    const file = this.#parts.settings.declarativeConfig;
+    if (this.#store !== null && file === null) {
+      const { edits, next } = await this.#stored(this.#store);
+      await ready;
+      await this.#inForce.deploy(edits, next, async () => next.revision);
+      this.#unwatch = this.#store.watch(() => void this.#followStore());
+      return;
+    }
+    const config = file === null ? emptyConfig() : await this.#fromFile(file);
+    await ready;
+    await this.#replace(config);
+  }
+
+  async #fromFile(file: string): Promise<GatewayConfig> {
+    let text: string;
+    try {
+      text = await readFile(file, "utf8");
+    } catch (error) {
+      throw new StartError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    }
+    const loaded = await this.#load(text, file);
+    if (!loaded.ok) throw new StartError(formatConfigErrors(loaded.errors));
+    return loaded.config;
+  }
+
+  async #stored(store: Store): Promise<{ edits: EntityEdits; next: State }> {
+    try {
+      const state = await store.read();
+      return politely(() => this.#changeTo(state));
+    } catch (error) {
+      if (error instanceof StoreUnavailable)
+        throw new StartError(`the store cannot be read: ${error.message}`);
+      if (error instanceof UnsoundRow)
+        throw new StartError(
+          `${error.message}; nothing is served rather than something else than was configured`,
+        );
+      throw error;
+    }
+  }
+
+  /**
+   * Writes one entity. Resolves once it is stored and every thread serves by it.
+   * @returns it as it is kept; null if it was removed.
+   * @throws {WriteRefused} nothing has changed.
+   * @throws {NotDeployed} a thread could not prepare it; nothing has changed.
+   */
+  write(write: Write, _by: Author): Promise<Entity | null> {
+    return this.alone(async () => {
+      const store = this.#store;
+      if (store === null) throw new Error("there is no store to write to");
+      for (let tries = 1; ; tries++) {
+        const { state } = this.#inForce;
+        const { edits, entity } = await withHashes(judge(write, state.index, this.#context, Date.now()));
+        if (edits.put.length + edits.removed.length === 0) return entity;
+        const decide = () => store.write(state.revision, storeEdits(edits), []);
+        try {
+          await this.#inForce.deploy(edits, nextState(state, edits, state.revision), decide);
+          return entity;
+        } catch (error) {
+          if (!(error instanceof StaleRevision) || tries === MAX_TRIES) throw refusalOf(error);
+          await this.#catchUp(store).catch((reason) => {
+            throw refusalOf(reason);
+          });
+        }
+      }
+    });
+  }
+
+  /** Does something between two changes. */
+  alone<T>(job: () => Promise<T>): Promise<T> {
+    const turn = this.#lastChange.then(job);
+    this.#lastChange = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Puts a whole configuration in force in place of the one before, or tells what is wrong with it. */
+  replace(
+    text: string,
+    options: { readonly file?: string; readonly ifChanged: boolean },
+    _by: Author,
+  ): Promise<{ ok: true; changed: boolean } | { ok: false; errors: readonly ConfigError[] }> {
+    return this.alone(async () => {
+      await this.#parts.readSettingsFiles();
+      const loaded = await this.#load(text, options.file);
+      if (!loaded.ok) return loaded;
+      if (options.ifChanged && loaded.config.hash === this.hash) return { ok: true as const, changed: false };
+      const loadedAt = performance.now();
+      const changed = await this.#replace(loaded.config);
+      this.#log.info(
+        {
+          config_hash: loaded.config.hash,
+          changed_entities: changed,
+          deploy_ms: Math.round(performance.now() - loadedAt),
+        },
+        "configuration is live on all threads",
+      );
+      return { ok: true as const, changed: true };
+    });
+  }
+
+  async #replace(config: GatewayConfig): Promise<number> {
+    const edits = editsBetween(this.#loaded, config);
+    const next = { index: this.index.next(edits), hash: config.hash, revision: 0, sum: 0n };
+    const changed = await this.#inForce.deploy(edits, next, async () => 0, true);
+    this.#loaded = config;
+    return changed;
+  }
+
+  /** The file has changed. */
+  async reload(file: string): Promise<void> {
+    try {
+      const result = await this.replace(
+        await readFile(file, "utf8"),
+        { file, ifChanged: true },
+        { actor: null },
+      );
+      if (!result.ok)
+        this.#log.error(
+          { file, errors: formatConfigErrors(result.errors).split("\n") },
+          "the changed configuration is refused; the old one keeps serving",
+        );
+    } catch (error) {
+      this.#log.error(
+        { file, reason: (error as Error).message },
+        "the changed configuration could not be loaded; the old one keeps serving",
+      );
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#unwatch();
+    await this.#lastChange;
+    await this.#store?.close();
+  }
+
+  async #load(text: string, file?: string): Promise<Loaded> {
+    const judged = politely(() =>
+      judgeDeclarative(text, {
+        plugins: this.#context.plugins,
+        previous: this.#loaded,
+        egress: this.#context.policies,
+        routerFlavor: this.#context.flavor,
+        ...(file === undefined ? {} : { file }),
+      }),
+    );
+    if (!judged.ok) return judged;
+    await judged.hashPasswords();
+    return { ok: true, config: politely(() => judged.seal()) };
+  }
+
+  /** The store may hold what others have written. */
+  async #followStore(): Promise<void> {
+    const store = this.#store as Store;
+    try {
+      const changed = await this.alone(() => this.#catchUp(store));
+      if (changed > 0)
+        this.#log.info(
+          { config_hash: this.hash, changed_entities: changed, revision: this.#inForce.state.revision },
+          "what others have written to the store is live on all threads",
+        );
+    } catch (error) {
+      this.#log.error(
+        { reason: (error as Error).message },
+        "what is in the store is not in force here; the last good configuration keeps serving",
+      );
+    }
+  }
+
+  /** Puts in force what others have written since. @returns how many entities the threads heard of. */
+  async #catchUp(store: Store): Promise<number> {
+    const { state } = this.#inForce;
+    const change = await store.changesSince(state.revision);
+    const { edits, next } =
+      change === null ? this.#changeTo(await store.read()) : this.#changeBy(change.revision, change.edits);
+    if (edits.put.length + edits.removed.length === 0) {
+      this.#inForce.unchangedAt(next.revision);
+      return 0;
+    }
+    return this.#inForce.deploy(edits, next, async () => next.revision);
+  }
+
+  /** From what is in force to all that a store holds. */
+  #changeTo({ revision, rows }: StoredState): { edits: EntityEdits; next: State } {
+    const { state } = this.#inForce;
+    const all = readRows(rows, () => undefined, this.#context);
+    if (!all.some(({ entity: { id } }) => id === DEFAULT_WORKSPACE_ID)) {
+      // It is there before anything is written.
+      const home = state.index.find("workspaces", DEFAULT_WORKSPACE_ID) ?? emptyConfig().workspaces[0];
+      all.unshift({ kind: "workspaces", entity: home as unknown as Entity });
+    }
+    const there = new Set(all.map(({ kind, entity: { id } }) => `${kind} ${id}`));
+    const removed = ENTITY_NAMES.flatMap((kind) =>
+      [...state.index.all(kind)].flatMap(({ id }) => (there.has(`${kind} ${id}`) ? [] : [{ kind, id }])),
+    );
+    return this.#judged({ put: all, removed }, revision);
+  }
+
+  #changeBy(revision: number, changes: readonly Edit[]): { edits: EntityEdits; next: State } {
+    const { index } = this.#inForce.state;
+    const rows = changes.flatMap((edit) => ("put" in edit ? [edit.put] : []));
+    const removed = changes.flatMap((edit) =>
+      "remove" in edit && isKind(edit.remove.kind) ? [{ kind: edit.remove.kind, id: edit.remove.id }] : [],
+    );
+    const put = readRows(rows, (id) => index.workspace(id)?.name, this.#context);
+    return this.#judged({ put, removed }, revision);
+  }
+
+  #judged({ put, removed }: EntityEdits, revision: number): { edits: EntityEdits; next: State } {
+    const { state } = this.#inForce;
+    const changed = put.filter(({ kind, entity }) => !equalJson(entity, state.index.find(kind, entity.id)));
+    const edits = { put: changed, removed };
+    const next = nextState(state, edits, revision);
+    checkTogether(edits, next.index);
+    return { edits, next };
+  }
+}
+
+/** What is kept of passwords is a hash; one that is written back as it is kept stays. */
+async function withHashes(judged: Judged): Promise<Judged> {
+  const { edits, entity, old } = judged;
+  const own = edits.put.find((one) => one.entity === entity);
+  if (entity === null || own === undefined) return judged;
+  const hashed: Record<string, string> = {};
+  for (const field of ENTITIES[own.kind].hashedFields?.(entity) ?? []) {
+    const given = entity[field];
+    if (typeof given === "string" && given !== old?.[field]) hashed[field] = await hashPassword(given);
+  }
+  if (Object.keys(hashed).length === 0) return judged;
+  const whole = { ...entity, ...hashed };
+  const put = edits.put.map((one) => (one === own ? { ...own, entity: whole } : one));
+  return { edits: { ...edits, put }, entity: whole, old };
+}
+
+/** What clients are told of a store that cannot be written to. */
+function refusalOf(error: unknown): unknown {
+  if (error instanceof StaleRevision)
+    return new WriteRefused(
+      "unavailable",
+      "others write to the store all the time; nothing was changed, try again",
+    );
+  if (error instanceof StoreUnavailable || error instanceof UnsoundRow)
+    return new WriteRefused(
+      "unavailable",
+      `the store cannot be written to, nothing was changed, and requests are served as before: ${error.message}`,
+    );
+  return error;
+}

@@ -1,0 +1,141 @@
+/**
+ * The configuration in force on the data threads: each change is given to them as exactly what it changes, with the
+ * packages of uploaded plugins that it needs.
+ */
+import type { Logger } from "pino";
+import { changeOf, sizeOf, wholeChange } from "../entities/change.ts";
+import type { Certificate, PluginEntity, Workspace } from "../entities/entities.ts";
+import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
+import type { Entity } from "../entities/relations.ts";
+import { type InstalledPackage, identityOf, isPackaged, packagesOf } from "../gateway/packages.ts";
+import type { DataThreads } from "../gateway/threads.ts";
+import type { Registry } from "../registry/registry.ts";
+import { limitsOf, type WorkspaceLimits } from "../sandbox/limits.ts";
+import type { Settings } from "../settings.ts";
+import { warnOfEnds } from "../tls/expiry.ts";
+import { configOf, NOTHING, type State } from "./state.ts";
+
+export interface InForceParts {
+  readonly settings: Settings;
+  readonly registry: Pick<Registry, "find" | "load">;
+  readonly threads: Pick<DataThreads, "deploy">;
+  readonly log: Logger;
+  /** Called after each change: limits of workspaces may be others. */
+  onLimits(): void;
+}
+
+export class InForce {
+  readonly #parts: InForceParts;
+  /** Threads start with nothing. */
+  #state = NOTHING;
+  /** By plugin entity. */
+  #packages: Readonly<Record<string, InstalledPackage>> = {};
+  /** By name of the workspace, as far as somebody has asked for them. */
+  readonly #limits = new Map<string, WorkspaceLimits>();
+
+  constructor(parts: InForceParts) {
+    this.#parts = parts;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** The limits of a workspace's guests. */
+  limitsOf(workspace: string): WorkspaceLimits {
+    const known = this.#limits.get(workspace);
+    if (known !== undefined) return known;
+    const entity = this.#state.index.named("workspaces", "", workspace) as Workspace | undefined;
+    const limits = limitsOf(workspace, entity?.plugin_limits ?? null, this.#parts.settings);
+    if (entity !== undefined) this.#limits.set(workspace, limits);
+    return limits;
+  }
+
+  /** The same configuration, as the store has it at a later revision. */
+  unchangedAt(revision: number): void {
+    this.#state = { ...this.#state, revision };
+  }
+
+  /**
+   * Puts edits in force on all threads, or on none.
+   * @param next the state after them.
+   * @param decide is asked once every thread is ready for them, and tells the revision that they have then.
+   * @param reread whether packages are looked up anew that no edit names: they may have been published since.
+   * @returns how many entities the threads heard of.
+   * @throws {NotDeployed} and whatever `decide` throws: then nothing has changed.
+   */
+  async deploy(
+    edits: EntityEdits,
+    next: State,
+    decide: () => Promise<number>,
+    reread = false,
+  ): Promise<number> {
+    const { threads, log } = this.#parts;
+    const before = this.#state.index;
+    const packages = await this.#packagesAfter(edits, before, next.index, reread);
+    const put = [...edits.put, ...packages.changed.map((entity) => ({ kind: "plugins" as const, entity }))];
+    const change = changeOf({ put, removed: edits.removed }, next.hash, before, next.index);
+    const own = change.put.plugins.flatMap(({ id }) => {
+      const installed = packages.all[id];
+      return installed === undefined ? [] : [[id, installed] as const];
+    });
+    let revision = next.revision;
+    await threads.deploy(
+      { change, packages: Object.fromEntries(own) },
+      () => ({ change: wholeChange(configOf(next)), packages: packages.all }),
+      async () => {
+        revision = await decide();
+      },
+    );
+    this.#state = { ...next, revision };
+    this.#packages = packages.all;
+    this.#limits.clear();
+    this.#parts.onLimits();
+    warnOfEnds(log, change.put.certificates as readonly Certificate[]);
+    return sizeOf(change);
+  }
+
+  /** All packages after edits, and the plugins that are others by them although nobody has edited them. */
+  async #packagesAfter(
+    { put, removed }: EntityEdits,
+    before: EntityIndex,
+    after: EntityIndex,
+    reread: boolean,
+  ): Promise<{
+    readonly all: Readonly<Record<string, InstalledPackage>>;
+    readonly changed: readonly Entity[];
+  }> {
+    const edited = new Map(
+      put.flatMap(({ kind, entity }) => (kind === "plugins" ? [[entity.id, entity]] : [])),
+    );
+    const looked = new Map<string, Entity>(edited);
+    const look = (plugins: Iterable<Entity>) => {
+      for (const plugin of plugins) if (isPackaged(plugin)) looked.set(plugin.id, plugin);
+    };
+    if (reread) look(after.all("plugins"));
+    for (const { kind, entity } of put) {
+      // Its guests may have other limits.
+      const isKnown = kind === "workspaces" && before.find(kind, entity.id) !== undefined;
+      if (isKnown) look(after.list("plugins", entity.id));
+    }
+    const gone = removed.filter(({ kind, id }) => kind === "plugins" && this.#packages[id] !== undefined);
+    if (looked.size === 0 && gone.length === 0) return { all: this.#packages, changed: [] };
+    const found = await packagesOf(
+      looked.values() as Iterable<unknown> as Iterable<PluginEntity>,
+      (id) => after.find("workspaces", id) as Workspace | undefined,
+      this.#parts.registry,
+      ({ name, plugin_limits: own }) => limitsOf(name, own, this.#parts.settings),
+    );
+    const all = { ...this.#packages };
+    for (const { id } of gone) delete all[id];
+    for (const id of edited.keys()) delete all[id];
+    const changed: Entity[] = [];
+    for (const [id, plugin] of looked) {
+      const installed = found[id];
+      // A plugin whose package was published anew is another one, though its entity says the same.
+      if (!edited.has(id) && identityOf(installed) !== identityOf(this.#packages[id])) changed.push(plugin);
+      if (installed !== undefined) all[id] = installed;
+    }
+    return { all, changed };
+  }
+}
