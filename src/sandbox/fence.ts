@@ -83,6 +83,8 @@ export function cordonCommand(
     "--no-warnings",
     "--disallow-code-generation-from-strings",
     "--max-semi-space-size=2",
+    // Threads that compile and collect beside the guest: each has its own memory, and takes a core from somebody.
+    "--v8-pool-size=1",
     ...V8_FLAGS[engine],
     join(home, room.entries[engine]),
     String(sockets),

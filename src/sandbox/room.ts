@@ -4,7 +4,7 @@
  * inside the operating system's fence, which makes this folder's parent the root of the file system.
  *
  *     <prefix>/cordon/root/     "/" inside the fence
- *       room/                   node, isolate.js, wasm.js, bootstrap.js, isolated-vm.node, enter, probe.js, forge.js
+ *       room/                   node, isolate.cjs, wasm.cjs, bootstrap.js, isolated-vm.node, enter, seal.filter, probe.js, forge.js
  *       lib/ lib64/             the shared libraries that node and the addon load, and no others
  */
 import { randomBytes } from "node:crypto";
@@ -29,6 +29,8 @@ import { build, stop } from "esbuild";
 import type { EngineKind } from "./engine.ts";
 import { librariesOf } from "./room-libraries.ts";
 import { enterProgram } from "./seccomp/enter-program.ts";
+import { sealFile } from "./seccomp/seal-file.ts";
+import { SEAL_FILE } from "./seccomp/seal-place.ts";
 
 export interface Room {
   /** What the fence makes `/`. */
@@ -45,7 +47,8 @@ export interface Room {
 }
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const ENTRIES: Readonly<Record<EngineKind, string>> = { isolate: "isolate.js", wasm: "wasm.js" };
+/** CommonJS: a cordon starts in 3 ms less without Node's other loader. */
+const ENTRIES: Readonly<Record<EngineKind, string>> = { isolate: "isolate.cjs", wasm: "wasm.cjs" };
 const ENTER = { filtered: "enter-filtered", plain: "enter" };
 const PROBE = "probe.js";
 const FORGE = "forge.js";
@@ -70,7 +73,7 @@ export async function prepareRoom(
   }
 
   for (const engine of engines)
-    place(folder, ENTRIES[engine], await bundle(`cordon/${engine}-main.ts`, "esm"));
+    place(folder, ENTRIES[engine], await bundle(`cordon/${engine}-main.ts`, "cjs"));
   const bootstrap = await bundle("cordon/bootstrap.ts", "iife");
   place(folder, "bootstrap.js", `(() => {\n${bootstrap}\nreturn runtime.default;\n})()`);
   place(folder, PROBE, await bundle("cordon/probe-main.ts", "esm"));
@@ -80,6 +83,8 @@ export async function prepareRoom(
   placeFile(folder, "isolated-vm.node", addon);
   placeFile(folder, "node", process.execPath);
   if ((statSync(join(folder, "node")).mode & 0o001) === 0) chmodSync(join(folder, "node"), 0o755);
+  const seal = sealFile();
+  if (seal !== null) place(folder, SEAL_FILE, seal);
   const enter = placeEnter(folder);
   return { root, folder, node: "node", entries: ENTRIES, enter, probe: PROBE, forge: FORGE };
 }
@@ -99,7 +104,7 @@ function makeFolder(root: string, folder: string): void {
   for (let at = folder; at.startsWith(root); at = dirname(at)) chmodSync(at, 0o755);
 }
 
-async function bundle(entry: string, format: "esm" | "iife"): Promise<string> {
+async function bundle(entry: string, format: "esm" | "cjs" | "iife"): Promise<string> {
   const result = await build({
     entryPoints: [join(HERE, entry)],
     bundle: true,

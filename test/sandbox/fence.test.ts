@@ -85,7 +85,7 @@ test("escaped code reaches no file, process, network or other room", async (t) =
     String(process.pid),
     String(sibling.pid),
     String(port),
-    join(room.folder, "isolate.js"),
+    join(room.folder, room.entries.isolate),
   ]);
   const child = spawn(command.file, [...command.args], { env: {}, cwd: command.cwd });
   const [said, complaint] = await Promise.all([text(child.stdout), text(child.stderr)]);

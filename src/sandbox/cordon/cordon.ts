@@ -25,6 +25,8 @@ import {
   turnFrame,
 } from "../frames.ts";
 import { FrameSplitter, type Reader } from "../wire.ts";
+import { performance } from "./clock.ts";
+import { takeRandomFromKernel } from "./random.ts";
 import { seal } from "./seal.ts";
 
 const FIRST_FD = 3;
@@ -252,7 +254,10 @@ export function runCordon<Call>(engine: Engine<Call, EngineTurn>, read: (payload
  * permission model holds; and where the fence says so, the kernel refuses them as well.
  */
 export function dropStartRights(): void {
-  if (process.argv[3] === "sealed") seal();
+  if (process.argv[3] === "sealed") {
+    takeRandomFromKernel();
+    seal();
+  }
   for (const scope of ["addon", "fs.read", "ffi"]) {
     const { permission } = process as unknown as { permission?: { drop?(scope: string): void } };
     permission?.drop?.(scope);

@@ -9,12 +9,13 @@
  * This is the inner fence only. Some builtins run past the timer and some allocate past the limit; then the
  * data thread's deadline or the supervisor's memory watch kills the process that this runs in.
  */
-import { randomBytes } from "node:crypto";
 import type IsolatedVM from "isolated-vm";
 import type { Engine, EngineTurn, Failure, GuestConfig, Turn, Usage } from "../engine.ts";
 import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
 import { TURN_KINDS } from "../turn-text.ts";
 import type { Reader } from "../wire.ts";
+import { performance } from "./clock.ts";
+import { randomText } from "./random.ts";
 
 type Ivm = typeof IsolatedVM;
 type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
@@ -294,7 +295,7 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
     const wanted = realm.wantsRandom;
     if (wanted === 0) return undefined;
     realm.wantsRandom = 0;
-    return randomBytes(wanted).toString("latin1");
+    return randomText(wanted);
   }
 
   #realm(instance: Instance, now: number): Realm {

@@ -6,7 +6,9 @@
  * suspends (JavaScript Promise Integration: WebAssembly.Suspending and promising); its fuel and its host memory
  * are kept meanwhile, and nobody else enters its instance.
  */
+
 import type { Phase } from "@gatehouse/sdk";
+import { performance } from "../cordon/clock.ts";
 import type { Failure, GuestCall, GuestConfig, Turn, Usage, Verdict } from "../engine.ts";
 import type { HostResult } from "../frames.ts";
 import { FUEL_EXPORT, INITIALIZE_EXPORT, MEMORY_EXPORT } from "./abi.ts";

@@ -82,7 +82,7 @@ const writesFiles: Escape = ({ sentinel, prefix }) =>
       }),
     )
     .concat(
-      ["/room/isolate.js", "/room/node", "/room/package.json", sentinel].flatMap((file) =>
+      ["/room/isolate.cjs", "/room/node", "/room/package.json", sentinel].flatMap((file) =>
         successful({
           [`write ${file}`]: () => open(file, O_RDWR),
           [`truncate ${file}`]: () => systemCall("truncate", file, 0),

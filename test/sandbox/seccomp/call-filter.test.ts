@@ -7,7 +7,10 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { servingFilter } from "../../../src/sandbox/seccomp/call-filter.ts";
 import { enterProgram } from "../../../src/sandbox/seccomp/enter-program.ts";
+import { sealFile } from "../../../src/sandbox/seccomp/seal-file.ts";
+import { readSealFile, SEAL_FILE } from "../../../src/sandbox/seccomp/seal-place.ts";
 import { NEVER, PROCESSORS, servingCalls } from "../../../src/sandbox/seccomp/system-calls.ts";
 
 const run = promisify(execFile);
@@ -24,6 +27,7 @@ function place(name: string, filtered: boolean): string {
 }
 const filtered = place("enter-filtered", true);
 const plain = place("enter", false);
+writeFileSync(join(folder, SEAL_FILE), sealFile() ?? "");
 const here = new Set(Object.keys(PROCESSORS[process.arch]?.numbers ?? {}));
 const REFUSALS = fileURLToPath(new URL("./refusals.ts", import.meta.url));
 
@@ -80,7 +84,7 @@ test("a sealed process is refused everything but what serving needs", async () =
     names.filter((name) => left.has(name)),
     [],
   );
-  const args = [process.execPath, "--no-warnings", REFUSALS, JSON.stringify(names), "sealed"];
+  const args = [process.execPath, "--no-warnings", REFUSALS, JSON.stringify(names), folder];
   const { stdout } = await run(filtered, args);
   assert.deepEqual(JSON.parse(stdout), []);
 });
@@ -104,6 +108,23 @@ for (const [arch, machine] of [
     assert.deepEqual(lacking.sort(), arch === "x64" ? [] : former.sort());
   });
 
-test("on a processor that is not known there is no program", () => {
+test("on a processor that is not known there is no program and no seal", () => {
   assert.equal(enterProgram(true, "riscv64"), null);
+  assert.equal(sealFile("riscv64"), null);
+});
+
+for (const arch of ["x64", "arm64"])
+  test(`the seal that lies in the room for ${arch} is the serving filter of the process that reads it`, () => {
+    const processor = PROCESSORS[arch];
+    const file = sealFile(arch);
+    assert.ok(processor && file);
+    const { call, filter } = readSealFile(file, 4711);
+    assert.equal(call, processor.numbers.seccomp);
+    assert.deepEqual(filter, servingFilter(processor, 4711));
+  });
+
+test("a seal without a place for the process's id is not taken", () => {
+  const file = sealFile("x64") as Buffer;
+  const filled = Buffer.concat([file.subarray(0, 4), readSealFile(file, 1).filter]);
+  assert.throws(() => readSealFile(filled, 2), /0 places for a process id/);
 });
