@@ -15,6 +15,7 @@ import { FUEL_EXPORT, INITIALIZE_EXPORT, MEMORY_EXPORT } from "./abi.ts";
 import { maxOutputJson, parseOutput, renderInput } from "./exchange.ts";
 import { GuestFault } from "./fault.ts";
 import { type InstanceState, Kernel, newInstanceState, WAITS_FOR_NOTHING } from "./kernel.ts";
+import { clearRemains, giveUp } from "./remains.ts";
 
 /** A configured guest in a cordon. */
 export interface Configured {
@@ -106,6 +107,7 @@ export class Run {
     this.#guest.running--;
     if (this.#live !== null) this.#live.fuel.value = -1n;
     this.#kernel.unwind();
+    this.#giveUp();
   }
 
   #end(turn: () => Turn): void {
@@ -148,6 +150,7 @@ export class Run {
       throw new GuestFault("violation", `returned ${String(code)}${error === null ? "" : `: ${error}`}`);
     const turn = this.#ended(parseOutput(this.#kernel.output(), phase, config.limits));
     if (config.instance === "resident") idle.push(live);
+    else this.#giveUp();
     return turn;
   }
 
@@ -161,7 +164,17 @@ export class Run {
     const { failure, message } = this.#fault(error);
     this.#guest.running--;
     const hostCalls = this.#kernel.takeLastHostCalls();
+    this.#giveUp();
     return { kind: "failure", failure, message, hostCalls, usage: this.#usage() };
+  }
+
+  /** Nobody enters its instance again. */
+  #giveUp(): void {
+    if (this.#live !== null) giveUp(this.#memoryBytes());
+  }
+
+  #memoryBytes(): number {
+    return (this.#live?.state.memory?.buffer.byteLength ?? 0) + this.#kernel.used;
   }
 
   /** Names what ended the call. */
@@ -182,13 +195,12 @@ export class Run {
     const fuel = this.#fuelUsed();
     const fuelBefore = this.#fuelTold;
     this.#fuelTold = fuel;
-    const live = this.#live;
     return {
       // While a turn lasts nothing else runs, so its wall time is its CPU time; the system's own count ticks too
       // coarsely for it.
       cpuMicros: Math.round((performance.now() - this.#turnBegan) * 1000),
       fuel: fuel - fuelBefore,
-      memoryBytes: live === null ? 0 : (live.state.memory?.buffer.byteLength ?? 0) + this.#kernel.used,
+      memoryBytes: this.#live === null ? 0 : this.#memoryBytes(),
     };
   }
 
@@ -220,6 +232,7 @@ export class Run {
 
   #instantiate(now: number): Live {
     const { config, module, waits } = this.#guest;
+    clearRemains();
     if (waits) this.#kernel = new Kernel(true);
     const state = newInstanceState();
     this.#begin(state, now, null);

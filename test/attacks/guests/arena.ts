@@ -22,7 +22,7 @@ const NEIGHBOUR_CLIENTS = 2;
 /** Clients that never stop use up any budget: what the neighbour is refused then is no attacker's doing. */
 const UNBOUNDED = { plugin_limits: { cpu_ms_per_second: 0 } };
 /** For guests that are to get an answer and find nothing in it: what they look for is not time. */
-const PATIENT = { plugin_limits: { wall_ms: 10_000, cpu_ms: 1000 } };
+const PATIENT = { plugin_limits: { wall_ms: 10_000, cpu_ms: 1000, cpu_ms_per_second: 0 } };
 const SAMPLE_MS = 20;
 
 export interface Outcome {
@@ -115,7 +115,7 @@ export class Arena implements AsyncDisposable {
     return this.#neighbour(from, 0);
   }
 
-  /** Has the guest attack so many times, one after the other, and then behave. */
+  /** Has the guest attack so many times, one after the other if its row says nothing else, and then behave. */
   async run(attack: Attack, times: number): Promise<Outcome> {
     const workspace = workspaceOf(attack);
     const url = `${this.gateway.url}/`;
@@ -128,11 +128,16 @@ export class Arena implements AsyncDisposable {
     ];
     const memory = new MemoryWatch(this.gateway, workspace);
     const shots: Shot[] = [];
-    for (let i = 0; i < times; i++) {
-      const started = performance.now();
-      const answer = await ask(ATTACK);
-      shots.push({ answer, ms: performance.now() - started });
-    }
+    const flood = attack.flood ?? { times, atOnce: 1 };
+    let asked = 0;
+    const client = async () => {
+      while (asked++ < flood.times) {
+        const started = performance.now();
+        const answer = await ask(ATTACK);
+        shots.push({ answer, ms: performance.now() - started });
+      }
+    };
+    await Promise.all(Array.from({ length: flood.atOnce }, client));
     const next = await ask({});
     await this.#load.proceed(NEIGHBOUR_CLIENTS);
     const peakBytes = await memory.stop();
@@ -226,12 +231,22 @@ export async function packed({
   kinds,
   answer,
   instance,
+  limits,
   grants,
 }: Attack): Promise<Uint8Array> {
   const isolate = runtime === "isolate";
   const entry = isolate ? "plugin.js" : "plugin.wasm";
   const manifest = {
-    ...{ manifest: 1, name: "hostile", version: "1.0.0", runtime, entry, phases: ["access"], instance },
+    ...{
+      manifest: 1,
+      name: "hostile",
+      version: "1.0.0",
+      runtime,
+      entry,
+      phases: ["access"],
+      instance,
+      limits,
+    },
     grants: { request_headers: ["x-attack"], log: true, ...grants },
   };
   const artifact = isolate

@@ -20,6 +20,9 @@ export interface Attack {
   /** What a WebAssembly guest answers, for those that have no file. */
   readonly answer?: string;
   readonly instance?: "per-request";
+  /** How often it is told to attack, where a few times show nothing, and how many of these at once. */
+  readonly flood?: { readonly times: number; readonly atOnce: number };
+  readonly limits?: Readonly<Record<string, unknown>>;
   readonly grants?: Readonly<Record<string, unknown>>;
 }
 
@@ -161,6 +164,19 @@ export const ATTACKS: readonly Attack[] = [
     "grow-and-keep": ["memory", "trap"],
     "table-grow": ["fuel", "trap", "memory"],
   }),
+  ...wasm("memory", { "many-instances": [] }).map((attack) => ({
+    ...attack,
+    instance: "per-request" as const,
+    flood: { times: 10_000, atOnce: 16 },
+  })),
+  ...wasm("memory", { "waiting-instances": [] }).map((attack) => ({
+    ...attack,
+    instance: "per-request" as const,
+    flood: { times: 24, atOnce: 6 },
+    // On each data thread.
+    limits: { instances: 2 },
+    grants: { kv_bytes: 1024 },
+  })),
   ...wasm("recursion", { "endless-call": ["fuel", "trap"], "mutual-recursion": ["fuel", "trap"] }),
   ...wasm("escape", {
     "read-outside": ["trap"],
@@ -182,6 +198,12 @@ export const ATTACKS: readonly Attack[] = [
     "wait-then-recurse": VIOLATION,
     "wait-outside": VIOLATION,
   }).map((attack) => ({ ...attack, grants: { kv_bytes: 1024 } })),
+  ...wasm("waiting", { reentry: [] }).map((attack) => ({
+    ...attack,
+    flood: { times: 400, atOnce: 16 },
+    limits: { instances: 1 },
+    grants: { kv_bytes: 1024 },
+  })),
   ...wasm("host calls", {
     "wasi-exit": ["trap"],
     "wasi-sleep": VIOLATION,

@@ -1,0 +1,10 @@
+;; Marks its memory while it waits for the host: who finds the mark was let in while the instance was suspended.
+(import "extism:host/user" "kv_get" (func $kv_get (param i64) (result i64)))
+(data (i32.const 512) "{\"reply\":{\"status\":200,\"body\":\"W10=\"}}")
+(data (i32.const 768) "{\"reply\":{\"status\":200,\"body\":\"WyJpdCB3YXMgZW50ZXJlZCB3aGlsZSBpdCB3YXMgc3VzcGVuZGVkIl0=\"}}")
+(func $attack (result i32)
+  (if (i32.load (i32.const 4096)) (then (call $output_set (call $store (i32.const 768) (i32.const 90)) (i64.const 90)) (return (i32.const 0))))
+  (i32.store (i32.const 4096) (i32.const 1))
+  (drop (call $kv_get (call $store (i32.const 0) (i32.const 8))))
+  (i32.store (i32.const 4096) (i32.const 0))
+  (call $output_set (call $store (i32.const 512) (i32.const 38)) (i64.const 38)) (return (i32.const 0)))
