@@ -20,15 +20,18 @@ describe("a hostile package", () => {
   after(() => gateway[Symbol.asyncDispose]());
 
   for (const { name, aim, make, reason } of ADMISSION_ATTACKS) {
-    it(`(${aim}) ${name} ${reason === null ? "ends in an answer" : "is refused in words, and nothing of it is kept"}`, async () => {
+    it(`(${aim}) ${name} ${reason === null ? "ends in an answer" : "is refused in words, and nothing of it is kept"}`, async (t) => {
       const pid = gateway.pid;
       const before = await kept(gateway);
       const answer = await upload(gateway, await make());
-      if (reason === null && answer.status === 201) await remove(gateway, answer);
-      else {
+      if (reason === null && answer.status === 201) {
+        t.diagnostic("admitted: it is sound, and its limits hold");
+        await remove(gateway, answer);
+      } else {
         assert.equal(answer.status, 400, answer.body);
         const { message } = answer.json() as { message: string };
         assert.match(message, reason ?? /./);
+        t.diagnostic(message.replace(/^schema violation \((.*)\)$/s, "$1"));
         assert.ok(message.length < 20_000, "a person reads it");
       }
       assert.deepEqual(await kept(gateway), before);

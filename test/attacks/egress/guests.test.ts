@@ -205,10 +205,11 @@ describe("requests of a guest", () => {
   ];
   for (const [what, url] of attacks) {
     for (const host of ["acme.test", "operators.test"]) {
-      it(`of ${host === "acme.test" ? "a tenant" : "the operator"} come to nothing: ${what}`, async () => {
+      it(`of ${host === "acme.test" ? "a tenant" : "the operator"} come to nothing: ${what}`, async (t) => {
         const from = reached.length;
         const outcome = await fetched({ url: url() }, host);
         assert.match(String(outcome.error), /^fetch: /);
+        t.diagnostic(String(outcome.error));
         assert.doesNotMatch(String(outcome.error), /127\.0\.0\.1(?!:|\.)/);
         const touched = reached.slice(from);
         assert.ok(touched.every(({ address, host }) => address === WORLD && host === `world.test:${port}`));
@@ -240,9 +241,11 @@ describe("requests of a guest", () => {
     ["a method that tunnels", { method: "CONNECT" }],
     ["a method with a line end", { method: "GET / HTTP/1.1\r\nX: y\r\n\r\nGET" }],
   ] as const) {
-    it(`write no request beside their own: ${what}`, async () => {
+    it(`write no request beside their own: ${what}`, async (t) => {
       const from = reached.length;
-      assert.notEqual((await fetched({ url: `http://world.test:${port}/`, ...more })).error, undefined);
+      const { error } = await fetched({ url: `http://world.test:${port}/`, ...more });
+      assert.notEqual(error, undefined);
+      t.diagnostic(String(error));
       assert.deepEqual(reached.slice(from), []);
       await assertWell();
     });

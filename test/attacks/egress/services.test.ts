@@ -153,8 +153,10 @@ describe("services of a tenant", () => {
   }
 
   for (const [at, [address, rule]] of REFUSED.entries())
-    it(`a name that resolves to ${address} is a 503 and no connection (${rule})`, () =>
-      assertRefused(`refused-${at}`, rule));
+    it(`a name that resolves to ${address} is a 503 and no connection`, async (t) => {
+      t.diagnostic(`503, ${rule}`);
+      await assertRefused(`refused-${at}`, rule);
+    });
 
   it("a name that leads to what is allowed is served", async () => {
     assert.equal((await get("/world")).body, "world");
@@ -166,6 +168,8 @@ describe("services of a tenant", () => {
       assert.equal((await get("/mixed")).body, "world");
       assert.equal(reached.at(-1), WORLD);
     }
+    for (const address of ["127.0.0.1", "169.254.169.254"])
+      await gateway.log((line) => line.service === "mixed" && line.address === address);
     assert.deepEqual(
       lines("mixed").map((line) => line.address),
       ["127.0.0.1", "169.254.169.254"],

@@ -169,14 +169,6 @@ export const ATTACKS: readonly Attack[] = [
     instance: "per-request" as const,
     flood: { times: 10_000, atOnce: 16 },
   })),
-  ...wasm("memory", { "waiting-instances": [] }).map((attack) => ({
-    ...attack,
-    instance: "per-request" as const,
-    flood: { times: 24, atOnce: 6 },
-    // On each data thread.
-    limits: { instances: 2 },
-    grants: { kv_bytes: 1024 },
-  })),
   ...wasm("recursion", { "endless-call": ["fuel", "trap"], "mutual-recursion": ["fuel", "trap"] }),
   ...wasm("escape", {
     "read-outside": ["trap"],

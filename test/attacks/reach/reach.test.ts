@@ -83,12 +83,13 @@ describe("escaped code", () => {
 
       const rows = ESCAPES.filter(({ filtersHold }) => !filtersHold || without.filtered !== false);
       for (const { name, wallMs, kinds = [] } of rows)
-        test(`that ${name} reaches nothing`, async () => {
+        test(`that ${name} reaches nothing`, async (t) => {
           if (!arena.fence.inForce) return;
           const descriptors = readdirSync("/proc/self/fd").length;
           const outcome = await answerOf(escapee(sandbox, name, name, targets, wallMs));
           if (typeof outcome === "string") assert.ok(kinds.includes(outcome), `unexpected: ${outcome}`);
           else assert.deepEqual(outcome, []);
+          t.diagnostic(typeof outcome === "string" ? `killed: ${outcome}` : "every way refused");
           assert.deepEqual(outside.touched(), []);
           assert.deepEqual(await answerOf(sibling.hooks), []);
           assert.equal(await pidOf(sandbox, "ws-sibling"), sibling.pid);
