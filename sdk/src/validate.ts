@@ -30,6 +30,7 @@ export interface Validated<T> {
 }
 
 const MAX_DEPTH = 32;
+const TOO_DEEP = `nested deeper than ${MAX_DEPTH} levels`;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const encoder = new TextEncoder();
 
@@ -75,7 +76,7 @@ class Walk {
   }
 
   field(schema: Field, input: unknown, depth: number): unknown {
-    if (depth > MAX_DEPTH) return this.#wrong(`nested deeper than ${MAX_DEPTH} levels`);
+    if (depth > MAX_DEPTH) return this.#wrong(TOO_DEEP);
     switch (schema.type) {
       case "string":
         return this.#string(schema, input);
@@ -95,6 +96,7 @@ class Walk {
       case "foreign":
         return this.#foreign(schema, input);
       case "any":
+        if (isDeep(input, MAX_DEPTH - depth)) return this.#wrong(TOO_DEEP);
         return this.#custom(schema, input);
     }
   }
@@ -119,6 +121,8 @@ class Walk {
 
   #string(schema: Field, input: unknown): unknown {
     if (typeof input !== "string") return this.#wrong("expected a string");
+    // Half a surrogate pair has no UTF-8: stores, wires and hashes would each make something else of it.
+    if (!input.isWellFormed()) return this.#wrong("expected valid UTF-8");
     if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema);
     if (schema.notOneOf?.includes(input))
       return this.#wrong(`must not be one of: ${schema.notOneOf.join(", ")}`);
@@ -148,6 +152,7 @@ class Walk {
     if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema);
     if (schema.between && (input < schema.between[0] || input > schema.between[1]))
       return this.#wrong(`value should be between ${schema.between[0]} and ${schema.between[1]}`);
+    if (schema.timestamp && input < 0) return this.#wrong("expected a valid timestamp");
     if (schema.gt !== undefined && !(input > schema.gt))
       return this.#wrong(`value must be greater than ${schema.gt}`);
     return this.#custom(schema, input);
@@ -300,6 +305,12 @@ function structuredCloneJson(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(structuredCloneJson);
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, structuredCloneJson(part)]));
+}
+
+/** Whether a value has more levels than that. */
+function isDeep(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels <= 0 || Object.values(value).some((part) => isDeep(part, levels - 1));
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -48,9 +48,13 @@ export function violationLines(fields: Readonly<Record<string, unknown>>): strin
 
 function flatten(path: string, value: unknown, parts: string[]): void {
   if (typeof value === "string") parts.push(path === "@entity" ? value : `${path}: ${value}`);
-  else if (Array.isArray(value)) for (const each of value) flatten(path, each, parts);
+  else if (Array.isArray(value))
+    // Kong counts from 1.
+    for (const [i, each] of value.entries())
+      flatten(path === "@entity" ? path : `${path}.${i + 1}`, each, parts);
   else if (typeof value === "object" && value !== null)
-    for (const [name, child] of Object.entries(value)) flatten(`${path}.${name}`, child, parts);
+    for (const name of Object.keys(value).sort())
+      flatten(`${path}.${name}`, (value as Record<string, unknown>)[name], parts);
 }
 
 /** `{id="…",name="…"}`, as messages quote keys; fields in alphabetical order. */

@@ -37,7 +37,6 @@ export const timestamp = () =>
   integer({
     timestamp: true,
     auto: true,
-    between: [0, Number.MAX_SAFE_INTEGER],
     description: "Seconds since the epoch.",
   });
 export const uuid = () => string({ uuid: true });
@@ -52,7 +51,7 @@ export const port = { between: [0, 65_535] } as const;
 
 /** Milliseconds, at least `least`. */
 export function timeout<const D extends number>(defaultMs: D, least = 1) {
-  return integer({ default: defaultMs, required: true, between: [least, 2 ** 31 - 2] });
+  return integer({ default: defaultMs, between: [least, 2 ** 31 - 2], description: "In milliseconds." });
 }
 
 export function checkToken(name: string): string | undefined {
@@ -72,9 +71,16 @@ export const methods = () =>
   );
 
 /** A plain path: starts with `/`, no empty segments, RFC 3986 characters, sound percent-encoding. */
-export function checkPath(path: string): string | undefined {
-  if (!path.startsWith("/")) return "should start with: /";
-  if (path.includes("//")) return "must not have empty segments";
+export const path = <const O extends { default?: string; description?: string }>(options: O = {} as O) =>
+  string({
+    ...options,
+    lenMax: MAX_TEXT,
+    startsWith: "/",
+    matchNone: [{ pattern: "//", err: "must not have empty segments" }],
+    check: checkPath,
+  });
+
+function checkPath(path: string): string | undefined {
   if (!PCHAR_PATH.test(path))
     return `invalid path: '${path}' (characters outside of the reserved list of RFC 3986 found)`;
   const bad = /%(?![0-9a-fA-F]{2})/.exec(path);

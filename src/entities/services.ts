@@ -1,6 +1,15 @@
 /** services: where requests go. Fields, defaults and rules are Kong's; `enabled: false` takes its routes along. */
-import { array, boolean, foreign, integer, record, string } from "@gatehouse/sdk";
-import { checkPath, id, MAX_TEXT, name, PROTOCOLS, port, tags, timeout, timestamp, uuid } from "./fields.ts";
+import {
+  array,
+  boolean,
+  foreign,
+  integer,
+  type Match,
+  type RecordCheck,
+  record,
+  string,
+} from "@gatehouse/sdk";
+import { id, MAX_TEXT, name, PROTOCOLS, path, port, tags, timeout, timestamp, uuid } from "./fields.ts";
 import { checkHost } from "./hosts.ts";
 
 export const serviceSchema = record(
@@ -18,7 +27,7 @@ export const serviceSchema = record(
       description: "A host name, an address, or the name of an upstream.",
     }),
     port: integer({ ...port, required: true, default: 80 }),
-    path: string({ lenMax: MAX_TEXT, check: checkPath, description: "Put before the path of each request." }),
+    path: path({ description: "Put before the path of each request." }),
     connect_timeout: timeout(60_000),
     write_timeout: timeout(60_000),
     read_timeout: timeout(60_000),
@@ -29,22 +38,19 @@ export const serviceSchema = record(
     ca_certificates: array(uuid()),
     enabled: boolean({ required: true, default: true }),
   },
-  { checks: [{ kind: "custom", run: checkService }] },
+  {
+    checks: [
+      nullIf({ oneOf: ["tcp", "tls", "udp", "grpc", "grpcs"] }, "path"),
+      ...["client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates"].map((field) =>
+        nullIf({ notOneOf: ["https", "tls"] }, field),
+      ),
+    ],
+  },
 );
 
-function checkService(service: Record<string, unknown>): Record<string, string> | undefined {
-  const protocol = service.protocol as string;
-  const wrong: Record<string, string> = {};
-  const conditional = (fields: readonly string[]) => {
-    for (const field of fields) {
-      if (service[field] !== null && service[field] !== undefined) wrong[field] = "value must be null";
-    }
-  };
-  if (["tcp", "tls", "udp", "grpc", "grpcs"].includes(protocol)) conditional(["path"]);
-  if (protocol !== "https" && protocol !== "tls")
-    conditional(["client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates"]);
-  if (Object.keys(wrong).length === 0) return undefined;
-  return { ...wrong, "@entity": "failed conditional validation given value of field 'protocol'" };
+/** Some fields mean nothing for some protocols. */
+function nullIf(ifMatch: Match, thenField: string): RecordCheck {
+  return { kind: "conditional", ifField: "protocol", ifMatch, thenField, thenMatch: { eq: null } };
 }
 
 /**

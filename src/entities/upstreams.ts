@@ -1,6 +1,17 @@
 /** upstreams, virtual hosts that balance over targets, and the targets. Fields, defaults and rules are Kong's. */
-import { array, boolean, foreign, integer, map, number, record, set, string } from "@gatehouse/sdk";
-import { checkPath, checkToken, headerName, id, MAX_TEXT, tags, text, timestamp } from "./fields.ts";
+import {
+  array,
+  boolean,
+  foreign,
+  integer,
+  map,
+  number,
+  type RecordCheck,
+  record,
+  set,
+  string,
+} from "@gatehouse/sdk";
+import { checkToken, headerName, id, MAX_TEXT, path, tags, text, timestamp } from "./fields.ts";
 import { checkHost, checkHostWithPort, parseHost } from "./hosts.ts";
 
 const HASH_ON = ["none", "consumer", "ip", "header", "cookie", "path", "query_arg", "uri_capture"] as const;
@@ -10,12 +21,34 @@ const seconds = (standard: number) => number({ default: standard, between: [0, 6
 const statuses = (standard: readonly number[]) =>
   set(integer({ between: [100, 999] }), { default: standard });
 
+/** The fields that kinds of hashing need beside them. A cookie as fallback uses the primary's field. */
+function companions(field: string): RecordCheck[] {
+  return ["header", "cookie", "query_arg", "uri_capture"].map((kind) => ({
+    kind: "conditional",
+    ifField: field,
+    ifMatch: { oneOf: [kind] },
+    thenField: kind === "cookie" ? "hash_on_cookie" : `${field}_${kind}`,
+    thenMatch: { required: true },
+  }));
+}
+
+/** What may follow a kind of hashing that finds nothing to hash. */
+function fallbackOf(primary: string, allowed: readonly string[]): RecordCheck {
+  return {
+    kind: "conditional",
+    ifField: "hash_on",
+    ifMatch: { oneOf: [primary] },
+    thenField: "hash_fallback",
+    thenMatch: { oneOf: allowed },
+  };
+}
+
 const active = record(
   {
     type: string({ default: "http", oneOf: CHECK_TYPES }),
     timeout: seconds(1),
     concurrency: integer({ default: 10, between: [1, 2 ** 31] }),
-    http_path: string({ default: "/", lenMax: MAX_TEXT, check: checkPath }),
+    http_path: path({ default: "/" }),
     https_sni: string({ lenMax: MAX_TEXT, check: checkHost }),
     https_verify_certificate: boolean({ required: true, default: true }),
     headers: map(array(text()), { keys: headerName() }),
@@ -77,7 +110,7 @@ export const upstreamSchema = record(
     hash_on_header: headerName(),
     hash_fallback_header: headerName(),
     hash_on_cookie: string({ lenMax: 1024, check: checkToken }),
-    hash_on_cookie_path: string({ default: "/", lenMax: MAX_TEXT, check: checkPath }),
+    hash_on_cookie_path: path({ default: "/" }),
     hash_on_query_arg: text(),
     hash_fallback_query_arg: text(),
     hash_on_uri_capture: text(),
@@ -92,7 +125,26 @@ export const upstreamSchema = record(
     client_certificate: foreign("certificates"),
     use_srv_name: boolean({ default: false }),
   },
-  { checks: [{ kind: "custom", run: checkHashing }] },
+  {
+    checks: [
+      ...companions("hash_on"),
+      ...companions("hash_fallback"),
+      ...(["none", "cookie"] as const).map((kind) => fallbackOf(kind, ["none"])),
+      // A second hash of the same would say nothing new.
+      ...(["consumer", "ip", "path"] as const).map((kind) =>
+        fallbackOf(
+          kind,
+          HASH_ON.filter((other) => other !== kind),
+        ),
+      ),
+      ...["header", "query_arg", "uri_capture"].map(
+        (kind): RecordCheck => ({
+          kind: "distinct",
+          fields: [`hash_on_${kind}`, `hash_fallback_${kind}`],
+        }),
+      ),
+    ],
+  },
 );
 
 export const targetSchema = record({
@@ -134,51 +186,6 @@ function checkUpstreamName(name: string): string | undefined {
   if (typeof parts === "string") return "Invalid name; must be a valid hostname";
   if (parts.kind !== "name") return "Invalid name; no ip addresses allowed";
   return parts.port === null ? undefined : "Invalid name; no port allowed";
-}
-
-/** The field that a kind of hashing needs beside it. A cookie as fallback uses the primary's field. */
-const COMPANION = {
-  hash_on: {
-    header: "hash_on_header",
-    cookie: "hash_on_cookie",
-    query_arg: "hash_on_query_arg",
-    uri_capture: "hash_on_uri_capture",
-  },
-  hash_fallback: {
-    header: "hash_fallback_header",
-    cookie: "hash_on_cookie",
-    query_arg: "hash_fallback_query_arg",
-    uri_capture: "hash_fallback_uri_capture",
-  },
-} as const satisfies Record<string, Record<string, string>>;
-
-function checkHashing(upstream: Record<string, unknown>): Record<string, string> | undefined {
-  const primary = upstream.hash_on as string;
-  const fallback = upstream.hash_fallback as string;
-  const wrong: Record<string, string> = {};
-  for (const [field, companions] of Object.entries(COMPANION) as [string, Record<string, string>][]) {
-    const companion = companions[upstream[field] as string];
-    if (companion !== undefined && upstream[companion] === null) {
-      wrong[companion] = "required field missing";
-      wrong["@entity"] = `failed conditional validation given value of field '${field}'`;
-    }
-  }
-  if ((primary === "none" || primary === "cookie") && fallback !== "none") {
-    wrong.hash_fallback = "expected one of: none";
-    wrong["@entity"] = "failed conditional validation given value of field 'hash_on'";
-  }
-  if (["consumer", "ip", "path"].includes(primary) && fallback === primary) {
-    wrong.hash_fallback = `must not be one of: ${primary}`;
-    wrong["@entity"] = "failed conditional validation given value of field 'hash_on'";
-  }
-  for (const kind of ["header", "query_arg", "uri_capture"]) {
-    const first = upstream[`hash_on_${kind}`];
-    const second = upstream[`hash_fallback_${kind}`];
-    if (first !== null && first === second)
-      wrong["@entity"] =
-        `values of these fields must be distinct: 'hash_on_${kind}', 'hash_fallback_${kind}'`;
-  }
-  return Object.keys(wrong).length > 0 ? wrong : undefined;
 }
 
 /**

@@ -177,7 +177,7 @@ const REFUSED: [EntityName, Record<string, unknown>, string][] = [
   ["upstreams", { slots: 9 }, "slots: value should be between 10 and 65536"],
   ["upstreams", { hash_on: "header" }, "hash_on_header: required field missing"],
   ["upstreams", { hash_fallback: "ip" }, "hash_fallback: expected one of: none"],
-  ["upstreams", { hash_on: "ip", hash_fallback: "ip" }, "hash_fallback: must not be one of: ip"],
+  ["upstreams", { hash_on: "ip", hash_fallback: "ip" }, "hash_fallback: expected one of: none, consumer, header, cookie, path, query_arg, uri_capture"],
   [
     "upstreams",
     { hash_on: "header", hash_on_header: "a", hash_fallback: "header", hash_fallback_header: "a" },
