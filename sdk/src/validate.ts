@@ -123,6 +123,7 @@ class Walk {
     if (typeof input !== "string") return this.#wrong("expected a string");
     // Half a surrogate pair has no UTF-8: stores, wires and hashes would each make something else of it.
     if (!input.isWellFormed()) return this.#wrong("expected valid UTF-8");
+    if (schema.referenceable && isReference(input)) return input;
     if (schema.oneOf && !schema.oneOf.includes(input)) return this.#oneOf(schema);
     if (schema.notOneOf?.includes(input))
       return this.#wrong(`must not be one of: ${schema.notOneOf.join(", ")}`);
@@ -306,6 +307,9 @@ function structuredCloneJson(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(structuredCloneJson);
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, structuredCloneJson(part)]));
 }
+
+/** Whether a text stands for what a vault holds: `{vault://<vault>/<name>}`. It is no value of the field. */
+export const isReference = (text: string): boolean => text.startsWith("{vault://") && text.endsWith("}");
 
 /** Whether a value has more levels than that. */
 function isDeep(value: unknown, levels: number): boolean {

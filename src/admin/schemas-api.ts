@@ -2,18 +2,17 @@
  * `/schemas/...`: the schemas of entities, plugins and vaults, from which tools fill in defaults and draw forms, and
  * whether an entity would be sound. References and what is there already are not looked at.
  */
-import { fieldsToJson, isObject, schemaToJson, type Violation, violationFields } from "@gatehouse/sdk";
+import { type Field, fieldsToJson, schemaToJson, type Violation } from "@gatehouse/sdk";
+import { type Input, withoutShorthands } from "../control/input.ts";
+import { schemaViolation } from "../control/refusal.ts";
 import { ENTITIES, type EntityName, type EntityType, schemaOf } from "../entities/entities.ts";
 import { inspect } from "../entities/inspect.ts";
 import { VAULT_SCHEMAS } from "../entities/vaults.ts";
-import { notFound, numbered, Refusal, unsupportedType, violationMessage } from "./answers.ts";
-import { workspaceId, workspaceName } from "./entities-api.ts";
+import { answerTo, notFound } from "./answers.ts";
+import { checkBodyType, MAX_ENTITY_BYTES, readBody } from "./body.ts";
+import { workspaceId, workspaceName } from "./entity-view.ts";
 import type { AdminPort } from "./port.ts";
 import type { Call, Route } from "./routes.ts";
-
-/** Longest entity that is judged, in bytes. */
-const MAX_ENTITY_BYTES = 1 << 20;
-const JSON_TYPE = "application/json";
 
 export function schemaRoutes(port: AdminPort): Route[] {
   return ["", "/:workspace"].flatMap((prefix): Route[] => [
@@ -25,18 +24,21 @@ export function schemaRoutes(port: AdminPort): Route[] {
         return { status: 200, body };
       },
     },
-    {
-      path: `${prefix}/schemas/:name/validate`,
+    // The two that have schemas of their own below them would take `validate` for one of those.
+    ...([":name", "plugins", "vaults"] as const).map((name) => ({
+      path: `${prefix}/schemas/${name}/validate`,
       maxBodyBytes: MAX_ENTITY_BYTES,
-      before(call, method) {
-        if (method === "POST" && call.type !== JSON_TYPE) throw unsupportedType([JSON_TYPE]);
+      before(call: Call, method: string) {
+        if (method === "POST") checkBodyType(call);
       },
-      POST(call) {
+      POST: async (call: Call) => {
         workspaceId(port, call);
-        judge(port, typeNamed(call), jsonOf(call), workspaceName(call));
+        const type = name === ":name" ? typeNamed(call) : ENTITIES[name];
+        const workspace = workspaceName(call);
+        judge(port, type, await readBody(call, fieldOf(port, type, workspace)), workspace);
         return { status: 200, body: { message: "schema validation successful" } };
       },
-    },
+    })),
     {
       path: `${prefix}/schemas/plugins/:name`,
       GET(call) {
@@ -73,36 +75,29 @@ function typeNamed(call: Call): EntityType {
   return ENTITIES[name as EntityName];
 }
 
-function jsonOf({ body }: Call): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    value = undefined;
-  }
-  if (!isObject(value)) throw new Refusal(400, { message: "Cannot parse JSON body" });
-  return value;
+/** The schema by which a form's field is read; a plugin's config has one of its own. */
+function fieldOf(port: AdminPort, type: EntityType, workspace: string) {
+  const fields = schemaOf(type, port.routerFlavor()).fields ?? {};
+  return (name: string, input: Readonly<Record<string, unknown>>): Field | undefined => {
+    const plugin =
+      type.name === "plugins" && name === "config" ? port.findPlugin(String(input.name), workspace) : null;
+    if (plugin !== null) return "missing" in plugin ? undefined : plugin.schema;
+    return Object.hasOwn(fields, name) ? fields[name] : undefined;
+  };
 }
 
 /** @throws {Refusal} with everything that is wrong with an entity. */
-function judge(port: AdminPort, type: EntityType, given: Record<string, unknown>, workspace: string): void {
+function judge(port: AdminPort, type: EntityType, given: Input, workspace: string): void {
   const wrong: Violation[] = [];
-  const input = { ...given };
-  for (const [name, expand] of Object.entries(type.shorthands ?? {})) {
-    if (!Object.hasOwn(input, name)) continue;
-    const fields = expand(input[name]);
-    delete input[name];
-    if (typeof fields === "string") wrong.push({ path: [name], message: fields });
-    else for (const [field, value] of Object.entries(fields)) input[field] ??= value;
-  }
+  const input = { ...withoutShorthands(type, given, wrong) };
   type.normalize?.(input);
   const context = {
     plugins: { find: port.findPlugin },
     flavor: port.routerFlavor(),
     patterns: new Map(),
   };
-  wrong.push(...inspect(type, input, workspace, context).findings);
-  if (wrong.length === 0) return;
-  const fields = violationFields(wrong);
-  throw numbered("schemaViolation", violationMessage(fields), { fields });
+  const { findings } = inspect(type, input, workspace, context);
+  // What a broken shorthand stands for is not missing as well.
+  const told = findings.filter(({ message }) => wrong.length === 0 || message !== "required field missing");
+  if (wrong.length + told.length > 0) throw answerTo(schemaViolation([...wrong, ...told]));
 }

@@ -17,10 +17,17 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g
 
 const certificate = {
   lenMax: MAX_PEM,
+  referenceable: true,
   check: checkCertificate,
   description: "PEM, chain included.",
 } as const;
-const privateKey = { lenMax: MAX_PEM, encrypted: true, check: checkKey, description: "PEM." } as const;
+const privateKey = {
+  lenMax: MAX_PEM,
+  referenceable: true,
+  encrypted: true,
+  check: checkKey,
+  description: "PEM.",
+} as const;
 
 export const certificateSchema = record(
   {

@@ -3,9 +3,8 @@
  * OpenSSL takes; messages never quote a key.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { foreign, isObject, record, string } from "@gatehouse/sdk";
+import { foreign, isObject, isReference, record, string } from "@gatehouse/sdk";
 import { id, MAX_TEXT, name, tags, timestamp } from "./fields.ts";
-import { isReference } from "./references.ts";
 
 const MAX_KEY = 65_536;
 /** Members of a JWK that are nobody's but the owner's (RFC 7518 section 6). */
@@ -82,7 +81,6 @@ const publicOf = (pem: string) =>
   pem.includes("PRIVATE KEY") ? null : readKey<string>(createPublicKey, pem);
 
 function checkJwk(text: string): string | undefined {
-  if (isReference(text)) return undefined;
   const jwk = readJwk(text);
   if (jwk === null) return "could not json decode jwk string";
   const sound =

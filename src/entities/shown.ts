@@ -1,8 +1,7 @@
 /** Entities as they are shown: to the clients of the Admin API, and in exports. */
-import { isObject } from "@gatehouse/sdk";
+import { isObject, isReference } from "@gatehouse/sdk";
 import type { EntityType } from "./entities.ts";
 import { publicJwk } from "./keys.ts";
-import { isReference } from "./references.ts";
 
 /** What stands for a private key wherever an entity is shown. */
 export const REDACTED = "REDACTED";

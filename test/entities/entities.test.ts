@@ -1,43 +1,14 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { before, test } from "node:test";
-import { fieldsToJson, validate } from "@gatehouse/sdk";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import { type Field, fieldsToJson, validate } from "@gatehouse/sdk";
 import { ENTITIES, ENTITY_NAMES, type EntityName } from "../../src/entities/entities.ts";
 import { OwnedHosts, parseHost } from "../../src/entities/hosts.ts";
 import { expandServiceUrl } from "../../src/entities/services.ts";
 import { alignHashing, normalizeTarget } from "../../src/entities/upstreams.ts";
-import { Authority } from "../support/certificates.ts";
+import { soundEntities } from "./sound-entities.ts";
 
-const SOUND: Record<EntityName, Record<string, unknown>> = {
-  workspaces: { name: "acme" },
-  consumers: { username: "alice" },
-  certificates: {},
-  snis: { name: "example.com", certificate: { id: "c" } },
-  ca_certificates: {},
-  services: { host: "example.com" },
-  routes: { paths: ["/a"] },
-  upstreams: { name: "orders.internal" },
-  targets: { target: "10.0.0.1:80", upstream: { id: "u" } },
-  plugins: { name: "cors" },
-  consumer_groups: { name: "gold" },
-  consumer_group_consumers: { consumer_group: { id: "g" }, consumer: { id: "c" } },
-  vaults: { prefix: "my-env", name: "env" },
-  key_sets: {},
-  keys: { kid: "1", jwk: JSON.stringify({ kty: "oct", kid: "1", k: "c2VjcmV0" }) },
-  filter_chains: { route: { id: "r" }, filters: [{ name: "f" }] },
-  acls: { consumer: { id: "c" }, group: "admins" },
-  basicauth_credentials: { consumer: { id: "c" }, username: "alice", password: "open sesame" },
-  hmacauth_credentials: { consumer: { id: "c" }, username: "alice" },
-  jwt_secrets: { consumer: { id: "c" } },
-  keyauth_credentials: { consumer: { id: "c" }, key: "k" },
-  oauth2_credentials: { consumer: { id: "c" }, name: "app" },
-};
-
-before(async () => {
-  await using authority = await Authority.create();
-  SOUND.certificates = { ...(await authority.issue("example", ["DNS:example.com"])) };
-  SOUND.ca_certificates = { cert: await readFile(authority.file, "utf8") };
-});
+const SOUND = await soundEntities();
 
 function faults(name: EntityName, fields: Record<string, unknown>): string[] {
   const { violations } = validate(ENTITIES[name].schema, { ...SOUND[name], ...fields });
@@ -92,6 +63,15 @@ test("a schema becomes Kong's list of single-key objects", () => {
     ["id", "created_at", "updated_at", "name", "protocols"],
   );
 });
+
+const pair = () => generateKeyPairSync("ec", { namedCurve: "P-256" });
+const pem = { type: "spki", format: "pem" } as const;
+const { privateKey, publicKey } = pair();
+const PRIVATE = privateKey.export({ type: "pkcs8", format: "pem" });
+const PUBLIC = publicKey.export(pem);
+const OTHER_PUBLIC = pair().publicKey.export(pem);
+
+const deep = (levels: number): unknown => (levels === 0 ? 1 : { a: deep(levels - 1) });
 
 const REFUSED: [EntityName, Record<string, unknown>, string][] = [
   ["services", { host: "a:80" }, "host: must not have a port"],
@@ -177,7 +157,11 @@ const REFUSED: [EntityName, Record<string, unknown>, string][] = [
   ["upstreams", { slots: 9 }, "slots: value should be between 10 and 65536"],
   ["upstreams", { hash_on: "header" }, "hash_on_header: required field missing"],
   ["upstreams", { hash_fallback: "ip" }, "hash_fallback: expected one of: none"],
-  ["upstreams", { hash_on: "ip", hash_fallback: "ip" }, "hash_fallback: expected one of: none, consumer, header, cookie, path, query_arg, uri_capture"],
+  [
+    "upstreams",
+    { hash_on: "ip", hash_fallback: "ip" },
+    "hash_fallback: expected one of: none, consumer, header, cookie, path, query_arg, uri_capture",
+  ],
   [
     "upstreams",
     { hash_on: "header", hash_on_header: "a", hash_fallback: "header", hash_fallback_header: "a" },
@@ -192,6 +176,70 @@ const REFUSED: [EntityName, Record<string, unknown>, string][] = [
   ["targets", { target: "a:99999" }, "target: invalid port number in 'a:99999'"],
   ["targets", { upstream: null }, "upstream: required field missing"],
   ["plugins", { protocols: ["ws"] }, "protocols.0: expected one of: grpc, grpcs, http, https"],
+  [
+    "services",
+    { tls_verify: true, ca_certificates: [] },
+    "@entity: failed conditional validation given value of field 'protocol'",
+  ],
+  ["vaults", { prefix: "a" }, "prefix: invalid value: a"],
+  ["vaults", { prefix: "A1" }, "prefix: invalid value: A1"],
+  ["vaults", { prefix: "1a" }, "prefix: invalid value: 1a"],
+  ["vaults", { prefix: "env" }, "prefix: must not be one of: env, file"],
+  ["vaults", { name: "hcv" }, "name: vault 'hcv' is not installed"],
+  ["vaults", { config: { prefix: "a b" } }, "config.prefix: invalid value: a b"],
+  ["vaults", { config: { x: 1 } }, "config.x: unknown field"],
+  ["vaults", { config: 1 }, "config: expected a record"],
+  ["keys", { jwk: null }, "@entity: at least one of these fields must be non-empty: 'jwk', 'pem'"],
+  [
+    "keys",
+    { pem: { public_key: PUBLIC } },
+    "@entity: only one or none of these fields must be set: 'jwk', 'pem'",
+  ],
+  ["keys", { jwk: "{" }, "jwk: could not json decode jwk string"],
+  ["keys", { jwk: "[]" }, "jwk: could not json decode jwk string"],
+  ["keys", { jwk: '{"kty":"RSA","kid":"1","n":"AQ"}' }, "jwk: could not load JWK, likely not a valid key"],
+  ["keys", { jwk: '{"kty":"oct","kid":"1"}' }, "jwk: could not load JWK, likely not a valid key"],
+  ["keys", { kid: "2" }, "@entity: kid in jwk.kid must be equal to keys.kid"],
+  ["keys", { jwk: null, pem: {} }, "@entity: need to supply a PEM formatted public and/or private key."],
+  ["keys", { jwk: null, pem: { public_key: "x" } }, "pem.public_key: invalid key"],
+  ["keys", { jwk: null, pem: { public_key: PRIVATE } }, "pem.public_key: invalid key"],
+  ["keys", { jwk: null, pem: { private_key: "x" } }, "pem.private_key: invalid key"],
+  [
+    "keys",
+    { jwk: null, pem: { private_key: PRIVATE, public_key: OTHER_PUBLIC } },
+    "pem.public_key: the public key is not that of the private key",
+  ],
+  [
+    "filter_chains",
+    { route: null },
+    "@entity: exactly one of these fields must be non-empty: 'service', 'route'",
+  ],
+  [
+    "filter_chains",
+    { service: { id: "s" } },
+    "@entity: exactly one of these fields must be non-empty: 'service', 'route'",
+  ],
+  ["filter_chains", { filters: [] }, "filters: length must be at least 1"],
+  ["filter_chains", { filters: [{}] }, "filters.0.name: required field missing"],
+  ["jwt_secrets", { algorithm: "RS256" }, "rsa_public_key: required field missing"],
+  [
+    "jwt_secrets",
+    { algorithm: "EdDSA" },
+    "@entity: failed conditional validation given value of field 'algorithm'",
+  ],
+  ["jwt_secrets", { algorithm: "none" }, "algorithm: expected one of: HS256, HS384, HS512, RS256"],
+  ["jwt_secrets", { rsa_public_key: "x" }, "rsa_public_key: invalid key"],
+  ["jwt_secrets", { rsa_public_key: PRIVATE }, "rsa_public_key: invalid key: expected a public key"],
+  ["oauth2_credentials", { redirect_uris: ["app"] }, "redirect_uris.0: cannot parse 'app'"],
+  [
+    "oauth2_credentials",
+    { redirect_uris: ["https://a.example/#b"] },
+    "redirect_uris.0: fragment not allowed in 'https://a.example/#b'",
+  ],
+  ["oauth2_credentials", { client_type: "open" }, "client_type: expected one of: confidential, public"],
+  ["keyauth_credentials", { ttl: -1 }, "ttl: value should be between 0 and 100000000"],
+  ["consumers", { username: "\ud800" }, "username: expected valid UTF-8"],
+  ["plugins", { config: deep(40) }, "config: nested deeper than 32 levels"],
   ["workspaces", { name: "../x" }, "name: must be lower-case letters, digits"],
   ["workspaces", { hosts: ["a.*"] }, "hosts.0: only whole names and '*.name' can be owned"],
   ["workspaces", { hosts: ["*"] }, "hosts.0: only whole names and '*.name' can be owned"],
@@ -218,12 +266,55 @@ const ACCEPTED: [EntityName, Record<string, unknown>][] = [
   ["routes", { headers: { "x-version": ["1", "~*^v[0-9]$"] } }],
   ["routes", { protocols: ["tcp"], paths: null, destinations: [{ port: 5 }] }],
   ["upstreams", { hash_on: "cookie", hash_on_cookie: "sid" }],
+  ["vaults", { prefix: "my-env-1", config: { prefix: "APP_" } }],
+  ["vaults", { name: "file" }],
+  ["keys", { jwk: null, pem: { private_key: PRIVATE, public_key: PUBLIC } }],
+  ["keys", { jwk: null, pem: { public_key: PUBLIC } }],
+  ["keys", { jwk: "{vault://env/jwk}" }],
+  ["jwt_secrets", { algorithm: "RS256", rsa_public_key: PUBLIC }],
+  ["oauth2_credentials", { redirect_uris: ["https://a.example/b?c"], client_type: "public" }],
+  ["certificates", { key: "{vault://env/tls-key}" }],
   ["workspaces", { hosts: ["*.acme.example.com", "acme.example.com", "10.0.0.1"] }],
 ];
 
 for (const [name, fields] of ACCEPTED) {
   test(`${name} with ${JSON.stringify(fields)} are accepted`, () =>
     assert.deepEqual(faults(name, fields), []));
+}
+
+/** What a field that is of another type is told. */
+const WRONG_TYPE: Record<Exclude<Field["type"], "any">, readonly [wrong: unknown, message: string]> = {
+  string: [1, "expected a string"],
+  integer: [1.5, "expected an integer"],
+  number: ["1", "expected a number"],
+  boolean: ["true", "expected a boolean"],
+  array: [{}, "expected an array"],
+  set: ["a", "expected a set"],
+  map: [[], "expected a map"],
+  record: [[], "expected a record"],
+  foreign: ["a", "expected a record"],
+};
+
+for (const name of ENTITY_NAMES) {
+  test(`${name} with a field of another type, out of its bounds, unknown or missing are refused by it`, () => {
+    for (const [field, schema] of Object.entries(ENTITIES[name].schema.fields ?? {})) {
+      const refused = (value: unknown, message: string) =>
+        assert.ok(faults(name, { [field]: value }).includes(`${field}: ${message}`), `${field}: ${message}`);
+      if (schema.type !== "any") refused(...WRONG_TYPE[schema.type]);
+      if (schema.required) refused(null, "required field missing");
+      if (schema.oneOf)
+        refused(schema.type === "string" ? "?" : -1, `expected one of: ${schema.oneOf.join(", ")}`);
+      if (schema.uuid) refused("1", "expected a valid UUID");
+      if (schema.timestamp) refused(-1, "expected a valid timestamp");
+      if (schema.between) {
+        const [least, most] = schema.between;
+        refused(least - 1, `value should be between ${least} and ${most}`);
+        refused(most + 1, `value should be between ${least} and ${most}`);
+      }
+      if (schema.lenMax) refused("x".repeat(schema.lenMax + 1), `length must be at most ${schema.lenMax}`);
+    }
+    assert.deepEqual(faults(name, { nonsense: 1 }), ["nonsense: unknown field"]);
+  });
 }
 
 test("a prefix is accepted as the router compares it, and the form to write is said otherwise", () => {
