@@ -1,30 +1,12 @@
 /**
- * A TCP connection on the bare handle: reads come into one buffer of the thread, writes are tried at once and
- * queue in the system's own layer only as far as the peer does not take them. Hot; guarded by bench/bench.ts.
+ * A TCP connection on the bare handle: writes are tried at once and queue in the system's own layer only as far as the
+ * peer does not take them. Hot; guarded by bench/bench.ts.
  */
 import type { Server } from "node:net";
 import { contain } from "./fault.ts";
-import {
-  connectHandle,
-  END_OF_STREAM,
-  errorName,
-  localAddressOf,
-  newHandle,
-  readResult,
-  shutdownHandle,
-  type TcpHandle,
-  type WriteRequest,
-  writeError,
-} from "./tcp-handle.ts";
-import type { ConnectingOwner, Wire, WireOwner } from "./wire.ts";
-
-const READ_BYTES = 65_536;
-
-/**
- * What all wires of this thread read into, one after the other: a buffer for each read would be 64 KiB from
- * the allocator each time. Therefore a chunk is only valid while it is handed over.
- */
-export const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
+import { type Ends, HandleWire, READ_BYTES } from "./handle-wire.ts";
+import { connectHandle, errorName, newHandle, type TcpHandle, type WriteRequest } from "./tcp-handle.ts";
+import type { ConnectingOwner, WireOwner } from "./wire.ts";
 
 /**
  * Where a write puts what is only valid while it is handed over. The system mostly takes it at once, and the next
@@ -33,33 +15,6 @@ export const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
  * (bench/bench.ts `plain-1m`), and their garbage outran the collector by 50 MiB and more.
  */
 let copies = Buffer.allocUnsafeSlow(READ_BYTES);
-
-/** Views of the first bytes of the buffer, by length: small reads come all the time, and so need no new object. */
-const SMALL_BYTES = 4096;
-const SMALL_CHUNKS: (Buffer | undefined)[] = new Array(SMALL_BYTES + 1).fill(undefined);
-
-/** What a read of so many bytes brought. */
-export function chunkOf(length: number): Buffer {
-  if (length > SMALL_BYTES) return length === READ_BYTES ? READ_BUFFER : READ_BUFFER.subarray(0, length);
-  let chunk = SMALL_CHUNKS[length];
-  if (chunk === undefined) {
-    chunk = READ_BUFFER.subarray(0, length);
-    SMALL_CHUNKS[length] = chunk;
-  }
-  return chunk;
-}
-
-/** The handle's wire, found without a closure for each. */
-const WIRE = Symbol("wire");
-type WiredHandle = TcpHandle & { [WIRE]?: PlainWire };
-type WiredRequest = WriteRequest & { [WIRE]?: PlainWire; kept?: unknown };
-
-/** Ends of an accepted connection. */
-export interface Ends {
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localPort: number;
-}
 
 const NOWHERE: Ends = { remoteAddress: "", remotePort: 0, localPort: 0 };
 
@@ -71,76 +26,40 @@ const NOBODY: WireOwner = {
   onClosed() {},
 };
 
-export class PlainWire implements Wire {
-  closed = false;
-  paused = true;
-  halfOpen = false;
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localPort: number;
-  readonly #handle: WiredHandle;
-  #owner: WireOwner;
+export class PlainWire extends HandleWire<TcpHandle> {
   /** Writes that the system has not taken whole. */
   #waiting = 0;
-  #ended = false;
-  /** Both directions: the peer's end was read; our end is out. */
-  #peerEnded = false;
-  #shut = false;
 
   constructor(handle: TcpHandle, owner: WireOwner, ends: Ends = NOWHERE) {
-    this.#handle = handle;
-    this.#owner = owner;
-    this.remoteAddress = ends.remoteAddress;
-    this.remotePort = ends.remotePort;
-    this.localPort = ends.localPort;
-    this.#handle[WIRE] = this;
-    handle.onread = onRead;
-    handle.useUserBuffer(READ_BUFFER);
-  }
-
-  /** Without TLS, nobody can tell. */
-  get cutOff(): boolean {
-    return false;
+    super(handle, handle, owner, ends);
   }
 
   get blocked(): boolean {
     return this.#waiting > 0;
   }
 
-  get localAddress(): string {
-    return this.closed ? "" : localAddressOf(this.#handle);
-  }
-
   get queuedBytes(): number {
-    return this.closed ? 0 : this.#handle.writeQueueSize;
-  }
-
-  get takenBytes(): number {
-    return this.closed ? 0 : this.#handle.bytesWritten - this.#handle.writeQueueSize;
-  }
-
-  own(owner: WireOwner): void {
-    this.#owner = owner;
+    return this.closed ? 0 : this.handle.writeQueueSize;
   }
 
   writeText(latin1: string): boolean {
-    if (this.closed || this.#ended) return true;
-    return this.#written(this.#handle.writeLatin1String(null, latin1), null);
+    if (this.closed || this.ended) return true;
+    return this.#wrote(this.handle.writeLatin1String(null, latin1), null);
   }
 
   writeBytes(bytes: Buffer): boolean {
-    if (this.closed || this.#ended) return true;
-    return this.#written(this.#handle.writeBuffer(null, bytes), bytes);
+    if (this.closed || this.ended) return true;
+    return this.#wrote(this.handle.writeBuffer(null, bytes), bytes);
   }
 
   writeAround(head: string, bytes: Buffer, tail: string): boolean {
-    if (this.closed || this.#ended) return true;
+    if (this.closed || this.ended) return true;
     if (head === "" && tail === "") return this.writeBytes(bytes);
     const parts: unknown[] = [];
     if (head !== "") parts.push(head, "latin1");
     parts.push(bytes, "buffer");
     if (tail !== "") parts.push(tail, "latin1");
-    return this.#written(this.#handle.writev(null, parts, false), bytes);
+    return this.#wrote(this.handle.writev(null, parts, false), bytes);
   }
 
   writeCopy(head: string, bytes: Buffer, tail: string): boolean {
@@ -152,148 +71,28 @@ export class PlainWire implements Wire {
     return flows;
   }
 
-  pause(): void {
-    if (this.paused || this.closed) return;
-    this.paused = true;
-    this.#handle.readStop();
-  }
-
-  resume(): void {
-    if (!this.paused || this.closed) return;
-    // What cannot be read stays paused, and may be tried again.
-    if (this.#peerEnded || this.#handle.readStart() === 0) this.paused = false;
-  }
-
-  end(): void {
-    if (this.#ended || this.closed) return;
-    this.#ended = true;
-    const status = shutdownHandle(this.#handle, () => this.#onShut());
-    if (status !== 0) setImmediate(() => this.#onShut());
-  }
-
-  destroy(): void {
-    if (this.closed) return;
-    this.#leave();
-    this.#handle.close(() => this.#gone());
-  }
-
-  reset(): void {
-    if (this.closed) return;
-    this.#leave();
-    if (this.#handle.reset(() => this.#gone()) !== 0) this.#handle.close(() => this.#gone());
-  }
-
   /** Gives the connection away, with nothing of it left to write: TLS begins on it. The owner hears nothing more. */
   release(): TcpHandle {
     this.pause();
-    this.#leave();
-    return this.#handle;
+    this.leave();
+    return this.handle;
   }
 
-  #leave(): void {
-    this.closed = true;
-    this.#handle.onread = ignore;
-  }
-
-  #gone(): void {
-    try {
-      this.#owner.onClosed();
-    } catch (error) {
-      contain(error, null);
+  #wrote(result: number | WriteRequest, kept: unknown): boolean {
+    if (result !== 0 && this.goesOn(result)) {
+      this.#waiting++;
+      this.await(result, kept);
     }
-  }
-
-  #onShut(): void {
-    this.#shut = true;
-    if (this.#peerEnded) this.destroy();
-  }
-
-  #written(result: number | WriteRequest, kept: unknown): boolean {
-    if (typeof result === "number") {
-      if (result !== 0) this.#writeFailed(result);
-      return this.#waiting === 0;
-    }
-    const error = writeError();
-    if (error !== 0) {
-      this.#writeFailed(error);
-      return this.#waiting === 0;
-    }
-    this.#waiting++;
-    const request = result as WiredRequest;
-    request[WIRE] = this;
-    request.kept = kept;
-    request.oncomplete = onWritten;
-    if (request.writeStatus !== null) this.completed(request.writeStatus); // done before anybody could be told
     return this.#waiting === 0;
   }
 
-  /**
-   * The peer takes nothing any more. What it sent before it left is still to be read, an early answer for one, and
-   * the read that follows tells of the end; who does not read hears of it here.
-   */
-  #writeFailed(status: number): void {
-    const deaf = this.paused || (this.#peerEnded && this.halfOpen);
-    if (deaf) this.breakSoon(`write ${errorName(status)}`);
-  }
-
-  /** Called by the handle. */
-  completed(status: number): void {
+  written(status: number): void {
     this.#waiting--;
     if (this.closed) return;
-    if (status < 0) this.#writeFailed(status);
-    else if (this.#waiting === 0) this.#owner.onDrain();
-  }
-
-  /** Called by the handle. */
-  read(result: number): void {
-    if (result > 0) return this.#owner.onRead(chunkOf(result));
-    if (result === 0) return;
-    if (result !== END_OF_STREAM) return this.broken(`read ${errorName(result)}`);
-    this.#peerEnded = true;
-    this.#owner.onEnd();
-    if (this.closed) return;
-    if (this.#shut) this.destroy();
-    else if (!this.halfOpen) this.end();
-  }
-
-  /** The connection is of no use any more. */
-  broken(reason: string): void {
-    if (this.closed) return;
-    this.destroy();
-    this.#owner.onBroken(reason);
-  }
-
-  /** The same, not before the caller has returned. */
-  breakSoon(reason: string): void {
-    setImmediate(() => {
-      try {
-        this.broken(reason);
-      } catch (error) {
-        contain(error, this);
-      }
-    });
+    if (status < 0) this.writeFailed(status);
+    else if (this.#waiting === 0) this.owner.onDrain();
   }
 }
-
-function onRead(this: WiredHandle): void {
-  const wire = this[WIRE] as PlainWire;
-  try {
-    wire.read(readResult());
-  } catch (error) {
-    contain(error, wire);
-  }
-}
-
-function onWritten(this: WiredRequest, status: number): void {
-  const wire = this[WIRE] as PlainWire;
-  try {
-    wire.completed(status);
-  } catch (error) {
-    contain(error, wire);
-  }
-}
-
-function ignore(): void {}
 
 /** Opens a connection. The owner hears `onConnected` or `onBroken`, never before this returns. */
 export function connectPlain(address: string, port: number, owner: ConnectingOwner): PlainWire {
@@ -334,7 +133,7 @@ interface ListeningHandle {
 export function acceptPlain(
   server: Server,
   onWire: (wire: PlainWire) => void,
-  onFailed: (reason: string) => void = ignore,
+  onFailed: (reason: string) => void = nothing,
 ): void {
   const { port: localPort } = server.address() as { port: number };
   const listening = accept(server, onWire, onFailed, (handle) => {
@@ -349,7 +148,7 @@ export function acceptPlain(
 
 /** The same for a server on a Unix socket, whose wires have no addresses. */
 export function acceptLocal(server: Server, onWire: (wire: PlainWire) => void): void {
-  accept(server, onWire, ignore, () => NOWHERE);
+  accept(server, onWire, nothing, () => NOWHERE);
 }
 
 function accept(
@@ -364,7 +163,7 @@ function accept(
     // the reserve is gone too, this is called again and again until there is a descriptor.
     if (status !== 0 || handle === undefined) return onFailed(status === 0 ? "no handle" : errorName(status));
     const ends = endsOf(handle);
-    if (ends === null) return handle.close(ignore);
+    if (ends === null) return handle.close(nothing);
     const wire = new PlainWire(handle, NOBODY, ends);
     try {
       onWire(wire);
@@ -374,3 +173,5 @@ function accept(
   };
   return listening;
 }
+
+function nothing(): void {}

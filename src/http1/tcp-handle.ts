@@ -15,8 +15,9 @@ export interface WriteRequest {
   writeStatus: number | null;
 }
 
-export interface TcpHandle {
-  onread: (this: TcpHandle) => void;
+/** What can be read and written: a connection, or TLS above one. */
+export interface StreamHandle {
+  onread: (this: StreamHandle) => void;
   readonly writeQueueSize: number;
   /** Bytes given to the handle, those that wait included. */
   readonly bytesWritten: number;
@@ -29,6 +30,9 @@ export interface TcpHandle {
   /** Pairs of data and encoding; bytes have the encoding "buffer". */
   writev(request: null, parts: readonly unknown[], allBuffers: boolean): number | WriteRequest;
   shutdown(request: object): number;
+}
+
+export interface TcpHandle extends StreamHandle {
   connect(request: object, address: string, port: number): number;
   connect6(request: object, address: string, port: number): number;
   setNoDelay(on: boolean): number;
@@ -105,7 +109,7 @@ export function connectHandle(
 }
 
 /** Ends the sending side once everything written is out. Returns an error number; 1 if it is done already. */
-export function shutdownHandle(handle: Pick<TcpHandle, "shutdown">, done: () => void): number {
+export function shutdownHandle(handle: StreamHandle, done: () => void): number {
   const request = new stream.ShutdownWrap() as { oncomplete?: () => void };
   request.oncomplete = done;
   return handle.shutdown(request);

@@ -6,7 +6,7 @@
  * other handles is refused when it starts.
  */
 import type { SecureContext } from "node:tls";
-import type { TcpHandle } from "../http1/tcp-handle.ts";
+import type { StreamHandle, TcpHandle } from "../http1/tcp-handle.ts";
 
 /** What OpenSSL says of a connection that it gives up. */
 export interface TlsFailure {
@@ -15,7 +15,7 @@ export interface TlsFailure {
   readonly reason?: string;
 }
 
-export interface TlsHandle extends Omit<TcpHandle, "connect" | "connect6" | "close" | "reset"> {
+export interface TlsHandle extends StreamHandle {
   onhandshakedone: (this: TlsHandle) => void;
   onerror: (this: TlsHandle, error: TlsFailure) => void;
   /** Protocols that may be agreed on, each after its length. */
