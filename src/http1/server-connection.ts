@@ -6,6 +6,7 @@
  */
 import type { ErrorCode } from "../errors.ts";
 import type { ProxiedFrom } from "../proxy-protocol/header.ts";
+import { AnswerSide } from "./answer-side.ts";
 import { BodyReader, type BodySink } from "./body.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { contain } from "./fault.ts";
@@ -13,10 +14,8 @@ import { INCOMPLETE, RequestHead } from "./head.ts";
 import { HeaderList } from "./headers.ts";
 import { parseRequestHead } from "./parse.ts";
 import { PartialHead } from "./partial-head.ts";
-import { Patience, type Waiter } from "./patience.ts";
 import type { RequestHandler, RequestOwner, ServerLimits } from "./request-handler.ts";
 import type { TlsSession, Wire, WireOwner } from "./wire.ts";
-import { writePiece, writeWithHead } from "./write.ts";
 
 /** Bytes of a request body that are read and dropped after an early answer, to keep the connection. */
 const DISCARD_MAX_BYTES = 256 * 1024;
@@ -28,12 +27,9 @@ const LINGER_MS = 2000;
 const PHASE = { head: 0, exchange: 1, discard: 2, closing: 3, switched: 4 } as const;
 const NOTHING = Buffer.alloc(0);
 
-export class ServerConnection implements BodySink, WireOwner, Waiter {
-  readonly wire: Wire;
+export class ServerConnection extends AnswerSide implements BodySink, WireOwner {
   readonly head = new RequestHead(new HeaderList());
   readonly body = new BodyReader();
-  readonly limits: ServerLimits;
-  readonly patience: Patience;
   /** Whether another request may follow the present one; announced in its response. */
   keepAlive = true;
   /** Set once the process drains: no further request. */
@@ -65,23 +61,15 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
   #flowing = false;
   #running = false;
   #discarded = 0;
-  #closed = false;
-  #onTaken: (() => void) | null = null;
 
   constructor(wire: Wire, handler: RequestHandler, deadlines: Deadlines, limits: ServerLimits) {
-    this.wire = wire;
-    this.limits = limits;
+    super(wire, limits);
     this.#handler = handler;
     this.#deadlines = deadlines;
     this.remoteAddress = wire.remoteAddress;
-    this.patience = new Patience(wire, limits, this, Math.min(limits.headTimeoutMs, limits.idleTimeoutMs));
     deadlines.add(this.patience);
     wire.own(this);
     wire.resume();
-  }
-
-  get closed(): boolean {
-    return this.#closed;
   }
 
   /** Whether no request is in progress. */
@@ -124,45 +112,11 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
     this.wire.pause();
   }
 
-  /** Writes text that is latin1 already. */
-  writeText(text: string): boolean {
-    return this.#guardWrite(this.wire.writeText(text));
-  }
-
-  /**
-   * Writes a piece of body after `head`, which may be empty; the piece is the caller's again after the call. Returns
-   * false if the client must drain first.
-   */
-  writePiece(head: string, piece: Buffer, chunked: boolean): boolean {
-    return this.#guardWrite(writePiece(this.wire, head, piece, chunked));
-  }
-
-  /** Writes a head and a whole body, which the connection keeps. */
-  writeWhole(head: string, body: Buffer): boolean {
-    return this.#guardWrite(writeWithHead(this.wire, head, body));
-  }
-
-  /** Whether what was written has not been taken yet. */
-  get blocked(): boolean {
-    return this.wire.blocked;
-  }
-
-  /** Calls once everything that was written is taken, or dropped with the connection. While it is blocked. */
-  whenTaken(callback: () => void): void {
-    this.#onTaken = callback;
-  }
-
-  #taken(): void {
-    const callback = this.#onTaken;
-    this.#onTaken = null;
-    callback?.();
-  }
-
   /** The response is written. The connection goes on with the next request or closes. */
   finish(): void {
     this.#owner = null;
     this.#flowing = false;
-    if (this.#closed) return;
+    if (this.closed) return;
     if (!this.body.ended && this.body.error === null) {
       this.#phase = PHASE.discard;
       this.#discarded = 0;
@@ -233,14 +187,9 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
 
   onBodyEnd(): void {}
 
-  #guardWrite(flows: boolean): boolean {
-    if (!flows && !this.#closed) this.patience.awaitReader();
-    return flows;
-  }
-
   onDrain(): void {
     this.patience.readerCaughtUp();
-    if (this.#onTaken !== null) this.#taken();
+    this.taken();
     if (this.#phase === PHASE.exchange) {
       this.#owner?.onClientDrain();
       return;
@@ -271,7 +220,7 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
     if (this.#running) return;
     this.#running = true;
     let burst = 0;
-    while (this.#phase === PHASE.head && this.#rest !== null && !this.#closed) {
+    while (this.#phase === PHASE.head && this.#rest !== null && !this.closed) {
       if (this.wire.blocked) {
         this.wire.pause(); // who does not read its answers is not read, either
         break;
@@ -286,7 +235,7 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
       if (!this.#readHead(chunk)) break;
     }
     this.#running = false;
-    if (this.#phase === PHASE.head && this.#rest === null && !this.#closed) this.wire.resume();
+    if (this.#phase === PHASE.head && this.#rest === null && !this.closed) this.wire.resume();
   }
 
   #runOn(): void {
@@ -412,10 +361,10 @@ export class ServerConnection implements BodySink, WireOwner, Waiter {
   }
 
   onClosed(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.closed) return;
+    this.closed = true;
     this.#deadlines.delete(this.patience);
-    this.#taken();
+    this.taken();
     const owner = this.#owner;
     this.#owner = null;
     owner?.onClientGone("client_closed", "client closed the connection");
