@@ -38,7 +38,7 @@ export interface AdminOptions {
 }
 
 export function createAdmin(options: AdminOptions): ApiServer {
-  const { port, version, log } = options;
+  const { version, log } = options;
   const app = createApp(log);
   const began = new WeakMap<object, number>();
   app.addHook("onRequest", async (request, reply) => {
@@ -50,17 +50,22 @@ export function createAdmin(options: AdminOptions): ApiServer {
     const now = performance.now();
     reply.header("x-kong-admin-latency", String(Math.round(now - (began.get(request) ?? now))));
   });
-  const turns = new Turns();
-  addRoutes(app, [
+  addRoutes(app, adminRoutes(options));
+  return serve(app);
+}
+
+/** Everything that the Admin API answers. */
+export function adminRoutes(options: AdminOptions): Route[] {
+  const { port } = options;
+  return [
     ...nodeRoutes(options),
-    ...configRoutes(port, turns),
+    ...configRoutes(port, new Turns()),
     ...explainRoutes(port),
     ...schemaRoutes(port),
     ...packageRoutes(port, options),
     ...usageRoutes(port),
     ...entityRoutes(port),
-  ]);
-  return serve(app);
+  ];
 }
 
 /** What this node is and how it is. */
