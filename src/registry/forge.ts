@@ -23,9 +23,10 @@ export function forgeBy(
     const memoryPages = Math.max(1, Math.floor(limits.memoryBytes / PAGE_BYTES));
     const { runtime, phases } = manifest;
     const forged = await client.forge(artifact, runtime, phases, { memoryPages }, workspace);
-    if (!forged.ok) return forged;
-    const reasons = ungranted(forged.report.imports, manifest.grants);
-    if (reasons.length > 0) return { ok: false, reasons };
+    if (!forged.ok && "busy" in forged) return forged;
+    const asked = ungranted((forged.ok ? forged.report.imports : forged.imports) ?? [], manifest.grants);
+    if (!forged.ok) return { ok: false, reasons: [...forged.reasons, ...asked] };
+    if (asked.length > 0) return { ok: false, reasons: asked };
     const job = {
       artifact: forged.emitted,
       config: startConfig(manifest, limits, forged.digest, forged.report.startFuel),

@@ -240,8 +240,13 @@ export interface Manifest {
 }
 
 export type ParsedManifest =
-  | { readonly manifest: Manifest; readonly violations?: undefined }
-  | { readonly manifest?: undefined; readonly violations: readonly Violation[] };
+  | { readonly manifest: Manifest; readonly violations?: undefined; readonly entry?: undefined }
+  | {
+      readonly manifest?: undefined;
+      readonly violations: readonly Violation[];
+      /** The file that it names, where it names one. */
+      readonly entry?: string;
+    };
 
 /** Reads the bytes of a `plugin.yaml`. Never throws for what they hold. */
 export function parseManifest(
@@ -277,7 +282,10 @@ export function checkManifest(
   const violations = [...checked.violations];
   const schema = isObject(value) ? (value.schema ?? { fields: [] }) : { fields: [] };
   violations.push(...checkConfigSchema(schema));
-  if (violations.length > 0) return { violations };
+  if (violations.length > 0)
+    return isObject(value) && typeof value.entry === "string"
+      ? { violations, entry: value.entry }
+      : { violations };
   return { manifest: toManifest(checked.value as Checked) };
 }
 

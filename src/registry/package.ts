@@ -40,18 +40,25 @@ export async function openPackage(
   }
   const written = files.get(MANIFEST_FILE);
   if (!written) return { violations: [{ path: [MANIFEST_FILE], message: "not in the package" }] };
-  const { manifest, violations } = parseManifest(written, ceilings);
-  if (violations) return { violations };
-  const { entry } = manifest;
+  const parsed = parseManifest(written, ceilings);
+  const entry = parsed.manifest?.entry ?? parsed.entry;
+  const wrong = [...(parsed.violations ?? [])];
+  // Without a name every file may be the one that was meant.
+  if (entry === undefined) return { violations: wrong };
   const strays = [...files.keys()].filter((name) => name !== MANIFEST_FILE && name !== entry);
-  const wrong = violationsOf(
-    "package",
-    strays.map(
-      (name) => `'${name}' does not belong: a package holds plugin.yaml and the file that entry names`,
+  wrong.push(
+    ...violationsOf(
+      "package",
+      strays.map(
+        (name) => `'${name}' does not belong: a package holds plugin.yaml and the file that entry names`,
+      ),
     ),
   );
   const artifact = files.get(entry);
-  if (!artifact) wrong.push({ path: ["entry"], message: `'${entry}' is not in the package` });
-  else if (artifact.length === 0) wrong.push({ path: ["entry"], message: `'${entry}' is empty` });
-  return wrong.length > 0 || !artifact ? { violations: wrong } : { opened: { manifest, artifact } };
+  const isNamed = !wrong.some(({ path }) => path[0] === "entry");
+  if (isNamed && !artifact) wrong.push({ path: ["entry"], message: `'${entry}' is not in the package` });
+  else if (artifact?.length === 0) wrong.push({ path: ["entry"], message: `'${entry}' is empty` });
+  return wrong.length > 0 || !artifact || parsed.manifest === undefined
+    ? { violations: wrong }
+    : { opened: { manifest: parsed.manifest, artifact } };
 }

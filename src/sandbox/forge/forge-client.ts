@@ -268,7 +268,7 @@ class Child {
 
 /** The child has parsed hostile bytes, so its word is checked too; the digest is computed on this side. */
 function readAnswer(head: unknown, body: Uint8Array): Forged {
-  const { ok, reasons, report } = head as { ok?: unknown; reasons?: unknown; report?: unknown };
+  const { ok, reasons, report, imports } = head as Record<string, unknown>;
   if (ok === true && isReport(report) && body.length > 0)
     return {
       ok: true,
@@ -277,7 +277,11 @@ function readAnswer(head: unknown, body: Uint8Array): Forged {
       report,
     };
   if (ok === false && Array.isArray(reasons))
-    return { ok: false, reasons: reasons.slice(0, 50).map((reason) => String(reason).slice(0, 1000)) };
+    return {
+      ok: false,
+      reasons: reasons.slice(0, 50).map((reason) => String(reason).slice(0, 1000)),
+      imports: Array.isArray(imports) ? imports.map((name) => String(name).slice(0, 1000)) : [],
+    };
   throw new Error("not an answer");
 }
 

@@ -39,7 +39,12 @@ export interface ForgeReport {
 
 export type Forged =
   | { ok: true; digest: string; emitted: Uint8Array; report: ForgeReport }
-  | { ok: false; reasons: string[] };
+  | {
+      ok: false;
+      reasons: string[];
+      /** WebAssembly: as in a report, where they could be read. */
+      imports?: string[];
+    };
 
 /** Checks and prepares one artifact. Never throws for what the artifact holds. */
 export async function forgeArtifact(
@@ -71,7 +76,7 @@ async function forgeExtism(
   const reasons = uploadedReasons(uploaded, code.refused, phases, limits);
   // What V8 says last is said least: it stops at the first thing that it does not like.
   if (invalid !== undefined) reasons.push(invalid);
-  if (reasons.length > 0) return refuse(...reasons);
+  if (reasons.length > 0) return { ok: false, reasons, imports: importNames(uploaded) };
 
   const emitted = meterModule(artifact, limits);
   if (emitted.length > limits.emittedBytes)
@@ -112,6 +117,10 @@ async function forgeIsolate(artifact: Uint8Array, limits: ForgeLimits): Promise<
 
 function refuse(...reasons: string[]): Forged {
   return { ok: false, reasons };
+}
+
+function importNames({ imports }: ModuleShape): string[] {
+  return imports.map(({ module, name }) => `${module}.${name}`);
 }
 
 function outline(bytes: Uint8Array): ModuleShape | string {
@@ -190,7 +199,7 @@ function report(
   return {
     bytesIn: artifact.length,
     bytesOut: emitted.length,
-    imports: shape.imports.map(({ module, name }) => `${module}.${name}`),
+    imports: importNames(shape),
     exports: listed(shape.exports.map(({ name }) => name)),
     functions: shape.functions,
     memoryPages: shape.memories[0] ?? null,

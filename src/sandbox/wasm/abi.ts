@@ -178,7 +178,8 @@ export function ungranted(imports: readonly string[], grants: GuestGrants): stri
   const asks = asksOf(grants);
   const reasons: string[] = [];
   for (const name of new Set(imports)) {
-    if (!name.startsWith(`${USER_MODULE}.`)) continue;
+    // What there is not is refused as such.
+    if (!USER_FUNCTIONS.some((known) => name === `${USER_MODULE}.${known}`)) continue;
     const ask = ASKING_IMPORTS[name];
     const isGranted = ask === undefined ? grants.metrics : asks.includes(ask);
     const grant = ask === undefined ? "metrics" : GRANT_NAMES[ask];

@@ -14,7 +14,7 @@ import { body, leb, module, repeated, section } from "./modules.ts";
 
 export interface AdmissionAttack {
   readonly name: string;
-  readonly aim: "parser" | "rules" | "start" | "archive";
+  readonly aim: "parser" | "rules" | "start" | "archive" | "manifest";
   /** The package as it is uploaded. */
   readonly make: () => Uint8Array | Promise<Uint8Array>;
   /** What the answer says; null if it may be admitted. */
@@ -44,6 +44,10 @@ function rows(
 ): AdmissionAttack[] {
   return list.map(([name, make, reason]) => ({ name, aim, make, reason }));
 }
+
+/** A package of this manifest, with keys taken away that are undefined, and these files beside it. */
+const with_ = (more: object, ...files: { name: string; body: string }[]) =>
+  tgz([{ name: "plugin.yaml", body: stringify(manifest(more)) }, ...(files.length > 0 ? files : [ENTRY])]);
 
 const kibibytes = (count: number, byte = 0) => Buffer.alloc(count * 1024, byte);
 export const ADMISSION_ATTACKS: readonly AdmissionAttack[] = [
@@ -174,7 +178,7 @@ export const ADMISSION_ATTACKS: readonly AdmissionAttack[] = [
       () => javascript(topLevel("if (go) throw { get message() { for (;;) {} } };")),
       /cannot be started/,
     ],
-    ["create-loops", () => javascript(plugin("while (true);")), /timed out/],
+    ["create-loops", () => javascript(plugin("while (true);")), /timed out|took more than/],
     [
       "create-allocates",
       () => javascript(plugin("const all = []; for (;;) all.push(new Array(1e5).fill(7));")),
@@ -220,6 +224,72 @@ export const ADMISSION_ATTACKS: readonly AdmissionAttack[] = [
       /line \d+: an anchor/,
     ],
     ["limits-above-the-workspace", () => limits({ fuel: 1e15 }), /may only lower/],
+    ["no-archive", () => Buffer.from("PK\x03\x04 a zip file"), /not a gzip file/],
+    [
+      "truncated-archive",
+      async () => (await tgz([MANIFEST, ENTRY])).subarray(0, 60),
+      /not a sound gzip file/,
+    ],
+    ["no-tar", () => gzipSync("tar? ".repeat(300)), /not a sound tar file/],
+    ["no-manifest", () => tgz([ENTRY]), /plugin\.yaml: not in the package/],
+  ]),
+  ...rows("manifest", [
+    [
+      "nothing-required-is-there",
+      () => tgz([{ name: "plugin.yaml", body: "manifest: 1" }, ENTRY]),
+      /^5 schema violations(?=.*entry: required)(?=.*name: required)(?=.*phases: )(?=.*runtime: required)(?=.*version: required)/,
+    ],
+    ["not-yaml", () => tgz([{ name: "plugin.yaml", body: "a: [1\nb: }" }, ENTRY]), /plugin\.yaml/],
+    [
+      "phases-that-exclude-each-other",
+      () => with_({ phases: ["response", "header_filter"] }),
+      /excludes header_filter/,
+    ],
+    [
+      "phases-limits-and-grants-that-contradict",
+      () =>
+        with_(
+          {
+            ...{ runtime: "isolate", entry: "plugin.js", phases: ["response", "body_filter"] },
+            limits: { fuel: 1000 },
+          },
+          { name: "plugin.js", body: "export default {};" },
+        ),
+      /^3 schema violations(?=.*limits\.fuel: bounds guests of runtime 'extism' only)(?=.*phases: 'response')(?=.*body_filter sees nothing)/,
+    ],
+    [
+      "manifest-and-files-wrong",
+      () => with_({ name: "UPPER", extra: 1, entry: "missing.wasm" }),
+      /^4 schema violations(?=.*extra: unknown field)(?=.*name: )(?=.*'plugin\.wasm' does not belong)(?=.*'missing\.wasm' is not in the package)/,
+    ],
+    ["unknown-runtime", () => with_({ runtime: "native" }), /expected one of: isolate, extism/],
+    [
+      "javascript-for-webassembly",
+      () => packFiles(manifest(), "plugin.wasm", Buffer.from("export default {};")),
+      /is no WebAssembly module/,
+    ],
+    [
+      "webassembly-for-javascript",
+      () => javascript(assemble(`(module ${OK})`)),
+      /is not UTF-8 text|is no ES module/,
+    ],
+    [
+      "another-abi",
+      () =>
+        wasm(
+          assemble(`(module (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
+            (func (export "proxy_abi_version_0_2_1"))
+            (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0)))`),
+        ),
+      /^2 schema violations(?=.*imports 'env'\.'proxy_log')(?=.*exports no function 'access')/,
+    ],
+    [
+      "imports-unknown-and-not-granted",
+      () =>
+        wat(`(import "extism:host/user" "kv_get" (func (param i64) (result i64)))
+          (import "extism:host/user" "open_door" (func)) (memory 600)`),
+      /^3 schema violations(?=.*'open_door')(?=.*600 pages)(?=.*grants\.kv_bytes)/,
+    ],
   ]),
 ];
 

@@ -36,8 +36,8 @@ const { early, late } = growth(sizes);
 process.stdout.write(
   `${values.calls} calls in ${seconds.toFixed(0)} s (${(Number(values.calls) / seconds).toFixed(0)} a second)\n` +
     `failures: ${JSON.stringify(failures)}; ${kills} cordons killed from outside, ${lostCordons} lost in all\n` +
-    `gateway ${mib(early.gatewayBytes)} early, ${mib(late.gatewayBytes)} late; its cordons' own memory ` +
-    `${mib(early.cordonBytes)} early, ${mib(late.cordonBytes)} late\n`,
+    `gateway ${mib(early.gatewayBytes)} early, ${mib(late.gatewayBytes)} late; a cordon on average ` +
+    `${mib(early.cordonBytes)} early (of ${early.cordons}), ${mib(late.cordonBytes)} late (of ${late.cordons})\n`,
 );
 const faults = faultsOf(report, Number(values.limit) * MIB);
 for (const fault of faults) process.stdout.write(`FAULT ${fault}\n`);

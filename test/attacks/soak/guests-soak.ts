@@ -84,6 +84,7 @@ export interface Size {
   /** Calls that are over. */
   readonly at: number;
   readonly gatewayBytes: number;
+  /** Of a cordon on average, what it shares with others left out. */
   readonly cordonBytes: number;
   readonly cordons: number;
 }
@@ -242,7 +243,7 @@ class Soak {
     this.#sizes.push({
       at: this.#over,
       gatewayBytes: residentOf(this.#gateway.pid),
-      cordonBytes: cordons.reduce((sum, { ownBytes }) => sum + ownBytes, 0),
+      cordonBytes: cordons.reduce((sum, { ownBytes }) => sum + ownBytes, 0) / Math.max(1, cordons.length),
       cordons: cordons.length,
     });
   }
