@@ -239,6 +239,16 @@ export class HeaderList implements Headers {
     return out;
   }
 
+  /** The entries whose lower-case name passes. */
+  select(passes: (lower: string) => boolean): [string, string][] {
+    const out: [string, string][] = [];
+    for (let i = 0; i < this.length; i++) {
+      const { lower, spelling } = this.names[i] as FieldName;
+      if (passes(lower)) out.push([spelling, this.values[i] as string]);
+    }
+    return out;
+  }
+
   /** Removes every field of a kind. */
   removeKind(kind: FieldKind): void {
     let kept = 0;

@@ -26,7 +26,7 @@ import {
   type Verdict,
 } from "./engine.ts";
 import { MAX_ARGUMENTS_BYTES, MAX_ARGUMENTS_PARTS } from "./host-call-limits.ts";
-import { headerPairs, json, latin1, u8, u16, u32, utf8 } from "./text.ts";
+import { constantJson, headerPairs, json, latin1, u8, u16, u32, utf8 } from "./text.ts";
 import {
   EDIT_KINDS,
   failureTurn,
@@ -148,11 +148,11 @@ export function callFrame(call: number, instance: number, guest: GuestCall): str
   }
   if (guest.route !== null) {
     flags |= 128;
-    rest += json(guest.route);
+    rest += constantJson(guest.route);
   }
   if (guest.service !== null) {
     flags |= 256;
-    rest += json(guest.service);
+    rest += constantJson(guest.service);
   }
   if (guest.consumer !== null) {
     flags |= 512;

@@ -2,6 +2,7 @@
  * What of a request a guest may see. Nothing crosses that the manifest's grants do not name.
  */
 import type { Context, Headers, Measures, Phase } from "@gatehouse/sdk";
+import { HeaderList } from "../http1/headers.ts";
 import { type CredentialNames, NO_CREDENTIALS, queryWithConcealed, shownQuery } from "./credential-names.ts";
 import type { GuestCall } from "./engine.ts";
 
@@ -65,6 +66,8 @@ export class HeaderGrant {
     this.#withheld = withheld;
   }
 
+  readonly #allowed = (name: string): boolean => this.allows(name);
+
   /** Whether the guest may read the header. */
   allows(name: string): boolean {
     if (this.#named.has(name)) return true;
@@ -100,6 +103,8 @@ export class HeaderGrant {
 
   select(headers: Headers): [string, string][] {
     if (!this.#all && this.#named.size === 0) return [];
+    // Those of a request know their names in lower case.
+    if (headers instanceof HeaderList) return headers.select(this.#allowed);
     return headers.entries().filter(([name]) => this.allows(name.toLowerCase()));
   }
 }
@@ -170,8 +175,8 @@ export function guestCall(
         }
       : null,
     chunk,
-    route: route && { id: route.id, name: route.name },
-    service: service && { id: service.id, name: service.name, host: service.host },
+    route: route && shownRoute(route),
+    service: service && shownService(service),
     consumer:
       sight.grants.consumer && consumer !== null
         ? { id: consumer.id, username: consumer.username, custom_id: consumer.custom_id }
@@ -181,6 +186,24 @@ export function guestCall(
     measures: phase === "log" ? coarse(ctx.measures) : ctx.measures,
   };
 }
+
+/** What is shown of a route or a service is the same in every call, and so is its text (`constantJson` of text.ts). */
+function shown<T extends object, S>(show: (of: T) => S): (of: T) => S {
+  const known = new WeakMap<T, S>();
+  return (of) => {
+    let made = known.get(of);
+    if (made === undefined) {
+      made = show(of);
+      known.set(of, made);
+    }
+    return made;
+  };
+}
+
+const shownRoute = shown(({ id, name }: NonNullable<Context["route"]>) => Object.freeze({ id, name }));
+const shownService = shown(({ id, name, host }: NonNullable<Context["service"]>) =>
+  Object.freeze({ id, name, host }),
+);
 
 /** In whole milliseconds, as the guest's clock: a finer one would tell of what shares the machine with it. */
 function coarse({ requestBytes, responseBytes, totalMs, upstreamMs, gatewayMs }: Measures): Measures {

@@ -25,9 +25,22 @@ export function u32(value: number): string {
   return String.fromCharCode((value >>> 24) & 255, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
 }
 
+/** Lengths as they are written, made when they first come up: most fields are short, and a call has dozens. */
+const LENGTHS: (string | undefined)[] = new Array(256).fill(undefined);
+
+function lengthOf(value: string): string {
+  const { length } = value;
+  if (length >= LENGTHS.length) return u32(length);
+  const known = LENGTHS[length];
+  if (known !== undefined) return known;
+  const made = u32(length);
+  LENGTHS[length] = made;
+  return made;
+}
+
 /** Text whose every character fits into a byte: header fields, paths, addresses, bodies. At most 4 GiB. */
 export function latin1(value: string): string {
-  return u32(value.length) + value;
+  return lengthOf(value) + value;
 }
 
 /** Any text, as UTF-8 bytes. */
@@ -39,10 +52,26 @@ export function json(value: unknown): string {
   return utf8(JSON.stringify(value ?? null));
 }
 
+const constants = new WeakMap<object, string>();
+
+/** JSON of an object that never changes and comes up again and again. */
+export function constantJson(value: object): string {
+  let text = constants.get(value);
+  if (text === undefined) {
+    text = json(value);
+    constants.set(value, text);
+  }
+  return text;
+}
+
 /** Header fields: their count, then each name and value as latin1 text. */
 export function headerPairs(pairs: readonly (readonly string[])[]): string {
   let out = u16(pairs.length);
-  for (const pair of pairs) out += latin1(pair[0] as string) + latin1(pair[1] as string);
+  for (const pair of pairs) {
+    const name = pair[0] as string;
+    const value = pair[1] as string;
+    out += lengthOf(name) + name + lengthOf(value) + value;
+  }
   return out;
 }
 

@@ -175,7 +175,7 @@ const call: GuestCall = {
   measures: { requestBytes: 1, responseBytes: 2, totalMs: 3.5, upstreamMs: -1, gatewayMs: 0.25 },
 };
 
-test("a call comes out as it went in, full and empty", () => {
+test("a call comes out as it went in, full and empty, whatever came before it", () => {
   const empty: GuestCall = {
     ...call,
     phase: "access",
@@ -189,7 +189,14 @@ test("a call comes out as it went in, full and empty", () => {
     vars: {},
     measures: { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 },
   };
-  for (const one of [call, empty]) {
+  const fields = [0, 1, 254, 255, 256, 70_000].map((length): [string, string] => ["n".repeat(length), "v"]);
+  const elsewhere: GuestCall = {
+    ...call,
+    request: { ...call.request, headers: fields },
+    route: { id: "another", name: null },
+    service: { id: "another", name: "s", host: "elsewhere" },
+  };
+  for (const one of [call, elsewhere, call, empty]) {
     const wire = Buffer.from(callFrame(7, 9, one), "latin1");
     const [got] = receive(wire, (payload) => ({ instance: payload.u32(), call: readCall(payload) }));
     assert.equal(got?.type, TO_CORDON.call);

@@ -180,3 +180,32 @@ test("what a cordon has waited for a core counts against no call, up to four tim
   assert.equal(link.isOverdue(5000 + WALL_MS * 5), false);
   assert.equal(link.isOverdue(5001 + WALL_MS * 5), true);
 });
+
+test("a call runs from when it has left, at the end of the turn of the loop; before that no turn may answer it", async () => {
+  using ends = await linked();
+  const { link, nonsense } = ends;
+  const guest = newGuest();
+  send(link, guest, 1);
+  assert.equal(link.headRuns, false);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(link.headRuns, true);
+  assert.equal(link.isOverdue(performance.now()), false, "what it waited here is not its own time");
+  const [first] = link.order as [Call];
+  const second = send(link, guest, performance.now());
+  link.push(Buffer.from(turnOf(first), "latin1"));
+  assert.deepEqual(nonsense, []);
+  assert.equal(link.headRuns, false, "the next one has not left either");
+  link.push(Buffer.from(turnOf(second), "latin1"));
+  assert.deepEqual(nonsense, ["a turn of a call that is not running"]);
+});
+
+test("calls of one turn of the loop leave together, every eighth frame at once", async () => {
+  using ends = await linked();
+  const { link } = ends;
+  const guest = newGuest();
+  // The first brings the artifact and the configuration along.
+  for (let i = 0; i < 5; i++) send(link, guest, performance.now());
+  assert.equal(link.headRuns, false);
+  send(link, guest, performance.now());
+  assert.equal(link.headRuns, true);
+});
