@@ -7,7 +7,7 @@
 import type { Context } from "@gatehouse/sdk";
 import type { Call } from "./guest.ts";
 import type { CordonLink } from "./link.ts";
-import type { LaneName } from "./messages.ts";
+import { type LaneName, laneKey } from "./messages.ts";
 
 /** Calls that one cordon has at a time; the rest is queued in its lane, where they survive its death. */
 export const MAX_IN_FLIGHT = 32;
@@ -21,6 +21,51 @@ export interface Lane {
   asked: boolean;
   /** Its workspace's place at the gate; null while the workspace has used nothing. */
   budget: number | null;
+  /** Whether it was put away. Who still has it asks for the one of its name anew. */
+  gone: boolean;
+}
+
+/** All lanes of a data thread: those that have a cordon, have asked for one, or have calls that wait. */
+export class LaneTable {
+  readonly #lanes = new Map<string, Lane>();
+  /** Where the gate knows a workspace; absent while it has used nothing. */
+  readonly #budgets = new Map<string, number>();
+
+  get size(): number {
+    return this.#lanes.size;
+  }
+
+  [Symbol.iterator](): Iterator<Lane> {
+    return this.#lanes.values();
+  }
+
+  named(name: LaneName): Lane {
+    const key = laneKey(name);
+    let lane = this.#lanes.get(key);
+    if (lane === undefined) {
+      lane = { name, links: [], queue: [], asked: false, budget: this.budgetOf(name.workspace), gone: false };
+      this.#lanes.set(key, lane);
+    }
+    return lane;
+  }
+
+  budgetOf(workspace: string): number | null {
+    return this.#budgets.get(workspace) ?? null;
+  }
+
+  setBudget(workspace: string, slot: number): void {
+    this.#budgets.set(workspace, slot);
+    for (const lane of this.#lanes.values()) if (lane.name.workspace === workspace) lane.budget = slot;
+  }
+
+  /** Puts away the lanes that have nothing. */
+  tidy(): void {
+    for (const [key, lane] of this.#lanes) {
+      if (lane.asked || lane.links.length > 0 || lane.queue.length > 0) continue;
+      lane.gone = true;
+      this.#lanes.delete(key);
+    }
+  }
 }
 
 export function hasRoom(link: CordonLink): boolean {

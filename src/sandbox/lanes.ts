@@ -10,18 +10,11 @@ import type { CallEnds, Reason } from "./call-ends.ts";
 import type { Failure, Turn } from "./engine.ts";
 import { BodyTooLong } from "./grants.ts";
 import type { Call, Guest } from "./guest.ts";
-import { Homes, hasRoom, type Lane } from "./lane.ts";
+import { HeldBackPlugins } from "./held-back.ts";
+import { Homes, hasRoom, type Lane, LaneTable } from "./lane.ts";
 import { CordonLink } from "./link.ts";
 import { Lobby } from "./lobby.ts";
-import {
-  Activity,
-  type Blame,
-  blameKey,
-  type ClientPort,
-  type LaneName,
-  laneKey,
-  type ToThread,
-} from "./messages.ts";
+import { Activity, type Blame, type ClientPort, type LaneName, type ToThread } from "./messages.ts";
 
 export const MAX_QUEUED = 1024;
 export const MAX_ATTEMPTS = 3;
@@ -41,12 +34,9 @@ export interface LanesOptions {
 
 export class Lanes {
   readonly #options: LanesOptions;
-  readonly #lanes = new Map<string, Lane>();
+  readonly #lanes = new LaneTable();
   readonly #links = new Map<number, CordonLink>();
-  /** By `blameKey`, until when (milliseconds since the epoch). */
-  readonly #suspended = new Map<string, number>();
-  /** Plugins with a cordon of their own, by `blameKey`. */
-  readonly #apart = new Set<string>();
+  readonly #heldBack = new HeldBackPlugins();
   /** What is computed for each call otherwise. Replaced when a plugin changes its lane. */
   #laneOf = new WeakMap<Guest, Lane>();
   readonly #homes = new Homes();
@@ -55,8 +45,6 @@ export class Lanes {
   readonly #lobby = new Lobby((cordon, wire, rest) => this.#admit(cordon, wire, rest));
   #activity: Activity | null = null;
   #gate: BudgetGate | null = null;
-  /** Where the gate knows a workspace; absent while it has used nothing. */
-  readonly #budgets = new Map<string, number>();
   #closed = false;
 
   constructor(options: LanesOptions) {
@@ -74,7 +62,7 @@ export class Lanes {
     const { ends } = this.#options;
     this.#closed = true;
     this.#lobby.close();
-    for (const lane of this.#lanes.values())
+    for (const lane of this.#lanes)
       for (const call of lane.queue.splice(0)) ends.fail(call, "unavailable", "the gateway shuts down");
     for (const link of this.#links.values()) {
       for (const call of [...link.open.values()]) ends.fail(call, "unavailable", "the gateway shuts down");
@@ -91,8 +79,7 @@ export class Lanes {
    * use belongs here, and in `#fill` for those that wait.
    */
   admission(guest: Guest): Admission {
-    const { workspace, name } = guest.settings;
-    if (this.#suspended.size > 0 && this.#isSuspended(workspace, name))
+    if (this.#heldBack.suspended > 0 && this.#heldBack.isSuspended(blameOf(guest), Date.now()))
       return { failure: "suspended", message: "it keeps killing its cordon" };
     const { links, queue, budget } = this.#lane(guest);
     const waitMs = this.#waitFor(budget);
@@ -115,17 +102,18 @@ export class Lanes {
 
   /** Lets calls go that wait for their workspace's budget, or fails those that waited for long enough. */
   resumeHeld(): void {
-    for (const lane of this.#lanes.values()) this.#fill(lane);
+    for (const lane of this.#lanes) this.#fill(lane);
   }
 
   /** Lets every cordon forget an instance. */
   forget(guest: Guest): void {
     for (const link of this.#links.values()) link.release(guest);
+    this.#lanes.tidy();
   }
 
   /** Fails what has been in a queue since before `askedBefore` (`performance.now()`). */
   expireQueued(askedBefore: number): void {
-    for (const { queue } of this.#lanes.values())
+    for (const { queue } of this.#lanes)
       while (queue[0] !== undefined && queue[0].askedAt < askedBefore)
         this.#options.ends.fail(queue.shift() as Call, "unavailable", "no cordon was free in time");
   }
@@ -146,22 +134,11 @@ export class Lanes {
 
   #lane(guest: Guest): Lane {
     let lane = this.#laneOf.get(guest);
-    if (lane === undefined) {
-      const { workspace, name: plugin } = guest.settings;
-      const apart = this.#apart.has(blameKey({ workspace, plugin }));
-      lane = this.#named({ engine: guest.engine, workspace, plugin: apart ? plugin : null });
+    if (lane === undefined || lane.gone) {
+      const { workspace, name } = guest.settings;
+      const plugin = this.#heldBack.isApart(blameOf(guest)) ? name : null;
+      lane = this.#lanes.named({ engine: guest.engine, workspace, plugin });
       this.#laneOf.set(guest, lane);
-    }
-    return lane;
-  }
-
-  #named(name: LaneName): Lane {
-    const key = laneKey(name);
-    let lane = this.#lanes.get(key);
-    if (lane === undefined) {
-      const budget = this.#budgets.get(name.workspace) ?? null;
-      lane = { name, links: [], queue: [], asked: false, budget };
-      this.#lanes.set(key, lane);
     }
     return lane;
   }
@@ -215,15 +192,6 @@ export class Lanes {
     }
   }
 
-  #isSuspended(workspace: string, plugin: string): boolean {
-    const key = blameKey({ workspace, plugin });
-    const until = this.#suspended.get(key);
-    if (until === undefined) return false;
-    if (Date.now() < until) return true;
-    this.#suspended.delete(key);
-    return false;
-  }
-
   #on(message: ToThread): void {
     switch (message.type) {
       case "welcome":
@@ -231,9 +199,7 @@ export class Lanes {
         this.#gate = new BudgetGate(message.budgets);
         return;
       case "budget":
-        this.#budgets.set(message.workspace, message.slot);
-        for (const lane of this.#lanes.values())
-          if (lane.name.workspace === message.workspace) lane.budget = message.slot;
+        this.#lanes.setBudget(message.workspace, message.slot);
         return;
       case "expect":
         this.#lobby.expect(message.cordon, message.token);
@@ -258,14 +224,15 @@ export class Lanes {
         this.#gone(message.cordon, message.failure, message.message, message.blame);
         return;
       case "refused": {
-        const lane = this.#named(message.lane);
+        const lane = this.#lanes.named(message.lane);
         lane.asked = false;
         for (const call of lane.queue.splice(0))
           this.#options.ends.fail(call, "unavailable", message.message);
+        this.#lanes.tidy();
         return;
       }
       case "suspended":
-        this.#suspended.set(blameKey(message.blame), message.untilMs);
+        this.#heldBack.suspend(message.blame, message.untilMs, Date.now());
         return;
       case "apart":
         this.#setApart(message.blame, message.apart);
@@ -281,7 +248,7 @@ export class Lanes {
       },
       onTurn: (turned, call, turn) => {
         this.#options.onTurn(turned, call, turn);
-        if (turned.lane !== null) this.#fill(this.#named(turned.lane));
+        if (turned.lane !== null) this.#fill(turned.lane);
       },
       onNonsense: (broken, message) => this.condemn(broken, "violation", `the cordon sent ${message}`),
       onClose: (closed) => this.#detach(closed),
@@ -296,8 +263,8 @@ export class Lanes {
     const assigned = this.#assigned.get(link.id);
     if (assigned === undefined || !link.ready || link.retired || link.broken || link.condemned) return;
     link.slot = assigned.slot;
-    link.lane = assigned.lane;
-    const lane = this.#named(assigned.lane);
+    const lane = this.#lanes.named(assigned.lane);
+    link.lane = lane;
     lane.asked = false;
     if (!lane.links.includes(link)) lane.links.push(link);
     this.#fill(lane);
@@ -305,29 +272,26 @@ export class Lanes {
 
   #detach(link: CordonLink): void {
     if (link.lane === null) return;
-    const { links } = this.#named(link.lane);
+    const { links } = link.lane;
     const at = links.indexOf(link);
     if (at >= 0) links.splice(at, 1);
   }
 
   /** This cordon is lost to its lane. */
   #reask(cordon: number): void {
-    const name = this.#links.get(cordon)?.lane ?? this.#assigned.get(cordon)?.lane;
-    if (name === undefined || name === null) return;
-    const lane = this.#named(name);
+    const name = this.#links.get(cordon)?.lane?.name ?? this.#assigned.get(cordon)?.lane;
+    if (name === undefined) return;
+    const lane = this.#lanes.named(name);
     if (lane.links.length === 0) lane.asked = false;
     this.#fill(lane);
   }
 
   /** Calls that wait move with their plugin. The cordons that it leaves forget it, unless it runs there now. */
   #setApart(blame: Blame, apart: boolean): void {
-    const key = blameKey(blame);
-    if (apart === this.#apart.has(key)) return;
-    if (apart) this.#apart.add(key);
-    else this.#apart.delete(key);
+    if (!this.#heldBack.setApart(blame, apart)) return;
     this.#laneOf = new WeakMap();
     const moved: Call[] = [];
-    for (const lane of this.#lanes.values()) {
+    for (const lane of this.#lanes) {
       if (lane.name.workspace !== blame.workspace) continue;
       const isIts = (call: Call) => call.guest.settings.name === blame.plugin;
       moved.push(...lane.queue.filter(isIts));
@@ -371,18 +335,21 @@ export class Lanes {
     this.#reask(cordon);
     this.#assigned.delete(cordon);
     this.#links.delete(cordon);
+    this.#lanes.tidy();
     if (link === undefined) return;
     const othersFault = blame !== null && !link.condemned;
     const [head] = link.order;
     const retryAfterMs =
-      failure === "budget" ? this.#waitFor(this.#budgets.get(link.lane?.workspace ?? "") ?? null) : null;
+      failure === "budget" && link.lane !== null
+        ? this.#waitFor(this.#lanes.budgetOf(link.lane.name.workspace))
+        : null;
     const again: Call[] = [];
     for (const call of link.open.values()) {
       const ran = call.began || (call === head && link.headRuns && !othersFault && failure !== null);
       if (!ran && call.attempts < MAX_ATTEMPTS && !this.#closed) again.push(call);
       else if (call === head && failure !== null && !othersFault) {
         // Who is alone in a lane is known to the supervisor.
-        if (blame === null && failure !== "budget" && link.lane?.plugin === null)
+        if (blame === null && failure !== "budget" && link.lane?.name.plugin === null)
           port.post({ type: "suspect", cordon, failure, blame: blameOf(call.guest) });
         ends.fail(call, failure, message, retryAfterMs);
       } else if (failure === "budget") ends.fail(call, failure, message, retryAfterMs);
@@ -390,7 +357,7 @@ export class Lanes {
     }
     // A cordon that ran out of time without an open call ran something that a call had left behind.
     const { last } = link;
-    if (head === undefined && failure === "timeout" && last !== null && link.lane?.plugin === null)
+    if (head === undefined && failure === "timeout" && last !== null && link.lane?.name.plugin === null)
       port.post({ type: "suspect", cordon, failure, blame: blameOf(last) });
     this.#requeue(again);
   }

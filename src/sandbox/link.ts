@@ -22,7 +22,8 @@ import {
 } from "./frames.ts";
 import { guestCall } from "./grants.ts";
 import type { Call, Guest } from "./guest.ts";
-import type { Activity, LaneName } from "./messages.ts";
+import type { Lane } from "./lane.ts";
+import type { Activity } from "./messages.ts";
 import { FrameError, FrameSplitter, type Reader } from "./wire.ts";
 
 /** A call that is starved may take this many times its own time more. */
@@ -71,7 +72,7 @@ export class CordonLink {
   readonly id: number;
   /** Known once it is assigned. */
   slot = -1;
-  lane: LaneName | null = null;
+  lane: Lane | null = null;
   ready = false;
   /** Gets no new calls. */
   retired = false;

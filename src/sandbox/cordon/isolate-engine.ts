@@ -16,6 +16,7 @@ import { TURN_KINDS } from "../turn-text.ts";
 import type { Reader } from "../wire.ts";
 import { performance } from "./clock.ts";
 import { randomText } from "./random.ts";
+import { ThreadClock, threadMs } from "./thread-clock.ts";
 
 type Ivm = typeof IsolatedVM;
 type Fn = IsolatedVM.Reference<(...args: unknown[]) => unknown>;
@@ -365,30 +366,6 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
     instance.generation++;
     instance.turns = 0;
     if (isolate !== null && !isolate.isDisposed) isolate.dispose();
-  }
-}
-
-/**
- * CPU time of this thread, on which guests run. An isolate's own `cpuTime` goes by the wall's clock, too: measured
- * at 118 ms where the thread had 24.
- */
-function threadMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
-}
-
-/** CPU time of this thread for callers who can do with a millisecond less than there was: asking costs one more each. */
-class ThreadClock {
-  #readAt = Number.NEGATIVE_INFINITY;
-  #ms = 0;
-
-  /** `now` is `performance.now()`. Milliseconds. */
-  at(now: number): number {
-    if (now - this.#readAt > 1) {
-      this.#readAt = now;
-      this.#ms = threadMs();
-    }
-    return this.#ms;
   }
 }
 
