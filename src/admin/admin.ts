@@ -5,17 +5,20 @@
  * It has no authentication, so it listens on loopback and refuses what a web page could send (`guard.ts`).
  */
 import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import type { Registry } from "../registry/registry.ts";
 import { configRoutes, Turns } from "./config-api.ts";
+import { consumerGroupRoutes } from "./consumer-groups-api.ts";
 import { entityRoutes } from "./entities-api.ts";
 import { explainRoutes } from "./explain-api.ts";
 import { checkSource } from "./guard.ts";
+import { endpointsRoute, nodeRoutes } from "./node-api.ts";
 import { packageRoutes } from "./packages-api.ts";
 import type { AdminPort } from "./port.ts";
 import { addRoutes, type Route } from "./routes.ts";
 import { schemaRoutes } from "./schemas-api.ts";
 import { type ApiLog, type ApiServer, createApp, serve } from "./server.ts";
+import { tagRoutes } from "./tags-api.ts";
+import { upstreamRoutes } from "./upstreams-api.ts";
 import { usageRoutes } from "./usage-api.ts";
 
 export type { AdminPort } from "./port.ts";
@@ -56,54 +59,18 @@ export function createAdmin(options: AdminOptions): ApiServer {
 
 /** Everything that the Admin API answers. */
 export function adminRoutes(options: AdminOptions): Route[] {
-  const { port } = options;
-  return [
-    ...nodeRoutes(options),
+  const { port, version, nodeId = randomUUID() } = options;
+  const routes = [
+    ...nodeRoutes(port, { version, nodeId }),
     ...configRoutes(port, new Turns()),
     ...explainRoutes(port),
     ...schemaRoutes(port),
     ...packageRoutes(port, options),
     ...usageRoutes(port),
+    ...tagRoutes(port),
+    ...upstreamRoutes(port, nodeId),
+    ...consumerGroupRoutes(port),
     ...entityRoutes(port),
   ];
-}
-
-/** What this node is and how it is. */
-function nodeRoutes({ port, version, nodeId = randomUUID() }: AdminOptions): Route[] {
-  return [
-    {
-      path: "/",
-      GET() {
-        const available = port.plugins().map(({ name, version, priority }) => [name, { version, priority }]);
-        const enabled = new Set(Array.from(port.entities().all("plugins"), ({ name }) => String(name)));
-        return {
-          status: 200,
-          body: {
-            tagline: "Welcome to Gatehouse",
-            version,
-            edition: "community",
-            hostname: hostname(),
-            node_id: nodeId,
-            plugins: {
-              available_on_server: Object.fromEntries(available),
-              enabled_in_cluster: [...enabled].sort(),
-            },
-            pids: { master: process.pid },
-            ...port.info(),
-            configuration: {
-              database: port.store() === null ? "off" : "postgres",
-              ...port.info().configuration,
-            },
-          },
-        };
-      },
-    },
-    {
-      path: "/status",
-      GET: async () => ({
-        status: 200,
-        body: { ...(await port.status()), configuration_hash: port.hash() },
-      }),
-    },
-  ];
+  return [...routes, endpointsRoute(routes)];
 }

@@ -5,6 +5,7 @@
 import { Readable } from "node:stream";
 import { setImmediate as rest } from "node:timers/promises";
 import { formatConfigErrors, toFields } from "../declarative/errors.ts";
+import { flattenedErrors } from "../declarative/flattened-errors.ts";
 import { ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
 import type { Entity } from "../entities/relations.ts";
 import { numbered, Refusal, unsupportedType } from "./answers.ts";
@@ -61,14 +62,17 @@ export function configRoutes(port: AdminPort, turns: Turns): Route[] {
   ];
 }
 
+const isOn = (written: unknown) => written === "1" || written === "true";
+
 const NEEDS_NO_DATABASE = "this endpoint is only available when Kong is configured to not use a database";
 
 async function replace(port: AdminPort, text: string, { query, author }: Call): Promise<Answer> {
-  const ifChanged = query.check_hash === "1" || query.check_hash === "true";
+  const ifChanged = isOn(query.check_hash);
   const applied = await port.replace(text, { ifChanged }, author);
   if (!applied.ok) {
     const message = `declarative config is invalid: ${formatConfigErrors(applied.errors)}`;
-    throw numbered("invalidConfig", message, { fields: toFields(applied.errors) });
+    const flat = isOn(query.flatten_errors) ? { flattened_errors: flattenedErrors(applied.errors) } : {};
+    throw numbered("invalidConfig", message, { fields: toFields(applied.errors), ...flat });
   }
   return applied.changed || !ifChanged
     ? { status: 201, body: Readable.from(entitiesById(port.config()), { objectMode: false }) }

@@ -9,7 +9,7 @@ import { ENTITIES, ENTITY_NAMES, type EntityName, type EntityType, schemaOf } fr
 import type { Entity } from "../entities/relations.ts";
 import { notFound, numbered, Refusal } from "./answers.ts";
 import { checkBodyType, MAX_ENTITY_BYTES, readBody } from "./body.ts";
-import { found, shown, shownPage, workspaceId, workspaceName } from "./entity-view.ts";
+import { found, shown, shownAlone, shownPage, workspaceId, workspaceName } from "./entity-view.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
@@ -38,6 +38,19 @@ function foreignRoutes(port: AdminPort, type: EntityType, prefix: string): Route
   });
 }
 
+const VERBS: Readonly<Record<string, string>> = {
+  POST: "create",
+  PUT: "create or update",
+  PATCH: "update",
+  DELETE: "remove",
+};
+
+/** @throws {Refusal} 405 where entities come as a whole. */
+export function checkWritable(port: AdminPort, { name }: EntityType, method: string): void {
+  if (port.store() === null)
+    throw numbered("unsupported", `cannot ${VERBS[method]} '${name}' entities when not using a database`);
+}
+
 interface Under {
   readonly parent: EntityType;
   /** Of the child. */
@@ -62,7 +75,7 @@ class Collection {
     return [
       {
         path,
-        ...this.#bodies("create"),
+        ...this.#bodies(),
         GET: (call) => this.#list(call),
         POST: async (call) => {
           const input = await this.#body(call, null);
@@ -71,7 +84,7 @@ class Collection {
       },
       {
         path: `${path}/:id`,
-        ...this.#bodies("update"),
+        ...this.#bodies(),
         GET: (call) => {
           const index = this.#port.entities();
           const entity = found(
@@ -81,7 +94,7 @@ class Collection {
             call.params.id,
             this.#above(call),
           );
-          return { status: 200, body: shown(this.#type, entity, index) };
+          return { status: 200, body: shownAlone(this.#type, entity, index) };
         },
         PUT: async (call) => this.#put(call, call.params.id ?? ""),
         PATCH: async (call) => this.#patch(call, call.params.id ?? ""),
@@ -101,7 +114,7 @@ class Collection {
     };
     return {
       path,
-      ...this.#bodies("update"),
+      ...this.#bodies(),
       GET: (call) => {
         const index = this.#port.entities();
         const entity = index.find(this.#type.name, id(call));
@@ -114,18 +127,14 @@ class Collection {
   }
 
   /** What is refused before a body is read. */
-  #bodies(verb: "create" | "update"): Pick<Route, "before" | "maxBodyBytes"> {
+  #bodies(): Pick<Route, "before" | "maxBodyBytes"> {
     return {
       maxBodyBytes: MAX_ENTITY_BYTES,
       before: (call, method) => {
-        const { unavailable, name } = this.#type;
+        const { unavailable } = this.#type;
         if (unavailable) throw new Refusal(400, { message: unavailable.endpoint });
         if (method === "GET") return;
-        if (this.#port.store() === null) {
-          const verbs = { PUT: "create or update", PATCH: "update", DELETE: "remove", POST: verb };
-          const what = verbs[method as keyof typeof verbs];
-          throw numbered("unsupported", `cannot ${what} '${name}' entities when not using a database`);
-        }
+        checkWritable(this.#port, this.#type, method);
         if (method !== "DELETE") checkBodyType(call);
       },
     };

@@ -1,8 +1,8 @@
 /** Entities as the Admin API finds and shows them. */
 import { lookUp } from "../control/judge.ts";
-import { DEFAULT_WORKSPACE, type EntityType } from "../entities/entities.ts";
+import { DEFAULT_WORKSPACE, ENTITIES, type EntityName, type EntityType } from "../entities/entities.ts";
 import type { EntityIndex } from "../entities/entity-index.ts";
-import type { Entity } from "../entities/relations.ts";
+import { type Entity, referenceOf } from "../entities/relations.ts";
 import { withoutSecrets } from "../entities/shown.ts";
 import { notFound } from "./answers.ts";
 import { pageOf } from "./page.ts";
@@ -22,6 +22,21 @@ export function shown(type: EntityType, entity: Entity, index: EntityIndex): Rec
   const own = publicEntity(type, entity);
   if (type.name !== "certificates") return own;
   return { ...own, snis: index.children("snis", "certificate", entity.id).map(({ name }) => name) };
+}
+
+/** An entity as it is read alone: a consumer group with whoever is in it and what is in force for it, as Kong has it. */
+export function shownAlone(type: EntityType, entity: Entity, index: EntityIndex): object {
+  if (type.name !== "consumer_groups") return shown(type, entity, index);
+  const list = (kind: EntityName, entities: readonly Entity[]) =>
+    entities.map((each) => shown(ENTITIES[kind], each, index));
+  const consumers = index
+    .children("consumer_group_consumers", "consumer_group", entity.id)
+    .flatMap((tie) => index.find("consumers", referenceOf(tie, "consumer") ?? "") ?? []);
+  return {
+    consumer_group: shown(type, entity, index),
+    consumers: list("consumers", consumers),
+    plugins: list("plugins", index.children("plugins", "consumer_group", entity.id)),
+  };
 }
 
 /** One page of entities that are in the order of their ids. */

@@ -8,6 +8,7 @@ import type { CataloguePlugin, GatewayConfig, RouterFlavor } from "../entities/e
 import type { EntityIndex } from "../entities/entity-index.ts";
 import type { Entity } from "../entities/relations.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
+import type { Settings } from "../settings.ts";
 import type { Store } from "../stores/store.ts";
 
 export interface AdminPort {
@@ -56,6 +57,10 @@ export interface AdminPort {
   routerFlavor(): RouterFlavor;
   /** What uploaded plugins have cost since the gateway started: a row for each workspace, plugin and version. */
   pluginUsage(): Promise<readonly LedgerRow[]>;
+  /** Kong's name of the level from which on lines are logged. */
+  logLevel(): string;
+  /** Logs from another level on, for a time; 0 for as long as the gateway runs. */
+  setLogLevel(level: Settings["logLevel"], seconds: number): void;
   /** Counters and conditions of this node, in the shape of Kong's `GET /status`. */
   status(): Promise<object>;
   /** What `GET /` tells about this node beside what the Admin API knows itself. */

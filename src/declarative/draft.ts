@@ -37,6 +37,11 @@ export interface Draft {
   kept: Record<string, unknown> | null;
 }
 
+const subjects = new WeakMap<ConfigError, Draft>();
+
+/** The entity that a fault is about; undefined for one of the document itself. */
+export const subjectOf = (error: ConfigError): Draft | undefined => subjects.get(error);
+
 /** Gathers faults, each with its place. */
 export class Faults {
   readonly list: ConfigError[] = [];
@@ -69,7 +74,7 @@ export class Faults {
     const shorthand = typeof first === "string" ? draft.expanded?.get(first) : undefined;
     const at = shorthand === undefined ? field : [shorthand];
     const place = this.#locate([...draft.path, ...at], atKey);
-    this.list.push({
+    const error: ConfigError = {
       file: this.#file,
       ...place,
       entity: draft.type.singular,
@@ -79,7 +84,9 @@ export class Faults {
       path: [...draft.path, ...at],
       message: shorthand === undefined ? message : `${first}: ${message}`,
       hint,
-    });
+    };
+    subjects.set(error, draft);
+    this.list.push(error);
   }
 
   /** Line of something, for messages that point to it. */

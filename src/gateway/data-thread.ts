@@ -214,6 +214,8 @@ port.on("message", (message: ToThread) => {
       return own.replace(message.listeners);
     case "tls":
       return terminator?.replace(message.tls);
+    case "log-level":
+      return log.setLevel(message.level);
     case "drain":
       return connections.drain();
     case "metrics":

@@ -23,6 +23,7 @@ import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import { sumRows } from "../sandbox/ledger.ts";
+import { shownSettings } from "../settings/shown.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { openStore } from "../stores/open-store.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
@@ -34,6 +35,7 @@ import { counterTableSpec } from "./counter-table.ts";
 import { NotDeployed } from "./deployment.ts";
 import { Explainer } from "./explain.ts";
 import { ExplainInputError, readExplainRequest } from "./explain-input.ts";
+import { LogLevel } from "./log-level.ts";
 import { spillDirectory } from "./plane-settings.ts";
 import { Sandbox } from "./sandbox.ts";
 import { listening, startable } from "./start-error.ts";
@@ -62,6 +64,7 @@ export class Gateway {
   #sandbox!: Sandbox;
   #store!: GuestStore;
   #threads!: DataThreads;
+  #logLevel!: LogLevel;
   #control!: Control;
   #catalogue!: PluginCatalogue;
   /** Null if no listener speaks TLS. */
@@ -135,6 +138,7 @@ export class Gateway {
       connectSandbox: (post) => this.#sandbox.connect(post),
       connectStore: () => this.#store.connect(),
     });
+    this.#logLevel = new LogLevel(this.#log, this.#threads, settings.logLevel);
     this.#catalogue = fencedCatalogue(this.#registry, this.#sandbox.fence, settings);
     this.#control = new Control({
       settings,
@@ -331,13 +335,13 @@ export class Gateway {
       routerFlavor: () => this.#settings.routerFlavor,
       fenceInForce: () => this.#sandbox.fence.inForce,
       pluginUsage: async () => sumRows((await this.#threads.collect()).ledger),
+      logLevel: () => this.#logLevel.current,
+      setLogLevel: (level, seconds) => this.#logLevel.set(level, seconds),
       status: () => this.#statusReport(),
       info: () => ({
         pids: { master: process.pid },
         configuration: {
-          router_flavor: this.#settings.routerFlavor,
-          prefix: this.#settings.prefix,
-          data_threads: this.#settings.dataThreads,
+          ...shownSettings(this.#settings),
         },
       }),
     };

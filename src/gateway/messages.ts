@@ -53,6 +53,8 @@ export type ToThread =
   | { kind: "own"; listeners: readonly OwnListener[] }
   /** Other certificates for names that have none, other keys for session tickets. */
   | { kind: "tls"; tls: ThreadTls }
+  /** Lines are logged from this level on, in Kong's words. */
+  | { kind: "log-level"; level: string }
   | { kind: "drain" }
   | { kind: "metrics"; id: number }
   | { kind: "sandbox"; message: unknown }

@@ -21,7 +21,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 export class ThreadLog {
   /** Index in LEVELS from which on lines are logged. */
-  readonly from: number;
+  from: number;
   readonly #post: (message: FromThread) => void;
   /** Lines that plugins of one workspace log. */
   readonly #plugins = new LogBudget(
@@ -45,6 +45,10 @@ export class ThreadLog {
   constructor(logLevel: string, post: (message: FromThread) => void) {
     this.from = logFrom(logLevel);
     this.#post = post;
+  }
+
+  setLevel(logLevel: string): void {
+    this.from = logFrom(logLevel);
   }
 
   /** A line of a plugin in that workspace. `perSecond` is what its guests may log; the operator's have a common rate. */

@@ -68,6 +68,7 @@ export class DataThreads {
   #version = 0;
   #listeners: readonly ProxyListen[] = [];
   #own: readonly OwnListener[];
+  #logLevel: Settings["logLevel"];
   #stopping = false;
   #scrapes = 0;
   /** Deployments and replacements follow each other: a new thread gets what is in force, whole. */
@@ -84,6 +85,7 @@ export class DataThreads {
   constructor(options: ThreadsOptions) {
     this.#options = options;
     this.#own = options.own;
+    this.#logLevel = options.settings.logLevel;
     this.#spill = SpillBudget.memory(options.caps.spec.columns);
   }
 
@@ -203,6 +205,12 @@ export class DataThreads {
     for (const thread of this.#threads) thread.post({ kind: "own", listeners });
   }
 
+  /** Lines are logged from this level on, in Kong's words. */
+  setLogLevel(level: Settings["logLevel"]): void {
+    this.#logLevel = level;
+    for (const thread of this.#threads) thread.post({ kind: "log-level", level });
+  }
+
   /** Other certificates of the settings, other keys for session tickets. */
   replaceTls(tls: ThreadTls): void {
     for (const thread of this.#threads) thread.post({ kind: "tls", tls });
@@ -237,7 +245,7 @@ export class DataThreads {
     const thread = new ThreadHandle(index, {
       data: {
         nodeId,
-        settings,
+        settings: { ...settings, logLevel: this.#logLevel },
         counters,
         caps: caps.spec,
         capColumn: caps.open(),

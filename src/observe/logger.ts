@@ -21,10 +21,13 @@ const LEVELS: Record<string, string> = {
   emerg: "fatal",
 };
 
+/** Pino's name of a level of Kong's. */
+export const pinoLevel = (level: string): string => LEVELS[level] ?? "info";
+
 export function createLogger(settings: Settings, stdout: LineWriter): Logger {
   return pino(
     {
-      level: LEVELS[settings.logLevel] ?? "info",
+      level: pinoLevel(settings.logLevel),
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },

@@ -1,13 +1,15 @@
-/** Settings as they may be shown: by their own names, secrets hidden as Kong hides them. */
-import { camelCase, SETTINGS, type Setting, type Settings } from "./table.ts";
+/** Settings as the Admin API shows them: by their names, without what is secret. */
+import { camelCase, SETTINGS, type Settings } from "./table.ts";
 
-const HIDDEN = "******";
+/** What stands in the place of a secret that is set, in Kong's form. */
+const MASK = "******";
 
-export function shownSettings(settings: Settings): Readonly<Record<string, unknown>> {
+export function shownSettings(settings: Settings): Record<string, unknown> {
+  const values = settings as unknown as Record<string, unknown>;
   return Object.fromEntries(
-    Object.entries(SETTINGS as Readonly<Record<string, Setting>>).map(([name, { secret }]) => {
-      const value = settings[camelCase(name) as keyof Settings];
-      return [name, secret && value !== null ? HIDDEN : value];
+    Object.entries(SETTINGS).map(([name, { secret }]) => {
+      const value = values[camelCase(name)] ?? null;
+      return [name, secret && value !== null ? MASK : value];
     }),
   );
 }

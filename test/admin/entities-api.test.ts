@@ -207,7 +207,8 @@ test("the root names the gateway and its plugins; every answer its server and la
   const { call } = await loaded();
   const { status, json, headers } = await call("GET", "/");
   assert.equal(status, 200);
-  assert.equal(json.version, "0.1.0");
+  assert.equal(json.version, "3.10.0");
+  assert.deepEqual(json.gatehouse, { version: "0.1.0", database: "off" });
   assert.deepEqual(json.plugins, {
     available_on_server: { "key-auth": { version: "1.0.0", priority: 1250 } },
     enabled_in_cluster: ["key-auth"],

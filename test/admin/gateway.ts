@@ -109,6 +109,8 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     fenceInForce: () => given.fence ?? true,
     pluginUsage: async () => given.usage ?? [],
     status: async () => ({ server: { total_requests: 0 }, fence: { in_force: given.fence ?? true } }),
+    logLevel: () => "notice",
+    setLogLevel() {},
     info: () => ({ configuration: {} }),
   };
   const admin = createAdmin({
