@@ -91,8 +91,8 @@ export const ENTITY_NOTES: Readonly<Record<string, string>> = {
 
 /** The same of endpoints. */
 export const ENDPOINT_NOTES: Readonly<Record<string, string>> = {
-  "/": "`timers` and `lua_version` are not there",
-  "/config": "`flatten_errors` is not there",
+  "/": "there are no timers, no Lua and no worker processes to tell of",
+  "/upstreams/{upstream}/health": "without health checks it is always `HEALTHCHECKS_OFF`",
   "/status": "counters of this gateway in place of nginx's",
   "/schemas/filters/{name}": "wasm is off",
   "/routes/{route}/filters/all": "wasm is off",
