@@ -178,19 +178,24 @@ test("a cordon that dies in the middle of a frame fails the call that ran, and n
   }).slice(0, -3);
   const sandbox = await cordonRunning(`send(${JSON.stringify(half)});`, { spares: 0 });
   try {
-    const hooks = await guest(sandbox, GOOD, { limits: PATIENT });
+    const hooks = await guest(sandbox, GOOD, { name: "cut", limits: PATIENT });
     const ends = Array.from({ length: 2 }, () => Promise.resolve(hooks.access?.(new MemoryContext())));
     for (const end of ends) end.catch(() => {});
     const serving = (calls: number) =>
       sandbox.supervisor.status().cordons.find((one) => one.pid !== null && one.calls === calls);
     while (serving(2) === undefined) await delay(LOOK_MS);
     kill(serving(2)?.pid as number);
-    await assert.rejects(ends[0] as Promise<unknown>, { failure: "crashed" });
+    await assert.rejects(ends[0] as Promise<unknown>, { failure: "crashed", plugin: "cut", phase: "access" });
     // The other one went to the successor, which does the same.
     while (serving(1) === undefined) await delay(LOOK_MS);
     kill(serving(1)?.pid as number);
     await assert.rejects(ends[1] as Promise<unknown>, { failure: "crashed" });
     assert.equal(sandbox.supervisor.status().deaths, 2);
+    const told = sandbox.log.filter(({ message }) => message === "a cordon died");
+    assert.deepEqual(
+      told.map(({ fields }) => [fields.workspace, fields.kind]),
+      Array(2).fill(["default", "crashed"]),
+    );
   } finally {
     await sandbox.close();
   }
