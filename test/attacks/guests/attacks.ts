@@ -164,6 +164,7 @@ export const ATTACKS: readonly Attack[] = [
     "grow-and-keep": ["memory", "trap"],
     "table-grow": ["fuel", "trap", "memory"],
   }),
+  ...wasm("memory", { leak: [] }).map((attack) => ({ ...attack, flood: { times: 20, atOnce: 1 } })),
   ...wasm("memory", { "many-instances": [] }).map((attack) => ({
     ...attack,
     instance: "per-request" as const,
