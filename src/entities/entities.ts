@@ -164,7 +164,7 @@ export const ENTITIES: Readonly<Record<EntityName, EntityType>> = {
   snis: entity("snis", "sni", "snis", "name", sniSchema),
   ca_certificates: entity("ca_certificates", "ca_certificate", "ca_certificates", "id", caCertificateSchema, {
     normalize(authority) {
-      authority.cert_digest ??= digestOf(authority.cert);
+      if (authority.cert !== undefined) authority.cert_digest ??= digestOf(authority.cert);
     },
   }),
   services: entity("services", "service", "services", "name", serviceSchema, {
