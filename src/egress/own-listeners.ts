@@ -1,7 +1,7 @@
 /**
  * The gateway's own listeners, as addresses that a connection may lead to. A tenant that could make the gateway
  * connect to itself would reach the Admin API, or send requests round in circles, as somebody whom the gateway trusts.
- * So is the store of plugins' values among them: a tenant that could talk to it would have everybody's.
+ * So are the servers that hold what is everybody's: the store of plugins' values, and that of configurations.
  */
 import { lookup } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
@@ -9,7 +9,7 @@ import { type Address, kindOf, readIp } from "./addresses.ts";
 
 /** Where a listener is open: an IP address, perhaps the unspecified one, and a port. */
 export interface OwnListener {
-  readonly name: "proxy_listen" | "admin_listen" | "status_listen" | "redis_host";
+  readonly name: "proxy_listen" | "admin_listen" | "status_listen" | "redis_host" | "pg_host";
   readonly host: string;
   readonly port: number;
 }
@@ -37,24 +37,39 @@ export function listenersOf(settings: {
 }
 
 /**
- * Where the Redis server of `redis_host` is, if a setting asks for one. One on this machine counts on all its
- * addresses, because what it is told to listen on is not known here; so does one whose name does not resolve now.
+ * Where the servers of `redis_host` and `pg_host` are, if a setting asks for them. One on this machine counts on all its
+ * addresses, because what it is told to listen on is not known here; so does one whose name does not resolve now, and one
+ * that is spoken to over its Unix socket.
  */
-export async function redisListeners(settings: {
+export async function serverListeners(settings: {
   readonly guestKv: string;
   readonly redisHost: string;
   readonly redisPort: number;
+  readonly database: string;
+  readonly pgHost: string;
+  readonly pgPort: number;
 }): Promise<readonly OwnListener[]> {
-  if (settings.guestKv !== "redis") return [];
-  const found = await lookup(settings.redisHost, { all: true }).catch(() => []);
+  const { guestKv, redisHost, redisPort, database, pgHost, pgPort } = settings;
+  const lists = await Promise.all([
+    guestKv === "redis" ? listenersAt("redis_host", redisHost, redisPort) : [],
+    database === "postgres" ? listenersAt("pg_host", pgHost, pgPort) : [],
+  ]);
+  return lists.flat();
+}
+
+async function listenersAt(
+  name: OwnListener["name"],
+  server: string,
+  port: number,
+): Promise<readonly OwnListener[]> {
+  const found = server.startsWith("/") ? [] : await lookup(server, { all: true }).catch(() => []);
   const machine = addressesOfMachine();
   const isHere = (text: string) => {
     const address = readIp(text);
     return address === null || kindOf(address) === "loopback" || machine.has(address.text);
   };
   const hosts = found.map(({ address }) => (isHere(address) ? EVERYWHERE : address));
-  const listener = (host: string) => ({ name: "redis_host", host, port: settings.redisPort }) as const;
-  return (hosts.length === 0 ? [EVERYWHERE] : [...new Set(hosts)]).map(listener);
+  return (hosts.length === 0 ? [EVERYWHERE] : [...new Set(hosts)]).map((host) => ({ name, host, port }));
 }
 
 const EVERYWHERE = "0.0.0.0";

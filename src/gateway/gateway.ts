@@ -14,7 +14,7 @@ import type { AdminPort } from "../admin/port.ts";
 import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
 import { Control } from "../control/control.ts";
-import { listenersOf, type OwnListener, OwnListeners, redisListeners } from "../egress/own-listeners.ts";
+import { listenersOf, type OwnListener, OwnListeners, serverListeners } from "../egress/own-listeners.ts";
 import type { Certificate, PluginCatalogue } from "../entities/entities.ts";
 import { GuestStore } from "../guest-store/guest-store.ts";
 import { LineWriter } from "../observe/line-writer.ts";
@@ -77,8 +77,8 @@ export class Gateway {
   #explainer: Explainer | null = null;
   #status: ApiServer | null = null;
   #unwatch: (() => void) | null = null;
-  /** Where the store of plugins' values is, if it is a server. */
-  #redis: readonly OwnListener[] = [];
+  /** Where stores are that are servers. */
+  #servers: readonly OwnListener[] = [];
   #ready = false;
   #draining = false;
   #started: Promise<void> = Promise.resolve();
@@ -115,8 +115,8 @@ export class Gateway {
       onGone: (workspace, plugin) => this.#store.forget(workspace, plugin),
       log: (level, message, details) => this.#log[level](details ?? {}, message),
     });
-    this.#redis = await redisListeners(settings);
-    this.#own.replace([...listenersOf(settings), ...this.#redis]);
+    this.#servers = await serverListeners(settings);
+    this.#own.replace([...listenersOf(settings), ...this.#servers]);
     const file = settings.declarativeConfig;
     const stamp = file === null ? "" : await fileStamp(file);
     this.#caps = openCaps(settings, this.#log);
@@ -132,7 +132,7 @@ export class Gateway {
       ca: await startable(upstreamAuthorities(settings)),
       clientPair: await startable(clientPair(settings)),
       tls: () => this.#tls?.current ?? null,
-      own: [...listenersOf(settings), ...this.#redis],
+      own: [...listenersOf(settings), ...this.#servers],
       log: this.#log,
       onAccess: (records) => this.#accessLog?.write(records),
       connectSandbox: (post) => this.#sandbox.connect(post),
@@ -262,7 +262,7 @@ export class Gateway {
 
   /** Connections that lead back to the gateway are refused to tenants, on the threads and when a file is loaded. */
   #announce(listeners: readonly OwnListener[]): void {
-    const all = [...listeners, ...this.#redis];
+    const all = [...listeners, ...this.#servers];
     this.#own.replace(all);
     this.#threads.announce(all);
   }

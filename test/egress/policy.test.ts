@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
 import { describe, it } from "node:test";
 import { checkNetwork, Networks } from "../../src/egress/networks.ts";
-import { type OwnListener, OwnListeners, redisListeners } from "../../src/egress/own-listeners.ts";
+import { type OwnListener, OwnListeners, serverListeners } from "../../src/egress/own-listeners.ts";
 import { type EgressSettings, Policies, type WorkspaceEgress } from "../../src/egress/policies.ts";
 import type { Purpose } from "../../src/egress/policy.ts";
 
@@ -47,6 +47,16 @@ const REFUSED_TO_GUESTS = {
   documentation: ["203.0.113.1"],
 } as const;
 const GUEST = { workspace: "default", purpose: "guest" } as const;
+
+/** Stores that are files, whatever the settings of servers say. */
+const NO_SERVERS = {
+  guestKv: "local",
+  redisHost: "127.0.0.1",
+  redisPort: 6379,
+  database: "sqlite",
+  pgHost: "127.0.0.1",
+  pgPort: 5432,
+};
 
 describe("by default", () => {
   for (const [rule, addresses] of Object.entries(REFUSED_TO_ALL)) {
@@ -223,23 +233,27 @@ describe("the gateway's own listeners", () => {
     for (const { address } of machine)
       assert.equal(verdict(address, 8000, { ...OPEN, own: [proxy] }), "own_listener", address);
   });
-  for (const [redisHost, address, expected] of [
+  for (const [host, address, expected] of [
     ["127.0.0.1", "127.0.0.1", "own_listener"],
     ["127.0.0.1", machine[0]?.address ?? "", "own_listener"],
     ["localhost", "::1", "own_listener"],
     ["10.1.2.3", "10.1.2.3", "own_listener"],
     ["10.1.2.3", "10.1.2.4", "allowed"],
     ["name.invalid", "127.0.0.1", "own_listener"],
+    ["/run/postgresql", "127.0.0.1", "own_listener"],
   ] as const)
-    it(`a store at ${redisHost} makes ${address} ${expected} to services and guests`, async () => {
-      const own = await redisListeners({ guestKv: "redis", redisHost, redisPort: 6379 });
-      assert.equal(verdict(address, 6379, { ...OPEN, own }), expected);
-      assert.equal(verdict(address, 6379, { ...OPEN, purpose: "guest", own }), expected);
-      assert.equal(verdict(address, 6380, { ...OPEN, own }), "allowed");
-    });
+    for (const [store, port, asked] of [
+      ["of plugins' values", 6379, { guestKv: "redis", redisHost: host }],
+      ["of configurations", 5432, { database: "postgres", pgHost: host }],
+    ] as const)
+      it(`a store ${store} at ${host} makes ${address} ${expected} to services and guests`, async () => {
+        const own = await serverListeners({ ...NO_SERVERS, ...asked });
+        assert.equal(verdict(address, port, { ...OPEN, own }), expected);
+        assert.equal(verdict(address, port, { ...OPEN, purpose: "guest", own }), expected);
+        assert.equal(verdict(address, port + 1, { ...OPEN, own }), "allowed");
+      });
   it("a store that is a file closes no address", async () => {
-    const own = await redisListeners({ guestKv: "local", redisHost: "127.0.0.1", redisPort: 6379 });
-    assert.deepEqual(own, []);
+    assert.deepEqual(await serverListeners(NO_SERVERS), []);
   });
   it("ports that the system has chosen count once they are known, for policies that are there already", () => {
     const own = new OwnListeners([]);
