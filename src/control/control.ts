@@ -33,10 +33,11 @@ import type { Entity } from "../entities/relations.ts";
 import { politely } from "../gateway/polite.ts";
 import { StartError } from "../gateway/start-error.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
+import { UnresolvedReferences } from "../secrets/vaults.ts";
 import { type Edit, StaleRevision, type Store, type StoredState, StoreUnavailable } from "../stores/store.ts";
 import { InForce, type InForceParts } from "./in-force.ts";
 import { type JudgeContext, judge } from "./judge.ts";
-import { WriteRefused } from "./refusal.ts";
+import { schemaViolation, WriteRefused } from "./refusal.ts";
 import { checkTogether, isKind, readRows, storeEdits, UnsoundRow } from "./rows.ts";
 import { configOf, nextState, type State } from "./state.ts";
 import type { Author, Judged, Write } from "./write.ts";
@@ -70,13 +71,13 @@ export class Control {
     this.#parts = parts;
     this.#log = parts.log;
     this.#store = parts.store;
-    this.#inForce = new InForce(parts);
     this.#context = {
       plugins: parts.catalogue,
       flavor: parts.settings.routerFlavor,
       patterns: new Map(),
       policies: Policies.of(parts.settings, parts.own),
     };
+    this.#inForce = new InForce(parts, this.#context);
   }
 
   /** The entities in force. */
@@ -112,7 +113,11 @@ export class Control {
     if (this.#store !== null && file === null) {
       const { edits, next } = await this.#stored(this.#store);
       await ready;
-      await this.#inForce.deploy(edits, next, async () => next.revision);
+      await this.#inForce
+        .deploy(edits, next, async () => next.revision)
+        .catch((error) => {
+          throw error instanceof UnresolvedReferences ? new StartError(error.message) : error;
+        });
       this.#unwatch = this.#store.watch(() => void this.#followStore());
       return;
     }
@@ -167,6 +172,7 @@ export class Control {
           await this.#inForce.deploy(edits, nextState(state, edits, state.revision), decide);
           return entity;
         } catch (error) {
+          if (error instanceof UnresolvedReferences) throw unresolved(error, write);
           if (!(error instanceof StaleRevision) || tries === MAX_TRIES) throw refusalOf(error);
           await this.#catchUp(store).catch((reason) => {
             throw refusalOf(reason);
@@ -254,6 +260,8 @@ export class Control {
       }),
     );
     if (!judged.ok) return judged;
+    const errors = await judged.unresolvedReferences(this.#parts.vaults);
+    if (errors.length > 0) return { ok: false, errors };
     await judged.hashPasswords();
     return { ok: true, config: politely(() => judged.seal()) };
   }
@@ -339,6 +347,11 @@ async function withHashes(judged: Judged): Promise<Judged> {
   const whole = { ...entity, ...hashed };
   const put = edits.put.map((one) => (one === own ? { ...own, entity: whole } : one));
   return { edits: { ...edits, put }, entity: whole, old };
+}
+
+/** What is written may be a vault, and what cannot be read then is somebody else's. */
+function unresolved({ kind, faults, message }: UnresolvedReferences, write: Write): WriteRefused {
+  return schemaViolation(kind === write.kind ? faults : [{ path: ["@entity"], message }]);
 }
 
 /** What clients are told of a store that cannot be written to. */

@@ -6,13 +6,16 @@ import type { Logger } from "pino";
 import { changeOf, sizeOf, wholeChange } from "../entities/change.ts";
 import type { Certificate, PluginEntity, Workspace } from "../entities/entities.ts";
 import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
+import type { InspectionContext } from "../entities/inspect.ts";
 import type { Entity } from "../entities/relations.ts";
 import { type InstalledPackage, identityOf, isPackaged, packagesOf } from "../gateway/packages.ts";
 import type { DataThreads } from "../gateway/threads.ts";
 import type { Registry } from "../registry/registry.ts";
 import { limitsOf, type WorkspaceLimits } from "../sandbox/limits.ts";
+import type { Vaults } from "../secrets/vaults.ts";
 import type { Settings } from "../settings.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
+import { type Resolved, resolvedAfter, withResolved } from "./resolved.ts";
 import { configOf, NOTHING, type State } from "./state.ts";
 
 export interface InForceParts {
@@ -20,6 +23,8 @@ export interface InForceParts {
   readonly registry: Pick<Registry, "find" | "load">;
   readonly threads: Pick<DataThreads, "deploy">;
   readonly log: Logger;
+  /** Reads what references to vaults lead to. */
+  readonly vaults: Pick<Vaults, "resolve">;
   /** Called after each change: limits of workspaces may be others. */
   onLimits(): void;
 }
@@ -33,8 +38,13 @@ export class InForce {
   /** By name of the workspace, as far as somebody has asked for them. */
   readonly #limits = new Map<string, WorkspaceLimits>();
 
-  constructor(parts: InForceParts) {
+  /** What threads have in place of entities with references, by collection and id. Nobody else sees them. */
+  #resolved: Resolved = new Map();
+  readonly #context: InspectionContext;
+
+  constructor(parts: InForceParts, context: InspectionContext) {
     this.#parts = parts;
+    this.#context = context;
   }
 
   get state(): State {
@@ -62,7 +72,7 @@ export class InForce {
    * @param decide is asked once every thread is ready for them, and tells the revision that they have then.
    * @param reread whether packages are looked up anew that no edit names: they may have been published since.
    * @returns how many entities the threads heard of.
-   * @throws {NotDeployed} and whatever `decide` throws: then nothing has changed.
+   * @throws {NotDeployed} @throws {UnresolvedReferences} and whatever `decide` throws: then nothing has changed.
    */
   async deploy(
     edits: EntityEdits,
@@ -74,7 +84,16 @@ export class InForce {
     const before = this.#state.index;
     const packages = await this.#packagesAfter(edits, before, next.index, reread);
     const put = [...edits.put, ...packages.changed.map((entity) => ({ kind: "plugins" as const, entity }))];
-    const change = changeOf({ put, removed: edits.removed }, next.hash, before, next.index);
+    const resolved = await resolvedAfter(
+      this.#resolved,
+      edits,
+      next.index,
+      this.#parts.vaults,
+      this.#context,
+    );
+    put.push(...resolved.again);
+    const shown = changeOf({ put, removed: edits.removed }, next.hash, before, next.index);
+    const change = { ...shown, put: withResolved(shown.put, resolved.all) };
     const own = change.put.plugins.flatMap(({ id }) => {
       const installed = packages.all[id];
       return installed === undefined ? [] : [[id, installed] as const];
@@ -82,13 +101,17 @@ export class InForce {
     let revision = next.revision;
     await threads.deploy(
       { change, packages: Object.fromEntries(own) },
-      () => ({ change: wholeChange(configOf(next)), packages: packages.all }),
+      () => ({
+        change: wholeChange(withResolved(configOf(next), resolved.all)),
+        packages: packages.all,
+      }),
       async () => {
         revision = await decide();
       },
     );
     this.#state = { ...next, revision };
     this.#packages = packages.all;
+    this.#resolved = resolved.all;
     this.#limits.clear();
     this.#parts.onLimits();
     warnOfEnds(log, change.put.certificates as readonly Certificate[]);

@@ -24,6 +24,7 @@ import { hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
 import { type Finding, type InspectionContext, inspect } from "../entities/inspect.ts";
 import { randomKey } from "../entities/made-up.ts";
 import { type Entity, relationFaults } from "../entities/relations.ts";
+import { hasReferences, type Vaults } from "../secrets/vaults.ts";
 import { readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
@@ -87,6 +88,8 @@ function defaultWorkspace(now: number): Record<string, unknown> {
 /** A document without a fault, on its way to a configuration. */
 export interface Judged {
   readonly ok: true;
+  /** What is wrong with its references to vaults: those that lead nowhere. */
+  unresolvedReferences(vaults: Pick<Vaults, "resolve">): Promise<readonly ConfigError[]>;
   /** Hashes its passwords, which takes some 30 ms for each that is new; the caller is not held up. */
   hashPasswords(): Promise<void>;
   /** The configuration. Passwords that are not hashed yet are hashed now. */
@@ -130,6 +133,19 @@ export function judgeDeclarative(
   let hashed = passwords === null;
   return {
     ok: true,
+    async unresolvedReferences(vaults) {
+      const { plugins, routerFlavor: flavor = "traditional_compatible" } = options;
+      const context = { plugins, flavor, patterns: new Map() };
+      const find = (prefix: string) =>
+        drafts.find(({ type, value }) => type.name === "vaults" && value.prefix === prefix)?.value;
+      for (const draft of drafts) {
+        const entity = { ...draft.value, ws_id: draft.scope.id };
+        if (!hasReferences(draft.type.name, entity)) continue;
+        const resolved = await vaults.resolve(draft.type.name, entity, find, context);
+        for (const { path, message } of resolved.faults) faults.entity(draft, path, message);
+      }
+      return faults.sorted();
+    },
     async hashPasswords() {
       if (!hashed) await passwords?.hash();
       hashed = true;

@@ -8,6 +8,8 @@ import { boundedPatterns } from "../registry/config-schema.ts";
 import { type EntityType, type RouterFlavor, schemaOf } from "./entities.ts";
 import { operatorOnlyFaults } from "./operator-only.ts";
 import type { CataloguePlugin, PluginCatalogue } from "./plugins.ts";
+import { referenceFaults } from "./references.ts";
+import { DEFAULT_WORKSPACE } from "./workspaces.ts";
 
 type Path = readonly (string | number)[];
 
@@ -50,6 +52,15 @@ export function inspect(
   const findings: Finding[] = violations.map((violation) => ({ ...violation, of: { schema, prefix: [] } }));
   const plugin = type.name === "plugins" ? inspectPlugin(input, value, workspace, context, findings) : null;
   for (const fault of operatorOnlyFaults(type, input, workspace)) findings.push({ ...fault, of: null });
+  if (workspace === DEFAULT_WORKSPACE) {
+    // The config of a plugin has a schema of its own.
+    const { config, ...own } = input;
+    const faults =
+      plugin === null
+        ? referenceFaults(input, schema)
+        : [...referenceFaults(own, schema), ...referenceFaults(config, plugin.schema, ["config"])];
+    for (const fault of faults) findings.push({ ...fault, of: null });
+  }
   if (type.unavailable) findings.push({ path: [], message: type.unavailable.file, of: null });
   if (findings.length > 0) return { value, findings, plugin };
   for (const [field, message] of Object.entries(type.notServed?.(value) ?? {}))

@@ -6,9 +6,8 @@
  */
 import { isObject } from "@gatehouse/sdk";
 import type { EntityType } from "./entities.ts";
+import { type Path, texts } from "./references.ts";
 import { DEFAULT_WORKSPACE } from "./workspaces.ts";
-
-type Path = readonly (string | number)[];
 
 interface OperatorField {
   readonly field: Path;
@@ -32,28 +31,22 @@ const VAULT = /^\{vault:\/\//;
 /** `${NAME}` anywhere. */
 const ENVIRONMENT = /\$\{[A-Z_][A-Z0-9_]*\}/;
 
-/**
- * Of an entity as it was written: what a workspace other than `default` may not say, and references that nobody
- * resolves yet.
- */
+/** Of an entity as it was written: what a workspace other than `default` may not say. */
 export function* operatorOnlyFaults(
   type: EntityType,
   input: Readonly<Record<string, unknown>>,
   workspace: string,
 ): Generator<{ readonly path: Path; readonly message: string }> {
-  const theOperators = workspace === DEFAULT_WORKSPACE;
+  if (workspace === DEFAULT_WORKSPACE) return;
   const where = `workspace '${workspace}'`;
   for (const { path, text } of texts(input, [])) {
-    if (VAULT.test(text) && theOperators)
-      yield { path, message: "references to vaults are not served yet by this version; write the value" };
-    else if (VAULT.test(text))
+    if (VAULT.test(text))
       yield { path, message: `${where} may not refer to vaults, which are the operator's; write the value` };
-    else if (!theOperators && ENVIRONMENT.test(text)) {
+    else if (ENVIRONMENT.test(text)) {
       const what = "may not refer to the gateway's environment, which is the operator's; write the value";
       yield { path, message: `${where} ${what}` };
     }
   }
-  if (theOperators) return;
   if (type.operatorOnly) yield { path: [], message: `${where} may not have it: ${type.operatorOnly}` };
   if (type.name !== "plugins") return;
   for (const { field, what } of operatorFields(String(input.name))) {
@@ -71,12 +64,4 @@ function isGiven(config: unknown, field: Path): boolean {
   let at: unknown = config;
   for (const step of field) at = isObject(at) ? at[step as string] : null;
   return at !== null && at !== undefined;
-}
-
-/** Every text in a value, with the way to it. Reading a document bounds how deep it is. */
-function* texts(value: unknown, path: Path): Generator<{ readonly path: Path; readonly text: string }> {
-  if (typeof value === "string") yield { path, text: value };
-  else if (Array.isArray(value)) for (const [i, item] of value.entries()) yield* texts(item, [...path, i]);
-  else if (isObject(value))
-    for (const [key, item] of Object.entries(value)) yield* texts(item, [...path, key]);
 }

@@ -19,6 +19,17 @@ as tools read it is at \`GET /schemas/{entity}\`, and \`POST /schemas/{entity}/v
 sound. \`*\` marks what must be given; what is absent and has no default is null. A _reference_ field takes
 \`{vault://…}\` in place of its value, in the operator's workspace.
 
+## References to vaults
+
+\`{vault://env/NAME}\` stands for a variable of the gateway's environment (the name in upper case, \`-\` as \`_\`),
+\`{vault://file/NAME}\` for a file in \`default/\` of \`secrets_dir\`, and \`{vault://PREFIX/NAME}\` for what the vault
+entity of that prefix reaches, whose own \`config.prefix\` goes before the name. \`{vault://env/NAME/key}\` is a member of
+the JSON object that is found. References are read when an entity is put in force, and again when a vault changes or the
+gateway starts; one that leads nowhere refuses the write or the file, with the field and the reference. The Admin API,
+exports, stores and logs have the text of the reference, never what it leads to.
+
+## In files and over the Admin API
+
 In a file, entities stand under the name of their collection at the top, or nested in the entity that they belong to; a
 foreign key is the other's id or name. Over the Admin API a foreign key is \`{"id": …}\` or \`{"name": …}\`.
 

@@ -23,6 +23,7 @@ import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import { sumRows } from "../sandbox/ledger.ts";
+import { Vaults } from "../secrets/vaults.ts";
 import { shownSettings } from "../settings/shown.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { openStore } from "../stores/open-store.ts";
@@ -148,6 +149,7 @@ export class Gateway {
       threads: this.#threads,
       own: this.#own,
       log: this.#log,
+      vaults: new Vaults({ environment: process.env, directory: settings.secretsDir }),
       onLimits: () => this.#sandbox.limitsMoved(),
       readSettingsFiles: () => this.#readTls(),
     });

@@ -7,9 +7,11 @@ import pino from "pino";
 import { type AdminOptions, type AdminPort, createAdmin } from "../../src/admin/admin.ts";
 import { Control } from "../../src/control/control.ts";
 import { OwnListeners } from "../../src/egress/own-listeners.ts";
+import type { ConfigChange } from "../../src/entities/change.ts";
 import type { CataloguePlugin, GatewayConfig } from "../../src/entities/entities.ts";
 import { cataloguePlugin, type Forge, type Registry } from "../../src/registry/registry.ts";
 import type { LedgerRow } from "../../src/sandbox/ledger.ts";
+import { Vaults } from "../../src/secrets/vaults.ts";
 import { loadSettings } from "../../src/settings.ts";
 import type { Store } from "../../src/stores/store.ts";
 import { openRegistry, scratch } from "../registry/packages.ts";
@@ -31,6 +33,10 @@ export interface Given extends Partial<Omit<AdminOptions, "port">> {
   usage?: readonly LedgerRow[];
   /** Where entities are written; without one they come as a whole. */
   store?: Store;
+  /** What references to vaults are read from. */
+  environment?: Record<string, string>;
+  /** What the threads would hear. */
+  onDeploy?: (change: ConfigChange) => void;
   /** Waits before a configuration is in force. */
   beforeApply?: () => Promise<void>;
 }
@@ -83,12 +89,14 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     own: new OwnListeners([]),
     // Nobody serves by it.
     threads: {
-      async deploy(_change, _whole, decide) {
+      async deploy({ change }, _whole, decide) {
+        given.onDeploy?.(change);
         if (isOpen) await given.beforeApply?.();
         await decide?.();
       },
     },
     log: pino({ level: "silent" }),
+    vaults: new Vaults({ environment: given.environment ?? {}, directory: null }),
     onLimits() {},
     async readSettingsFiles() {},
   });

@@ -152,11 +152,11 @@ describe("what only the operator's configuration may say", () => {
       '_format_version: "3.0"\nplugins: [{ name: file-log, config: { path: /var/log/x } }, { name: syslog }]\n';
     assert.deepEqual(faults(text), []);
   });
-  it("a reference to a vault is refused to the operator as well, since nothing resolves it yet", () => {
+  it("a reference to a vault is refused to the operator as well, where a field does not take one", () => {
     const text = '_format_version: "3.0"\nservices: [{ name: a, host: b, tags: ["{vault://env/a}"] }]\n';
     assert.match(
       faults(text).join("\n"),
-      /tags\[0\]: references to vaults are not served yet by this version/,
+      /tags\[0\]: a reference to a vault cannot stand here; write the value/,
     );
   });
 });
