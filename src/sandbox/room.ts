@@ -112,6 +112,9 @@ async function bundle(entry: string, format: "esm" | "cjs" | "iife"): Promise<st
     format,
     ...(format === "iife" ? { globalName: "runtime", platform: "neutral" } : { platform: "node" }),
     mainFields: ["module", "main"],
+    // The text stays in memory, and an isolate has its own copy. Names stay, for who reads a stack.
+    minifyWhitespace: true,
+    minifySyntax: true,
     target: "esnext",
     logLevel: "silent",
   });
