@@ -123,12 +123,14 @@ interface Allocation {
   scavenges: number;
   fullCollections: number;
   bytes: number;
+  /** What scavenges have added to what lives. */
+  keptBytes: number;
   pauseMs: number;
 }
 
 /** Reads lines such as `[12:0x7f] 1234 ms: Scavenge 12.3 (15.0) -> 4.5 (15.0) MB, pooled: 0 MB, 0.56 / 0.00 ms`. */
 class Collections {
-  readonly total: Allocation = { scavenges: 0, fullCollections: 0, bytes: 0, pauseMs: 0 };
+  readonly total: Allocation = { scavenges: 0, fullCollections: 0, bytes: 0, keptBytes: 0, pauseMs: 0 };
   counting = false;
   readonly #left = new Map<string, number>();
   #rest = "";
@@ -156,8 +158,10 @@ class Collections {
     const left = this.#left.get(isolate);
     this.#left.set(isolate, Number(after));
     if (!this.counting || left === undefined) return;
-    if (kind === "Scavenge") this.total.scavenges++;
-    else this.total.fullCollections++;
+    if (kind === "Scavenge") {
+      this.total.scavenges++;
+      this.total.keptBytes += (Number(after) - left) * 2 ** 20;
+    } else this.total.fullCollections++;
     this.total.bytes += Math.max(0, Number(before) - left) * 2 ** 20;
     this.total.pauseMs += Number(pause);
   }
@@ -230,9 +234,9 @@ async function main(): Promise<void> {
   });
   collections.counting = false;
   await close();
-  const { scavenges, fullCollections, bytes, pauseMs } = collections.total;
+  const { scavenges, fullCollections, bytes, keptBytes, pauseMs } = collections.total;
   const allocation = [
-    `Allocation: ${Math.round(bytes / requests).toLocaleString("en-US")} bytes per request; for each 100,000 requests`,
+    `Allocation: ${Math.round(bytes / requests).toLocaleString("en-US")} bytes per request, of which ${(keptBytes / requests).toFixed(1)} outlive a scavenge; for each 100,000 requests`,
     `${((scavenges / requests) * 1e5).toFixed(1)} scavenges, ${((fullCollections / requests) * 1e5).toFixed(2)} other collections, ${((pauseMs / requests) * 1e5).toFixed(1)} ms of pauses.`,
   ];
   const text = table(case_, timed.requests, timed.seen, timed.cpuUs, allocation);
