@@ -169,7 +169,7 @@ export class SandboxClient {
         began: false,
         hostCalls: 0,
         tally: null,
-        pending: new Map(),
+        pending: null,
         found: null,
         ended: false,
       };

@@ -4,6 +4,7 @@
  * timer of its own.
  */
 import type { CallEnds } from "./call-ends.ts";
+import { isPending } from "./guest.ts";
 import type { Lanes } from "./lanes.ts";
 import type { CordonLink } from "./link.ts";
 
@@ -48,7 +49,7 @@ export class Deadlines {
         continue;
       }
       for (const call of link.open.values()) {
-        if (call.pending.size === 0 || link.order.includes(call)) continue;
+        if (!isPending(call) || link.order.includes(call)) continue;
         const limit = call.guest.config.limits.wallMs * WAITING_FACTOR;
         if (now - call.sentAt <= limit) continue;
         link.abandon(call);

@@ -100,9 +100,14 @@ export interface Call {
   hostCalls: number;
   /** Made with its first host call. */
   tally: HostCallTally | null;
-  /** Host calls that the guest waits for. */
-  readonly pending: Map<number, string>;
+  /** Host calls that the guest waits for; made with the first. */
+  pending: Map<number, string> | null;
   /** Consumers that host calls of this call have returned. */
   found: Consumer[] | null;
   ended: boolean;
+}
+
+/** Whether the guest waits for the host. */
+export function isPending({ pending }: Call): boolean {
+  return pending !== null && pending.size > 0;
 }

@@ -339,19 +339,20 @@ export class CordonLink {
     if (turn.hostCalls.length > 0) this.work(Math.ceil(bytes / BYTES_READ_IN_1_US));
     this.order.shift();
     this.turns++;
-    this.#progressAt = performance.now();
+    const now = performance.now();
+    this.#progressAt = now;
     this.last = call.guest;
     const instance = this.#instances.get(call.guest);
     if (instance !== undefined) instance.warm = true;
     if (this.#marked) {
       if (this.#batchLeft === 0) throw new FrameError("a turn outside of a batch");
-      this.headSince = --this.#batchLeft > 0 ? performance.now() : 0;
-    } else this.headSince = this.order.length > 0 ? performance.now() : 0;
+      this.headSince = --this.#batchLeft > 0 ? now : 0;
+    } else this.headSince = this.order.length > 0 ? now : 0;
     call.began = true;
     // An answer that crossed with the call's end yields a turn of its own, for a call that is closed already.
     if (turn.kind !== "waiting" && this.open.delete(id)) {
       this.#activity?.end(this.slot);
-      this.#leave(call.guest, performance.now());
+      this.#leave(call.guest, now);
     }
     this.#events.onTurn(this, call, turn);
   }

@@ -5,7 +5,7 @@
 import { type Consumer, whenReady } from "@gatehouse/sdk";
 import type { CallEnds } from "./call-ends.ts";
 import type { Turn, Verdict } from "./engine.ts";
-import type { Call } from "./guest.ts";
+import { type Call, isPending } from "./guest.ts";
 import { consumerIn, costOf, executeHostCall, HostCallTally, reasonFor } from "./host-calls.ts";
 import { charge } from "./ledger.ts";
 import type { CordonLink } from "./link.ts";
@@ -26,11 +26,7 @@ export class Turns {
       if (turn.kind === "verdict") this.#verdict(call, turn.verdict);
       else if (turn.kind === "failure") this.#ends.fail(call, turn.failure, turn.message);
       // A host that answers at once leaves nothing pending, and other answers may be on their way to the guest.
-      else if (
-        call.pending.size === 0 &&
-        !turn.hostCalls.some(({ waits }) => waits) &&
-        !link.order.includes(call)
-      )
+      else if (!isPending(call) && !turn.hostCalls.some(({ waits }) => waits) && !link.order.includes(call))
         throw new Violation("it waits for nothing");
     } catch (error) {
       const known = error instanceof Violation;
@@ -55,6 +51,7 @@ export class Turns {
         if (answer instanceof Promise) answer.catch(() => {});
         continue;
       }
+      call.pending ??= new Map();
       if (call.pending.has(host.seq)) throw new Violation("two host calls with one number");
       call.pending.set(host.seq, host.method);
       if (answer instanceof Promise)
@@ -67,9 +64,9 @@ export class Turns {
   }
 
   #answer(link: CordonLink, call: Call, seq: number, result: { value: unknown } | { error: string }): void {
-    const method = call.pending.get(seq);
+    const method = call.pending?.get(seq);
     if (method === undefined || call.ended || link.broken) return;
-    call.pending.delete(seq);
+    call.pending?.delete(seq);
     if ("value" in result) {
       const consumer = consumerIn(method, result.value);
       if (consumer !== null) {

@@ -83,7 +83,7 @@ function send(link: CordonLink, guest: Guest, now: number): Call {
     sentAt: 0,
     began: false,
     hostCalls: 0,
-    pending: new Map(),
+    pending: null,
     found: null,
     tally: null,
     ended: false,

@@ -49,7 +49,8 @@ export class Run {
   #fuelled = false;
   #fuelTold = 0;
   #turnBegan = performance.now();
-  #turn = Promise.withResolvers<Turn>();
+  /** Of a guest that may wait. */
+  #turn: PromiseWithResolvers<Turn> | null = null;
   #isOver = false;
 
   /** `shared` is the kernel of the guests that never wait. */
@@ -81,24 +82,27 @@ export class Run {
 
   /** Runs a guest until it waits or ends. */
   begin(request: GuestCall): Promise<Turn> {
+    const turn = Promise.withResolvers<Turn>();
+    this.#turn = turn;
     try {
       (this.#enter(request)() as Promise<unknown>).then(
         (code) => this.#end(() => this.#verdict(code, request.phase)),
         (error) => this.#end(() => this.#failure(error)),
       );
     } catch (error) {
-      this.#turn.resolve(this.#failure(error));
+      turn.resolve(this.#failure(error));
     }
-    return this.#turn.promise;
+    return turn.promise;
   }
 
   /** Goes on with a guest that waits; an answer to something else leaves it waiting. */
   resume(seq: number, result: HostResult): Turn | Promise<Turn> {
     this.#turnBegan = performance.now();
     if (!this.#kernel.isWaitingFor(seq)) return { kind: "waiting", hostCalls: [], usage: this.#usage() };
-    this.#turn = Promise.withResolvers();
+    const turn = Promise.withResolvers<Turn>();
+    this.#turn = turn;
     this.#kernel.answer(result);
-    return this.#turn.promise;
+    return turn.promise;
   }
 
   /** Ends a guest that waits; its instance is not used again. */
@@ -118,7 +122,7 @@ export class Run {
     } catch (error) {
       ended = this.#failure(error);
     }
-    this.#turn.resolve(ended);
+    this.#turn?.resolve(ended);
   }
 
   /** Brings the guest to where its hook can be called. */
@@ -227,7 +231,7 @@ export class Run {
 
   readonly #onSuspend = (): void => {
     const hostCalls = this.#kernel.takeHostCalls();
-    this.#turn.resolve({ kind: "waiting", hostCalls, usage: this.#usage() });
+    this.#turn?.resolve({ kind: "waiting", hostCalls, usage: this.#usage() });
   };
 
   #instantiate(now: number): Live {
