@@ -21,6 +21,7 @@ import type { OwnListeners } from "../egress/own-listeners.ts";
 import { Policies } from "../egress/policies.ts";
 import { editsBetween } from "../entities/change.ts";
 import {
+  DEFAULT_WORKSPACE,
   DEFAULT_WORKSPACE_ID,
   ENTITIES,
   ENTITY_NAMES,
@@ -300,9 +301,10 @@ export class Control {
   /** From what is in force to all that a store holds. */
   #changeTo({ revision, rows }: StoredState): { edits: EntityEdits; next: State } {
     const { state } = this.#inForce;
-    const all = readRows(rows, () => undefined, this.#context);
+    // The default workspace is there before anything is written.
+    const nameOf = (id: string) => (id === DEFAULT_WORKSPACE_ID ? DEFAULT_WORKSPACE : undefined);
+    const all = readRows(rows, nameOf, this.#context);
     if (!all.some(({ entity: { id } }) => id === DEFAULT_WORKSPACE_ID)) {
-      // It is there before anything is written.
       const home = state.index.find("workspaces", DEFAULT_WORKSPACE_ID) ?? emptyConfig().workspaces[0];
       all.unshift({ kind: "workspaces", entity: home as unknown as Entity });
     }

@@ -92,8 +92,9 @@ export function withoutNulls(
 ): Input {
   return Object.fromEntries(
     Object.entries(input).flatMap(([name, value]) => {
-      if (value === null || value === undefined) return [];
       const child = fieldOf(schema, name, others);
+      // One that nobody knows is left in, to be told.
+      if (child !== undefined && (value === null || value === undefined)) return [];
       return [[name, child?.type === "record" && isObject(value) ? withoutNulls(child, value) : value]];
     }),
   );
@@ -120,7 +121,7 @@ export function merged(
   for (const [name, value] of Object.entries(change)) {
     const child = fieldOf(schema, name, others);
     const before = out.get(name);
-    if (value === null || value === undefined) out.delete(name);
+    if (child !== undefined && (value === null || value === undefined)) out.delete(name);
     else if (child?.type !== "record" || !isObject(value)) out.set(name, value);
     else out.set(name, isObject(before) ? merged(child, before, value) : withoutNulls(child, value));
   }
