@@ -265,11 +265,9 @@ class Walk {
     { ifField, ifMatch, thenField, thenMatch }: Extract<RecordCheck, { kind: "conditional" }>,
     value: Record<string, unknown>,
   ): void {
-    if (mismatch(ifMatch, value[ifField]) !== undefined) return;
-    const wrong = mismatch(thenMatch, value[thenField]);
-    if (wrong === undefined) return;
+    if (!matches(ifMatch, value[ifField]) || matches(thenMatch, value[thenField])) return;
     this.#wrong(`failed conditional validation given value of field '${ifField}'`, ["@entity"]);
-    this.#wrong(wrong, [thenField]);
+    this.#wrong(mismatch(thenMatch), [thenField]);
   }
 
   /** Fills in the defaults of the schema that is found. */
@@ -286,14 +284,20 @@ class Walk {
   }
 }
 
-/** What keeps a value from matching, in Kong's words; nothing if it does. */
-function mismatch(match: Match, value: unknown): string | undefined {
+function matches(match: Match, value: unknown): boolean {
   const isSet = value !== null && value !== undefined;
-  if ("eq" in match) return isSet ? "value must be null" : undefined;
-  if ("required" in match) return isSet ? undefined : "required field missing";
-  if ("oneOf" in match)
-    return match.oneOf.includes(value) ? undefined : `expected one of: ${match.oneOf.join(", ")}`;
-  return match.notOneOf.includes(value) ? `must not be one of: ${match.notOneOf.join(", ")}` : undefined;
+  if ("eq" in match) return !isSet;
+  if ("required" in match) return isSet;
+  return "oneOf" in match ? match.oneOf.includes(value) : !match.notOneOf.includes(value);
+}
+
+/** What is told of a value that does not match, in Kong's words. */
+function mismatch(match: Match): string {
+  if ("eq" in match) return "value must be null";
+  if ("required" in match) return "required field missing";
+  return "oneOf" in match
+    ? `expected one of: ${match.oneOf.join(", ")}`
+    : `must not be one of: ${match.notOneOf.join(", ")}`;
 }
 
 /** What an absent field takes: its default, an empty record for a required one, or nothing. */
