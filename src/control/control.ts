@@ -216,8 +216,10 @@ export class Control {
   }
 
   async #replace(config: GatewayConfig): Promise<number> {
-    const edits = editsBetween(this.#loaded, config);
-    const next = { index: this.index.next(edits), hash: config.hash, revision: 0, sum: 0n };
+    const { edits, next } = politely(() => {
+      const edits = editsBetween(this.#loaded, config);
+      return { edits, next: { index: this.index.next(edits), hash: config.hash, revision: 0, sum: 0n } };
+    });
     const changed = await this.#inForce.deploy(edits, next, async () => 0, true);
     this.#loaded = config;
     return changed;

@@ -1,15 +1,14 @@
 /**
  * Every setting, once: its name, type, default, what it is for, and how its value is read. Validation, flags,
- * environment variables, the `Settings` type and the reference docs all come from this table. Those of TLS and
- * those that bound clients are in files beside it.
+ * environment variables, the `Settings` type and the reference docs all come from this table. Those of TLS, of
+ * PostgreSQL, of guests and those that bound clients are in files beside it.
  *
  * Names, meanings and defaults are Kong's where Kong has the setting.
  */
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { array, boolean, integer, number, string } from "@gatehouse/sdk";
 import { checkNetwork } from "../egress/networks.ts";
-import { type GivenLimits, readLimits } from "../sandbox/limits.ts";
 import {
   readAddress,
   readAdminListeners,
@@ -21,6 +20,7 @@ import {
   UnreadableValue,
 } from "./addresses.ts";
 import { CLIENT_SETTINGS } from "./client-settings.ts";
+import { GUEST_SETTINGS } from "./guest-settings.ts";
 import { POSTGRES_SETTINGS } from "./postgres-settings.ts";
 import { expandHeaders, RESPONSE_HEADERS } from "./response-headers.ts";
 import { DAY_MS, MIB, plain, type ReadContext, read, timeout } from "./setting.ts";
@@ -30,25 +30,9 @@ export type { Listen, ProxyListen } from "./addresses.ts";
 export type { ResponseHeader } from "./response-headers.ts";
 export type { Setting } from "./setting.ts";
 
-function readLauncher(words: readonly string[]): readonly string[] {
-  const [program] = words;
-  if (program !== undefined && !program.startsWith("/"))
-    throw new UnreadableValue(`'${program}' must be the absolute path of a program`);
-  return words;
-}
-
 /** At most as many as are worth a look at every new address. */
 const networks = (description: string) =>
   plain(array(string({ lenMax: 64, check: checkNetwork }), { default: [], lenMax: 1000, description }));
-
-const limitEntries = (description: string) =>
-  array(string({ lenMax: 256 }), { default: [], lenMax: 100, description });
-
-function limits(entries: readonly string[]): GivenLimits {
-  const given = readLimits(entries);
-  if ("wrong" in given) throw new UnreadableValue(String(given.wrong));
-  return given;
-}
 
 export const SETTINGS = {
   proxy_listen: read(
@@ -281,103 +265,7 @@ export const SETTINGS = {
   ),
   ...CLIENT_SETTINGS,
   drain_timeout_ms: timeout(30_000, "Time that requests in flight get to finish when the gateway stops."),
-  cordons_max: plain(
-    integer({
-      default: 256,
-      between: [1, 1024],
-      description:
-        "Processes that run guests at the same time. If one more is needed, a spare or the one idle for the longest " +
-        "time goes; if none is idle, calls that need it fail as `unavailable`.",
-    }),
-  ),
-  cordons_per_workspace: read(
-    integer({
-      between: [1, 64],
-      description:
-        "Processes that one workspace's guests get for each engine while those they have are busy all the time. " +
-        "The default is half of the cores, and at least one.",
-    }),
-    (count) => count ?? Math.min(Math.max(1, Math.floor(availableParallelism() / 2)), 64),
-  ),
-  cordons_spare: plain(
-    integer({
-      default: 1,
-      between: [0, 8],
-      description:
-        "Processes that are kept started for each engine that has guests, so that a workspace's first call does " +
-        "not wait for one.",
-    }),
-  ),
-  cordons_memory_bytes: read(
-    integer({
-      between: [64 * MIB, 1024 * 1024 * MIB],
-      description:
-        "Memory of all processes that run guests, what they share not counted, beyond which idle ones are ended. " +
-        "The default is half of the machine's memory.",
-    }),
-    (bytes) => bytes ?? Math.max(64 * MIB, Math.floor(totalmem() / 2)),
-    { bytes: true },
-  ),
-  cordon_launcher: read(
-    array(string({ lenMin: 1, lenMax: 4096 }), {
-      default: [],
-      description:
-        "A command, word by word, that is put before the command of every cordon to fence it in, instead of the " +
-        "gateway's own fence: an absolute path first; `{root}` stands for the directory that is to become `/`, " +
-        "`{slot}` for the cordon's number. It is tried at the start and used only if it holds. See docs/fence.md.",
-    }),
-    readLauncher,
-  ),
-  cordon_uid_first: plain(
-    integer({
-      default: 1_900_000_000,
-      between: [1000, 4_294_960_000],
-      description:
-        "The first of 1027 uids (and gids) that cordons run under, one each, where the gateway runs as root. " +
-        "Nobody else on the machine may have them.",
-    }),
-  ),
-  cordon_cgroup: plain(
-    string({
-      default: "",
-      lenMin: 0,
-      match: "^(/[A-Za-z0-9._@:/-]+)?$",
-      lenMax: 4096,
-      description:
-        "A directory of cgroup v2 with the controllers memory and pids for its children, in which each cordon " +
-        "gets a cgroup of its own. Empty: the gateway's own cgroup, if it can be used so.",
-    }),
-  ),
-  unfenced_uploads: plain(
-    array(string({ match: "^[A-Za-z0-9._~-]+$", lenMax: 128 }), {
-      default: [],
-      description:
-        "Workspaces that may upload plugins although the operating system's fence is not in force. " +
-        "The workspace `default` always may.",
-    }),
-  ),
-  plugin_limits: read(
-    limitEntries(
-      "Limits of uploaded plugins for every workspace, `name=value`, such as `wall_ms=500`. docs/limits.md lists them. " +
-        "A workspace's own `plugin_limits` go before.",
-    ),
-    limits,
-  ),
-  plugin_limits_default: read(
-    limitEntries(
-      "The same for the workspace `default` alone, which has all the CPU time there is otherwise.",
-    ),
-    limits,
-  ),
-  plugin_cpu_ms_per_second: read(
-    integer({
-      between: [10, 1_000_000],
-      description:
-        "CPU time, in each second, of the uploaded plugins of all workspaces that have a bound of their own. Where they " +
-        "want more, each gets the same share. The default is half of the cores.",
-    }),
-    (ms) => ms ?? availableParallelism() * 500,
-  ),
+  ...GUEST_SETTINGS,
   admin_allowed_hosts: read(
     array(string(), {
       default: [],
