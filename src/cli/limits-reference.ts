@@ -35,6 +35,7 @@ import { START_MS } from "../sandbox/watch.ts";
 import { MAX_SECRET_BYTES } from "../secrets/secrets.ts";
 import { amount } from "../settings/reference.ts";
 import { SETTINGS } from "../settings/table.ts";
+import { markdownTable } from "./markdown-table.ts";
 
 export const REFERENCE = fileURLToPath(new URL("../../docs/limits.md", import.meta.url));
 
@@ -243,9 +244,9 @@ export function limitsReference(): string {
   const moved = Object.entries(WORKSPACE_LIMIT_TABLE).map(([name, row]) => movedRow(name, row));
   const head = ["limit", "bounds", "default", "operator may set", "manifest", "beyond it", "held by"];
   const groups = GROUPS.map(
-    ([title, rows]) => `### ${title}\n\n${table(["bounds", "most", "beyond it"], rows)}`,
+    ([title, rows]) => `### ${title}\n\n${markdownTable(["bounds", "most", "beyond it"], rows)}`,
   );
-  return [INTRODUCTION, MOVED, table(head, moved), FAIR, FIXED, ...groups].join("\n");
+  return [INTRODUCTION, MOVED, markdownTable(head, moved), FAIR, FIXED, ...groups].join("\n");
 }
 
 function movedRow(name: string, row: WorkspaceLimit): string[] {
@@ -255,17 +256,6 @@ function movedRow(name: string, row: WorkspaceLimit): string[] {
   const range = `${written(between[0])} to ${written(between[1])}`;
   const given = written(row.default) + named;
   return [`\`${name}\``, bounds, given, range, inManifest ? "lowers" : "", beyond, enforcedBy];
-}
-
-/** A table as the formatter of the repository leaves it: columns are filled up. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll("|", "\\|")));
-  const widths = head.map((_, i) => Math.max(...cells.map((row) => (row[i] as string).length)));
-  const line = (row: readonly string[]) =>
-    `| ${row.map((cell, i) => cell.padEnd(widths[i] as number)).join(" | ")} |`;
-  const rule = widths.map((width) => "-".repeat(width));
-  const [first, ...others] = cells as [string[], ...string[][]];
-  return `${[first, rule, ...others].map(line).join("\n")}\n`;
 }
 
 if (import.meta.main) writeFileSync(REFERENCE, limitsReference());

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { BUILT_INS } from "../../plugins/index.ts";
 import { type AdminOptions, adminRoutes } from "../admin/admin.ts";
 import type { Route } from "../admin/routes.ts";
+import { markdownTable } from "../cli/markdown-table.ts";
 import { ENTITIES, ENTITY_NAMES, type EntityName, type EntityType, schemaOf } from "../entities/entities.ts";
 import { SETTINGS } from "../settings/table.ts";
 import { KONG_ENDPOINTS, KONG_ENTITIES, KONG_PLUGINS, KONG_SETTINGS } from "./kong.ts";
@@ -41,8 +42,7 @@ export function compatibilityReference(): string {
 }
 
 function table(title: string, heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [`## ${title}\n`, line(heads), line(heads.map(() => "---")), ...rows.map(line), ""].join("\n");
+  return `## ${title}\n\n${markdownTable(heads, rows)}`;
 }
 
 const code = (text: string) => `\`${text}\``;

@@ -53,7 +53,7 @@ export const sniSchema = record({
     uniqueAcrossWs: true,
     lenMax: MAX_TEXT,
     check: checkSniName,
-    description: "A name, '*.name', 'name.*', or '*' for whoever asks for a name that is nobody's.",
+    description: "A name, `*.name`, `name.*`, or `*` for whoever asks for a name that is nobody's.",
   }),
   certificate: foreign("certificates", { required: true, onDelete: "cascade" }),
   tags: tags(),

@@ -61,13 +61,14 @@ export function checkToken(name: string): string | undefined {
 /** A header's name. */
 export const headerName = () => string({ lenMax: 1024, check: checkToken });
 
-export const methods = () =>
+export const methods = (description: string) =>
   set(
     string({
       lenMax: 64,
       check: (method: string) =>
         /^[A-Z]+$/.test(method) ? undefined : `invalid value: ${method} (upper-case letters only)`,
     }),
+    { description },
   );
 
 /** A plain path: starts with `/`, no empty segments, RFC 3986 characters, sound percent-encoding. */

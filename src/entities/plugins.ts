@@ -9,17 +9,22 @@ export const pluginSchema = record({
   id: id(),
   created_at: timestamp(),
   updated_at: timestamp(),
-  name: string({ required: true, lenMax: MAX_TEXT }),
-  instance_name: name(),
-  route: foreign("routes", { onDelete: "cascade" }),
-  service: foreign("services", { onDelete: "cascade" }),
-  consumer: foreign("consumers", { onDelete: "cascade" }),
+  name: string({
+    required: true,
+    lenMax: MAX_TEXT,
+    description: "Which plugin: `key-auth`, or `name@1.2.0` of a package.",
+  }),
+  instance_name: name({ description: "The name of this use of it." }),
+  route: foreign("routes", { onDelete: "cascade", description: "For its requests alone." }),
+  service: foreign("services", { onDelete: "cascade", description: "For its requests alone." }),
+  consumer: foreign("consumers", { onDelete: "cascade", description: "For its requests alone." }),
   config: any({ description: "Checked by the plugin's own schema." }),
   protocols: set(string({ oneOf: PROTOCOLS }), {
     required: true,
     default: ["grpc", "grpcs", "http", "https"],
+    description: "Protocols of requests that it is for.",
   }),
-  enabled: boolean({ required: true, default: true }),
+  enabled: boolean({ required: true, default: true, description: "Whether it is in force." }),
   tags: tags(),
 });
 

@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Field, fieldsToJson, type RecordCheck } from "@gatehouse/sdk";
+import { markdownTable } from "../cli/markdown-table.ts";
 import { ENTITIES, ENTITY_NAMES, type EntityName, type EntityType } from "./entities.ts";
 
 export const REFERENCE = fileURLToPath(new URL("../../docs/entities.md", import.meta.url));
@@ -79,11 +80,8 @@ function section(type: EntityType): string {
   return [
     `## ${name}\n`,
     `${ABOUT[name]}${unavailable ? ` Not available: ${unavailable.file}.` : ""} ${addresses(type)}\n`,
-    "| field | type | default | |",
-    "| --- | --- | --- | --- |",
-    ...rows,
-    ...(rules.length === 0 ? [] : ["", ...rules.map((rule) => `- ${rule}`)]),
-    "",
+    markdownTable(["field", "type", "default", ""], rows),
+    ...(rules.length === 0 ? [] : [`${rules.map((rule) => `- ${rule}`).join("\n")}\n`]),
   ].join("\n");
 }
 
@@ -98,7 +96,7 @@ function addresses(type: EntityType): string {
   return `Admin API: ${[code(`/${type.collection}`), ...nested].join(", ")}.${key}`;
 }
 
-function tableRows(fields: Readonly<Record<string, Field>>, prefix: string): string[] {
+function tableRows(fields: Readonly<Record<string, Field>>, prefix: string): string[][] {
   return Object.entries(fields).flatMap(([name, field]) => {
     const told = fieldsToJson({ [name]: field })[0]?.[name] as { default?: unknown };
     const standard = told.default === undefined ? "" : code(JSON.stringify(told.default));
@@ -109,7 +107,7 @@ function tableRows(fields: Readonly<Record<string, Field>>, prefix: string): str
       [field.description ?? "", ...marks(field)].filter((part) => part !== "").join(" "),
     ];
     const inside = field.fields ?? field.elements?.fields ?? {};
-    return [`| ${cells.join(" | ")} |`, ...tableRows(inside, `${prefix}${name}.`)];
+    return [cells, ...tableRows(inside, `${prefix}${name}.`)];
   });
 }
 

@@ -28,30 +28,68 @@ const FIELDS = {
   id: id(),
   created_at: timestamp(),
   updated_at: timestamp(),
-  name: name(),
+  name: name({ description: "The name of the route." }),
   protocols: set(string({ oneOf: PROTOCOLS }), {
     required: true,
     lenMin: 1,
     default: ["http", "https"],
+    description: "How requests may come.",
     check: (protocols: readonly unknown[]) => checkProtocolGroups(protocols as readonly Protocol[]),
   }),
-  methods: methods(),
-  hosts: array(string({ lenMax: MAX_TEXT, check: checkRouteHost })),
-  paths: array(string({ lenMax: MAX_TEXT, check: checkRouterPath })),
+  methods: methods("Methods that it matches."),
+  hosts: array(string({ lenMax: MAX_TEXT, check: checkRouteHost }), {
+    description: "Hosts that it matches: `host[:port]`; one `*` as the first or last label stands for any.",
+  }),
+  paths: array(string({ lenMax: MAX_TEXT, check: checkRouterPath }), {
+    description: "Paths that it matches: `/prefix`, or `~/` and a regular expression.",
+  }),
   headers: map(array(string({ lenMax: MAX_TEXT, check: checkHeaderValue })), {
     keys: string({ lenMax: 1024, check: checkHeaderKey }),
+    description:
+      "Header fields that a request must have, each with one of the values; `~*` begins a regular expression.",
   }),
-  snis: set(string({ lenMax: MAX_TEXT, check: checkSni })),
-  sources: set(address()),
-  destinations: set(address()),
-  https_redirect_status_code: integer({ required: true, default: 426, oneOf: [426, 301, 302, 307, 308] }),
-  regex_priority: integer({ default: 0, between: [0, 2 ** 31 - 1] }),
-  strip_path: boolean({ required: true, default: true }),
-  path_handling: string({ default: "v0", oneOf: ["v0", "v1"] }),
-  preserve_host: boolean({ required: true, default: false }),
-  request_buffering: boolean({ required: true, default: true }),
-  response_buffering: boolean({ required: true, default: true }),
-  service: foreign("services"),
+  snis: set(string({ lenMax: MAX_TEXT, check: checkSni }), {
+    description: "Names that a client of TLS asks for.",
+  }),
+  sources: set(address(), { description: "Where a stream comes from." }),
+  destinations: set(address(), { description: "Where a stream arrives." }),
+  https_redirect_status_code: integer({
+    required: true,
+    default: 426,
+    oneOf: [426, 301, 302, 307, 308],
+    description: "Answer to a request that came by HTTP where only HTTPS may.",
+  }),
+  regex_priority: integer({
+    default: 0,
+    between: [0, 2 ** 31 - 1],
+    description: "Among routes with regular expressions, higher is tried first.",
+  }),
+  strip_path: boolean({
+    required: true,
+    default: true,
+    description: "Whether the part of the path that matched is taken away; false for gRPC.",
+  }),
+  path_handling: string({
+    default: "v0",
+    oneOf: ["v0", "v1"],
+    description: "How paths of service and request are joined; v0 in any case.",
+  }),
+  preserve_host: boolean({
+    required: true,
+    default: false,
+    description: "Whether upstreams see the client's Host.",
+  }),
+  request_buffering: boolean({
+    required: true,
+    default: true,
+    description: "Whether request bodies may be held back.",
+  }),
+  response_buffering: boolean({
+    required: true,
+    default: true,
+    description: "Whether response bodies may be held back.",
+  }),
+  service: foreign("services", { description: "Where requests go; none where a plugin answers." }),
   tags: tags(),
 };
 
