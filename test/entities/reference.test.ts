@@ -14,6 +14,6 @@ test("every field of every entity has a line", () => {
   for (const name of ENTITY_NAMES) {
     const section = reference.split(`\n## ${name}\n`)[1]?.split("\n## ")[0] ?? "";
     for (const field of Object.keys(ENTITIES[name].schema.fields ?? {}))
-      assert.match(section, new RegExp(`^\\| \`${field}\`( \\\\\\*)? \\| \\S`, "m"), `${name}.${field}`);
+      assert.match(section, new RegExp(`^\\| \`${field}\`( \\\\\\*)? +\\| \\S`, "m"), `${name}.${field}`);
   }
 });
