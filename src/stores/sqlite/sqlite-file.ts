@@ -31,6 +31,9 @@ export interface SqliteFileOptions {
   readonly maxRemoved?: number | undefined;
 }
 
+/** Of megabytes at once, more memory is taken than is given back. */
+const ROWS_AT_ONCE = 500;
+
 type Value = string | number | null;
 
 export class SqliteFile {
@@ -57,11 +60,21 @@ export class SqliteFile {
     }
   }
 
-  read(): { revision: number; rows: PackedRow[] } {
-    return this.#transaction("BEGIN", () => ({
-      revision: this.#state().revision,
-      rows: this.#all("SELECT kind, id, workspace, body FROM entity") as unknown as PackedRow[],
-    }));
+  /**
+   * All rows, as of one moment, some at a time.
+   * @returns the revision.
+   */
+  read(each: (rows: PackedRow[]) => void): number {
+    return this.#transaction("BEGIN", () => {
+      let rows: PackedRow[] = [];
+      for (const row of this.#statement("SELECT kind, id, workspace, body FROM entity").iterate()) {
+        if (rows.push(row as unknown as PackedRow) < ROWS_AT_ONCE) continue;
+        each(rows);
+        rows = [];
+      }
+      if (rows.length > 0) each(rows);
+      return this.#state().revision;
+    });
   }
 
   changesSince(since: number): PackedChange | null {

@@ -1,10 +1,18 @@
 /** The embedded store: this process's hold of the thread that has the SQLite file. */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { checkAuditPage, packWrite, unpackAudit, unpackChange, unpackRow } from "../packed.ts";
+import {
+  checkAuditPage,
+  type PackedRow,
+  packWrite,
+  unpackAudit,
+  unpackChange,
+  unpackRow,
+} from "../packed.ts";
 import {
   type AuditEntry,
   type Edit,
+  type Row,
   StaleRevision,
   type Store,
   type StoredChange,
@@ -34,6 +42,7 @@ export interface SqliteStoreOptions extends SqliteFileOptions {
 }
 
 interface Waiter {
+  readonly onRows: (rows: readonly PackedRow[]) => void;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: Error) => void;
 }
@@ -64,8 +73,11 @@ export class SqliteStore implements Store {
   }
 
   async read(): Promise<StoredState> {
-    const { revision, rows } = await this.#call("read");
-    return { revision, rows: rows.map(unpackRow) };
+    const rows: Row[] = [];
+    const revision = await this.#callFor((some) => {
+      for (const row of some) rows.push(unpackRow(row));
+    }, "read");
+    return { revision, rows };
   }
 
   async changesSince(revision: number): Promise<StoredChange | null> {
@@ -167,6 +179,16 @@ export class SqliteStore implements Store {
 
   #settle(message: Answer): void {
     const waiter = this.#waiting.get(message.id);
+    if ("rows" in message) {
+      try {
+        waiter?.onRows(message.rows);
+      } catch (error) {
+        // Nobody waits for the rest.
+        this.#waiting.delete(message.id);
+        waiter?.reject(error as Error);
+      }
+      return;
+    }
     this.#waiting.delete(message.id);
     if ("result" in message) {
       this.#answers();
@@ -184,6 +206,14 @@ export class SqliteStore implements Store {
   }
 
   #call<N extends CallName>(call: N, ...args: CallArguments<N>): Promise<CallResult<N>> {
+    return this.#callFor(() => {}, call, ...args);
+  }
+
+  #callFor<N extends CallName>(
+    onRows: Waiter["onRows"],
+    call: N,
+    ...args: CallArguments<N>
+  ): Promise<CallResult<N>> {
     if (this.#closed) return Promise.reject(new StoreUnavailable("the store is closed"));
     const worker = this.#worker;
     if (worker === null)
@@ -192,7 +222,7 @@ export class SqliteStore implements Store {
       );
     const id = this.#next++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#waiting.set(id, { resolve, reject });
+    this.#waiting.set(id, { onRows, resolve, reject });
     worker.postMessage({ id, call, args } satisfies ToThread);
     return promise as Promise<CallResult<N>>;
   }

@@ -4,6 +4,7 @@
  */
 import { dirname } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
+import type { PackedRow } from "../packed.ts";
 import { StaleRevision, StoreUnavailable } from "../store.ts";
 import { DirectoryLock } from "./directory-lock.ts";
 import { SqliteFile, type SqliteFileOptions } from "./sqlite-file.ts";
@@ -16,7 +17,10 @@ export interface ThreadOptions extends SqliteFileOptions {
   readonly pollMs: number;
 }
 
-type Calls = Pick<SqliteFile, "read" | "changesSince" | "write" | "audit" | "forgetAudit">;
+type Calls = Pick<SqliteFile, "changesSince" | "write" | "audit" | "forgetAudit"> & {
+  /** The revision; rows come before it. */
+  read(): number;
+};
 export type CallName = keyof Calls;
 export type CallArguments<N extends CallName> = Parameters<Calls[N]>;
 export type CallResult<N extends CallName> = ReturnType<Calls[N]>;
@@ -33,6 +37,7 @@ export type FromThread =
   | Answer;
 
 export type Answer =
+  | { readonly id: number; readonly rows: readonly PackedRow[] }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly failed: Failure };
 
@@ -71,6 +76,10 @@ function start({ lock, pollMs, ...options }: ThreadOptions): void {
     }
     const { id, call, args } = message;
     try {
+      if (call === "read") {
+        tell({ id, result: file.read((rows) => tell({ id, rows })) });
+        return;
+      }
       const run = file[call] as (...args: readonly unknown[]) => unknown;
       tell({ id, result: run.apply(file, args as unknown[]) });
     } catch (error) {
