@@ -35,7 +35,14 @@ import { politely } from "../gateway/polite.ts";
 import { StartError } from "../gateway/start-error.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
 import { UnresolvedReferences } from "../secrets/vaults.ts";
-import { type Edit, StaleRevision, type Store, type StoredState, StoreUnavailable } from "../stores/store.ts";
+import {
+  type Edit,
+  StaleRevision,
+  type Store,
+  type StoredState,
+  StoreUnavailable,
+  UnfitValue,
+} from "../stores/store.ts";
 import { InForce, type InForceParts } from "./in-force.ts";
 import { type JudgeContext, judge } from "./judge.ts";
 import { schemaViolation, WriteRefused } from "./refusal.ts";
@@ -365,6 +372,7 @@ function refusalOf(error: unknown): unknown {
       "unavailable",
       "others write to the store all the time; nothing was changed, try again",
     );
+  if (error instanceof UnfitValue) return schemaViolation([{ path: ["@entity"], message: error.message }]);
   if (error instanceof StoreUnavailable || error instanceof UnsoundRow)
     return new WriteRefused(
       "unavailable",

@@ -7,6 +7,7 @@ import { ENTITIES, type EntityName, type EntityType } from "../entities/entities
 import type { EntityIndex } from "../entities/entity-index.ts";
 import { isUuid } from "../entities/fields.ts";
 import type { Entity } from "../entities/relations.ts";
+import { withoutSecrets } from "../entities/shown.ts";
 import { keyText, WriteRefused } from "./refusal.ts";
 
 export type Input = Readonly<Record<string, unknown>>;
@@ -131,4 +132,22 @@ export function merged(
 /** An entity's own fields. */
 export function fieldsOf({ ws_id: _, ...fields }: Entity): Record<string, unknown> {
   return fields;
+}
+
+/**
+ * A client that writes an entity as it was shown to it has never seen its private keys: what stands in their place means
+ * that they stay.
+ */
+export function withKeptSecrets(type: EntityType, change: Input, old: Entity): Record<string, unknown> {
+  const shown = withoutSecrets(type, old) as Readonly<Record<string, unknown>>;
+  const out: Record<string, unknown> = { ...change };
+  for (const dotted of type.secretFields) {
+    const [field, inner] = dotted.split(".") as [string, string?];
+    const [given, before, kept] = [out[field], shown[field], old[field]];
+    if (inner === undefined) {
+      if (typeof given === "string" && given === before) out[field] = kept;
+    } else if (isObject(given) && isObject(before) && isObject(kept) && typeof given[inner] === "string")
+      if (given[inner] === before[inner]) out[field] = { ...given, [inner]: kept[inner] };
+  }
+  return out;
 }

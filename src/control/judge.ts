@@ -25,7 +25,15 @@ import {
   workspaceFacts,
 } from "../entities/relations.ts";
 import { namesOf, takeNames } from "./certificate-names.ts";
-import { fieldsOf, type Input, merged, withoutNulls, withoutShorthands, withResolvedKeys } from "./input.ts";
+import {
+  fieldsOf,
+  type Input,
+  merged,
+  withKeptSecrets,
+  withoutNulls,
+  withoutShorthands,
+  withResolvedKeys,
+} from "./input.ts";
 import { keyText, notFound, schemaViolation, WriteRefused } from "./refusal.ts";
 import { removal } from "./removal.ts";
 import type { Judged, Parent, Write } from "./write.ts";
@@ -99,7 +107,7 @@ class Judge {
       this.#index,
       wrong,
     );
-    const change: Record<string, unknown> = { ...resolved };
+    const change = old === null ? { ...resolved } : withKeptSecrets(type, resolved, old);
     const entity = this.#inspected(type, workspaceId, change, patch ? old : null, wrong);
     if (old !== null && entity.id !== old.id && entity.id !== null)
       throw schemaViolation([{ path: ["id"], message: `value must be ${old.id}: ids do not change` }]);

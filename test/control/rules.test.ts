@@ -203,6 +203,11 @@ describe("single writes", () => {
     assert.deepEqual((await call("PATCH", `/certificates/${certificate.id}`, { tags: ["t"] })).json.snis, [
       "one.example",
     ]);
+    const shown = (await call("GET", `/certificates/${certificate.id}`)).json;
+    assert.equal(shown.key, "REDACTED");
+    assert.equal((await call("PUT", `/certificates/${certificate.id}`, shown)).status, 200);
+    const stranger = await call("POST", "/certificates", { cert: other.cert, key: "REDACTED" });
+    assert.deepEqual([stranger.status, Object.keys(stranger.json.fields ?? {})], [400, ["key"]]);
     assert.equal((await call("DELETE", "/certificates/one.example")).status, 204);
     assert.deepEqual((await call("GET", "/snis")).json.data, []);
   });
