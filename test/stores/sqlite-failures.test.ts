@@ -1,6 +1,7 @@
 /** What an operator is told when the file of a SQLite store cannot be had, and that nothing is lost or overwritten. */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -21,6 +22,7 @@ import { dirname, join } from "node:path";
 import { backup, DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { Worker } from "node:worker_threads";
 import { loadSettings, type Settings } from "../../src/settings.ts";
 import { openStore } from "../../src/stores/open-store.ts";
 import { SqliteFile } from "../../src/stores/sqlite/sqlite-file.ts";
@@ -272,6 +274,28 @@ test("a program that holds the file for long is told of, and the write goes thro
   other.exec("ROLLBACK");
   other.close();
   assert.equal(await store.write(0, [put("a")], []), 1);
+});
+
+test("a thread of the store that ends is replaced, and whoever watches is told to look", async () => {
+  const prefix = await scratch();
+  const threads: Worker[] = [];
+  const add = (message: unknown) => threads.push((message as { worker: Worker }).worker);
+  subscribe("worker_threads", add);
+  const store = await open(prefix);
+  unsubscribe("worker_threads", add);
+  assert.equal(await store.write(0, [put("a")], []), 1);
+  const back = change(store);
+  const writing = refusal(
+    (async () => {
+      for (let revision = 1; ; revision++) await store.write(revision, [put("b", { revision })], []);
+    })(),
+  );
+  await threads[0]?.terminate();
+  assert.match(await writing, /the thread of .*configuration\.sqlite has ended/);
+  await back;
+  const { revision } = await store.read();
+  assert.ok(revision >= 1);
+  assert.equal(await store.write(revision, [put("c")], []), revision + 1);
 });
 
 test("what a workspace had is not found in the files after it was deleted", async () => {
