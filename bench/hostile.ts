@@ -16,7 +16,7 @@ import { readArguments } from "./arguments.ts";
 import { startGateway } from "./gateway.ts";
 import { openLoop } from "./load/constant-rate.ts";
 import { closedLoop } from "./load/wrk.ts";
-import { moveTo } from "./processes.ts";
+import { moveTo, sessionFirst } from "./processes.ts";
 import { commit, machine } from "./tools.ts";
 import { openSite } from "./variants.ts";
 
@@ -97,6 +97,8 @@ const gateway = await startGateway(site, {
   document: config(names.map((name) => ({ name }))),
   env: { GATEHOUSE_UNFENCED_UPLOADS: names.join(","), GATEHOUSE_EGRESS_ALLOW: "127.0.0.0/8" },
 });
+// What else runs on this machine is neither an attack nor quiet.
+sessionFirst(gateway.process.pid);
 const lines: string[] = [];
 try {
   const admin = `http://127.0.0.1:${gateway.ports.admin}`;
@@ -143,6 +145,7 @@ try {
   const ratios: number[] = [];
   for (let round = 1; round <= ROUNDS; round++) {
     const quiet = await load();
+    process.stderr.write(`round ${round}: the attack begins\n`);
     const attackers = names.map((name) => new Attacker(gateway.port, `${name}.test`));
     const during = await load();
     await Promise.all(attackers.map((attacker) => attacker.stop()));

@@ -192,12 +192,12 @@ export async function aboveAll<T>(upstream: number, work: () => Promise<T>): Pro
   }
 }
 
-/** Puts this process's session before others on its cores (sched(7), autogroups), if it may. */
-export function sessionFirst(): void {
+/** Puts a process's session before others on its cores (sched(7), autogroups), if it may. */
+export function sessionFirst(pid: number | "self" = "self"): void {
   try {
-    writeFileSync("/proc/self/autogroup", "-20");
+    writeFileSync(`/proc/${pid}/autogroup`, pid === "self" ? "-20" : "-10");
   } catch {
-    // Not root, or a kernel without autogroups: how late the client is will show whether that mattered.
+    // Not root, or a kernel without autogroups: how late a client is will show whether that mattered.
   }
 }
 

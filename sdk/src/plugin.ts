@@ -200,9 +200,10 @@ export interface Host {
   ): void;
   /**
    * Sends a request, to a host that `http_hosts` grants, and reads its whole answer. Up to three redirects are
-   * followed, each only where the grant allows it. Rejects if there is no answer in time or it is too long.
+   * followed, each only where the grant allows it. Rejects if there is no answer in time or it is too long. What a
+   * guest sends ends with the call that it was sent in; built-ins may end it by `signal`.
    */
-  fetch(request: FetchRequest): MaybePromise<FetchAnswer>;
+  fetch(request: FetchRequest, signal?: AbortSignal): MaybePromise<FetchAnswer>;
   /** What the plugin keeps; the grant is `kv_bytes`. */
   readonly kv: KeyValues;
   /** A secret that the operator has put there for this workspace, by a name that `secrets` grants; null if none. */

@@ -99,8 +99,11 @@ export class Callouts {
     this.#connections = new Shares(limits.connectionsTotal, limits.connectionsPerWorkspace);
   }
 
-  /** @throws {HostCallError} by rejection, in words that the plugin may read. */
-  async fetch(caller: Caller, request: FetchRequest): Promise<FetchAnswer> {
+  /**
+   * `ended` aborts it: whoever asked does not wait any more.
+   * @throws {HostCallError} by rejection, in words that the plugin may read.
+   */
+  async fetch(caller: Caller, request: FetchRequest, ended?: AbortSignal): Promise<FetchAnswer> {
     const { perWorkspace, totalMs } = this.#limits;
     const { workspace } = caller;
     let callout = readCallout(request, caller.hosts);
@@ -109,7 +112,8 @@ export class Callouts {
         this.#open.of(workspace) >= perWorkspace ? `${perWorkspace} requests of the workspace` : "too many";
       throw new HostCallError(`fetch: ${many} are under way`);
     }
-    const signal = AbortSignal.timeout(totalMs);
+    const late = AbortSignal.timeout(totalMs);
+    const signal = ended === undefined ? late : AbortSignal.any([late, ended]);
     try {
       for (let steps = 0; ; steps++) {
         const answer = await this.#send(caller, callout, signal);
@@ -122,7 +126,9 @@ export class Callouts {
         callout = redirected(callout, answer.status, location, caller.hosts);
       }
     } catch (error) {
-      throw error instanceof HostCallError ? error : new HostCallError(this.#reason(error, callout, signal));
+      throw error instanceof HostCallError
+        ? error
+        : new HostCallError(this.#reason(error, callout, ended?.aborted ?? false, signal));
     } finally {
       this.#open.give(workspace, 1);
     }
@@ -266,7 +272,8 @@ export class Callouts {
   }
 
   /** In words that tell nothing of the gateway's network: not even what a name resolves to. */
-  #reason(error: unknown, { url }: Callout, signal: AbortSignal): string {
+  #reason(error: unknown, { url }: Callout, ended: boolean, signal: AbortSignal): string {
+    if (ended) return "fetch: the call that it was sent in has ended";
     if (signal.aborted) return `fetch: no whole answer from ${url.host} within ${this.#limits.totalMs} ms`;
     const { code, name } = error as { code?: unknown; name?: unknown };
     if (code === "egress_refused") return `fetch: the gateway's egress policy does not allow ${url.host}`;

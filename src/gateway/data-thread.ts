@@ -20,6 +20,7 @@ import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { HostOwners } from "../pipeline/host-owners.ts";
 import { Snapshot } from "../pipeline/snapshot.ts";
+import { standFirst } from "../sandbox/scheduling.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import type { ProxyListen } from "../settings.ts";
 import { Terminator } from "../tls/terminator.ts";
@@ -44,6 +45,7 @@ const { settings, capColumn, ca, clientPair } = data;
 const port = parentPort as NonNullable<typeof parentPort>;
 const post = (message: FromThread) => port.postMessage(message);
 
+standFirst();
 const vitals = new Vitals(data.vitals);
 vitals.begin();
 const deadlines = new Deadlines();

@@ -73,8 +73,8 @@ export class NativeHost implements Host {
     return this.#parts.services.kv;
   }
 
-  fetch(request: FetchRequest): MaybePromise<FetchAnswer> {
-    return this.#parts.services.fetch(request);
+  fetch(request: FetchRequest, signal?: AbortSignal): MaybePromise<FetchAnswer> {
+    return this.#parts.services.fetch(request, signal);
   }
 
   secret(name: string): MaybePromise<string | null> {

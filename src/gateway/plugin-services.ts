@@ -51,7 +51,7 @@ export function servicesFor(
       { workspace, owner: installed?.workspace ?? "", plugin: name },
       { bytes, keys: MAX_KEYS, workspaceBytes },
     ),
-    fetch: (request) => callouts.fetch(caller, request),
+    fetch: (request, signal) => callouts.fetch(caller, request, signal),
     secret: (secret) =>
       grants === undefined || grants.secrets.includes(secret)
         ? secrets.read(workspace, secret)

@@ -8,12 +8,12 @@ import type { Fence } from "../sandbox/fence.ts";
 import { probeFence } from "../sandbox/fence-probe.ts";
 import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
 import { type SmokeJob, smokeRun } from "../sandbox/forge/smoke.ts";
-import { OneAtATime } from "../sandbox/forge/upload-turns.ts";
 import { cpuAllowance, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { ToSupervisor } from "../sandbox/messages.ts";
 import { prepareRoom, type Room } from "../sandbox/room.ts";
 import { Supervisor } from "../sandbox/supervisor.ts";
 import type { Settings } from "../settings.ts";
+import { OneAtATime } from "../tenancy/owners-turns.ts";
 import { LogBudget } from "./log-budget.ts";
 
 /** What a data thread's sandbox says goes in here. */

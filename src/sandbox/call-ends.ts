@@ -46,6 +46,7 @@ export class CallEnds {
   /** The caller resolves its promise. */
   end(call: Call): void {
     call.ended = true;
+    call.tally?.end();
     const { guest } = call;
     guest.row.wallMs += performance.now() - call.askedAt;
     guest.openCalls--;

@@ -9,9 +9,9 @@ import { Cgroup } from "./cgroup.ts";
 import type { EngineKind, Failure } from "./engine.ts";
 import { cordonCommand, type Fence } from "./fence.ts";
 import { type Blame, type LaneName, TOKEN_CHARACTERS } from "./messages.ts";
-import { behind } from "./priority.ts";
-import { lastDescendantOf, ProcessStat } from "./process-stat.ts";
+import { descendantsOf, lastDescendantOf, ProcessStat } from "./process-stat.ts";
 import type { Room } from "./room.ts";
+import { begins } from "./scheduling.ts";
 
 const MAX_MEMORY = 256 * 1024 * 1024;
 const CONNECT_MS = 5000;
@@ -46,7 +46,13 @@ export class CordonProcess {
   cause: Cause | null = null;
   retired = false;
   ready = false;
+  /** Whether its workspace's cordons die lately. */
+  suspect = false;
   readonly startedAt = Date.now();
+  /** When it was killed, milliseconds since the epoch; 0 if it was not. */
+  killedAt = 0;
+  /** Whether data threads have been told that it is gone. */
+  lost = false;
   lastUsedAt = Date.now();
   callsSeen = 0;
   /** Resident bytes when it was last measured, what it shares with others included. */
@@ -97,6 +103,12 @@ export class CordonProcess {
   /** The process id of the cordon itself; null before it is ready. */
   get pid(): number | null {
     return this.#pid;
+  }
+
+  /** What was spawned, and what has come of it: the cordon itself is the last. */
+  pids(): readonly number[] {
+    const { pid } = this.#child;
+    return pid === undefined ? [] : [pid, ...(this.#fenced ? descendantsOf(pid) : [])];
   }
 
   /** What it wrote to stderr, for the log. */
@@ -184,6 +196,7 @@ export class CordonProcess {
    * killed; `unshare` or the launcher, whose last descendant it is, reaps it and ends, so that nothing is left once the exit is seen.
    */
   kill(): void {
+    this.killedAt = Date.now();
     const pid = this.#fenced ? lastDescendantOf(this.#child.pid) : null;
     if (pid === null) {
       this.#child.kill("SIGKILL");
@@ -235,7 +248,7 @@ export async function startCordon(
     }
     if (sockets.length === 0) throw new Error("no data thread listens");
     const command = cordonCommand(place.room, place.fence, engine, sockets.length, slot);
-    const [file, ...args] = behind(command) as [string, ...string[]];
+    const [file, ...args] = begins(command) as [string, ...string[]];
     const child = spawn(file, args, {
       cwd: command.cwd,
       env: {},

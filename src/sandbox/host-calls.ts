@@ -33,6 +33,17 @@ export class HostCallTally {
   logLines = 0;
   /** Fetches under way. */
   fetching = 0;
+  #end: AbortController | null = null;
+
+  /** Aborted when the call ends: nobody waits for what it has sent any more. */
+  get ended(): AbortSignal {
+    this.#end ??= new AbortController();
+    return this.#end.signal;
+  }
+
+  end(): void {
+    this.#end?.abort();
+  }
 }
 
 /**
@@ -112,7 +123,7 @@ function fetchFor(request: FetchRequest, host: Host, tally: HostCallTally): Mayb
     return Promise.reject(
       new HostCallError(`more than ${HOST_CALL_LIMITS.fetches} fetches at the same time`),
     );
-  const answer = host.fetch(request);
+  const answer = host.fetch(request, tally.ended);
   if (!(answer instanceof Promise)) return crossing(answer);
   tally.fetching++;
   return answer.then(crossing).finally(() => tally.fetching--);

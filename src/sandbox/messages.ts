@@ -44,7 +44,7 @@ export type ToThread =
   | { type: "assigned"; cordon: number; slot: number; lane: LaneName }
   /** Let open calls end, start no new ones: the cordon is about to be replaced or evicted. */
   | { type: "retired"; cordon: number }
-  /** The process is dead. `failure` is null if nothing failed (evicted, shut down). */
+  /** The process is dead, or killed and about to be. `failure` is null if nothing failed (evicted, shut down). */
   | { type: "gone"; cordon: number; failure: Failure | null; message: string; blame: Blame | null }
   | { type: "refused"; lane: LaneName; message: string }
   /** Calls of this plugin go to a cordon of its own from now on, or to the common one again. */

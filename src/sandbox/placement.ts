@@ -4,9 +4,10 @@
  * while. Busy is a cordon that works or waits for a core while more than one of its calls is open: on a machine
  * that is busy with other things it has just as much of a queue.
  */
+import { OneAtATime } from "../tenancy/owners-turns.ts";
 import type { CordonProcess } from "./cordon-process.ts";
 import type { EngineKind } from "./engine.ts";
-import { type Activity, type LaneName, laneKey } from "./messages.ts";
+import { type Activity, type LaneName, laneKey, MAX_CORDONS } from "./messages.ts";
 
 /** How long a look at the load of lanes takes. */
 const ROUND_MS = 200;
@@ -19,6 +20,8 @@ const SLACK = 0.5;
 /** A lane whose cordons die faster than this has to wait before the next one. */
 const DEATHS = 20;
 const DEATHS_WINDOW_MS = 10_000;
+/** One whose cordons have died so often in that time is not trusted with a core before it has served at ease. */
+const SUSPECT_DEATHS = 2;
 
 interface Lane {
   readonly name: LaneName;
@@ -38,7 +41,8 @@ export interface PlacementOptions {
   /** How long a lane has a cordon too many before it gives one up. */
   readonly slackMs: number;
   readonly takeSpare: (engine: EngineKind) => CordonProcess | null;
-  readonly start: (engine: EngineKind) => Promise<CordonProcess>;
+  /** `suspect` tells whether it is for a lane whose cordons die. */
+  readonly start: (engine: EngineKind, suspect: boolean) => Promise<CordonProcess>;
   /** Whether there is a place for a cordon without another one having to go. */
   readonly hasPlace: () => boolean;
   /** It belongs to its lane from now on. May throw: then it is retired. */
@@ -56,7 +60,8 @@ export class Placement {
   readonly #options: PlacementOptions;
   readonly #lanes = new Map<string, Lane>();
   #roundAt = 0;
-  #turn: Promise<unknown> = Promise.resolve();
+  /** Starts of those whose cordons die: however many they are, they start one at a time, and take turns. */
+  readonly #restarts = new OneAtATime(MAX_CORDONS);
   #closing = false;
 
   constructor(options: PlacementOptions) {
@@ -124,7 +129,7 @@ export class Placement {
       if (spare !== null) return this.#assign(lane, spare);
       const wait = this.#backOff(lane);
       if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      this.#assign(lane, lost ? await this.#startInTurn(name.engine) : await start(name.engine));
+      this.#assign(lane, lost ? await this.#restart(lane) : await start(name.engine, false));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log("error", "a cordon could not be started", { ...name, reason });
@@ -148,11 +153,20 @@ export class Placement {
     this.#options.announce(cordon);
   }
 
-  /** Those whose cordons die wait for one another: however many they are, they start one cordon at a time. */
-  #startInTurn(engine: EngineKind): Promise<CordonProcess> {
-    const start = this.#turn.then(() => this.#options.start(engine));
-    this.#turn = start.then(({ up }) => up).catch(() => {});
-    return start;
+  /** Starts a cordon for a lane that has lost one, when it is its workspace's turn. */
+  #restart(lane: Lane): Promise<CordonProcess> {
+    const { engine, workspace } = lane.name;
+    const { promise, resolve, reject } = Promise.withResolvers<CordonProcess>();
+    const start = async () => {
+      if (this.#closing) throw new Error("the gateway shuts down");
+      const cordon = await this.#options.start(engine, this.#recentDeaths(lane) >= SUSPECT_DEATHS);
+      resolve(cordon);
+      await cordon.up;
+    };
+    const turn = this.#restarts.run(workspace, start);
+    if (turn === null) reject(new Error("too many cordons wait to be started again"));
+    else turn.catch(reject);
+    return promise;
   }
 
   #recentDeaths(lane: Lane): number {

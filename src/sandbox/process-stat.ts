@@ -95,13 +95,18 @@ const MAX_DEPTH = 8;
 
 /** Where a chain of only children ends; null if the process has no child. */
 export function lastDescendantOf(pid: number | undefined): number | null {
-  let last: number | null = null;
-  for (let depth = 0; depth < MAX_DEPTH; depth++) {
-    const child = onlyChildOf(last ?? pid);
+  return descendantsOf(pid).at(-1) ?? null;
+}
+
+/** A chain of only children. */
+export function descendantsOf(pid: number | undefined): number[] {
+  const chain: number[] = [];
+  while (chain.length < MAX_DEPTH) {
+    const child = onlyChildOf(chain.at(-1) ?? pid);
     if (child === null) break;
-    last = child;
+    chain.push(child);
   }
-  return last;
+  return chain;
 }
 
 function onlyChildOf(pid: number | undefined): number | null {

@@ -7,11 +7,12 @@
  * this judges by what the kernel says. A cordon is killed with SIGKILL only, and never changes hands.
  */
 import { type CpuAccount, CpuBudgets } from "./budget.ts";
-import { type CordonProcess, newToken, startCordon } from "./cordon-process.ts";
+import { type Cause, type CordonProcess, newToken, startCordon } from "./cordon-process.ts";
 import { type CordonStatus, statusOf } from "./cordon-status.ts";
 import { CpuWatch } from "./cpu-watch.ts";
 import { Discipline } from "./discipline.ts";
 import type { EngineKind, Failure } from "./engine.ts";
+import { heaviest, idlest } from "./eviction.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import {
   Activity,
@@ -93,7 +94,7 @@ export class Supervisor {
     const shared = {
       ...options,
       activity: this.#activity,
-      start: (engine: EngineKind) => this.#start(engine),
+      start: (engine: EngineKind, suspect = false) => this.#start(engine, suspect),
       retire: (cordon: CordonProcess) => this.#retire(cordon),
       onSettled: () => this.#settleClose(),
     };
@@ -116,7 +117,7 @@ export class Supervisor {
       ...shared,
       cordons: this.#cordons,
       kill: (cordon, failure, message) => this.#kill(cordon, failure, message, null),
-      evictOne: () => this.#evictIdle() || this.#evictSpare(),
+      evictOne: () => this.#evictIdle("memory") || this.#evictSpare(),
       onLook: (cordon, busy, now) => {
         this.#cpuWatch.look(cordon, busy, now);
         this.#priorities.look(cordon, this.#activity.started(cordon.slot), now);
@@ -125,6 +126,7 @@ export class Supervisor {
       },
       onLooked: (now) => {
         this.#memoryWatch.judge();
+        this.#priorities.looked(now);
         this.#placement.weigh(now);
       },
     });
@@ -165,9 +167,9 @@ export class Supervisor {
 
   /** `heldBack` are plugins that are kept apart or suspended; `deaths` counts cordons that failed. */
   status(): { cordons: CordonStatus[]; heldBack: HeldBack[]; deaths: number } {
-    const cordons = [...this.#cordons.values()].map((cordon) =>
-      statusOf(cordon, this.#activity.started(cordon.slot)),
-    );
+    const cordons = [...this.#cordons.values()]
+      .filter(({ lost }) => !lost)
+      .map((cordon) => statusOf(cordon, this.#activity.started(cordon.slot)));
     return { cordons, heldBack: this.#discipline.heldBack(), deaths: this.#deaths };
   }
 
@@ -261,9 +263,9 @@ export class Supervisor {
     return this.#cordons.size < this.#options.maxCordons;
   }
 
-  async #start(engine: EngineKind): Promise<CordonProcess> {
+  async #start(engine: EngineKind, suspect: boolean): Promise<CordonProcess> {
     for (let attempt = 1; ; attempt++) {
-      const cordon = await this.#startOnce(engine);
+      const cordon = await this.#startOnce(engine, suspect);
       // A thread that began to listen in the meantime would wait for this lane's cordon for ever.
       const whole = [...this.#threads.values()].every(
         ({ id, socketName }) => socketName === null || cordon.threads.has(id),
@@ -274,8 +276,8 @@ export class Supervisor {
     }
   }
 
-  async #startOnce(engine: EngineKind): Promise<CordonProcess> {
-    if (!this.#hasPlace() && !this.#evictSpare() && !this.#evictIdle())
+  async #startOnce(engine: EngineKind, suspect: boolean): Promise<CordonProcess> {
+    if (!this.#hasPlace() && !this.#evictSpare() && !this.#evictIdle("place"))
       throw new Error(`there are ${this.#cordons.size} cordons already and none of them is idle`);
     const slot = this.#slots.pop();
     if (slot === undefined) throw new Error(`there can be ${MAX_CORDONS} cordons at most`);
@@ -295,6 +297,7 @@ export class Supervisor {
       this.#slots.push(slot);
       throw error;
     }
+    cordon.suspect = suspect;
     this.#cordons.set(id, cordon);
     cordon.onExit((how, killed) => this.#died(cordon, how, killed));
     if (this.#closing) this.#kill(cordon, null, "the gateway shuts down", null);
@@ -307,16 +310,14 @@ export class Supervisor {
     cordon.cause = { failure, message, blame };
     this.#cpuWatch.settle(cordon);
     cordon.kill();
-    // Whoever needs one now need not wait for this one's end.
-    this.#placement.drop(cordon);
-    this.#spares.drop(cordon);
+    // Its calls, and whoever needs one now, need not wait for its end: on a machine that is busy that takes a while.
+    this.#lose(cordon, cordon.cause);
   }
 
   #died(cordon: CordonProcess, how: string, killed: boolean): void {
     // A cordon ends by itself when the last data thread has hung up.
     const failure = this.#draining && how === "exit code 0" ? null : ("crashed" as const);
-    const cause = cordon.cause ?? { failure, message: `it died: ${how}`, blame: null };
-    const { engine, lane, id } = cordon;
+    const { id } = cordon;
     this.#cordons.delete(id);
     if (killed && this.#isOutsiders(cordon)) this.#outsiders.add(id);
     // Threads may still count a call out of this slot: it is used again when they have heard.
@@ -324,9 +325,17 @@ export class Supervisor {
       this.#slots.push(cordon.slot);
       this.#outsiders.delete(id);
     }, SLOT_REST_MS).unref();
-    cordon.cause = cause;
-    this.#spares.drop(cordon);
+    cordon.cause ??= { failure, message: `it died: ${how}`, blame: null };
+    if (!cordon.lost) this.#lose(cordon, cordon.cause);
+    this.#settleClose();
+  }
+
+  /** It serves nobody any more: it is dead, or has been killed. */
+  #lose(cordon: CordonProcess, cause: Cause): void {
+    const { engine, lane, id } = cordon;
+    cordon.lost = true;
     this.#placement.drop(cordon);
+    this.#spares.drop(cordon);
     if (cause.failure !== null) {
       const itsDoing = cause.failure !== "budget" && !this.#outsiders.has(id);
       const blame = cause.blame ?? (itsDoing ? aloneIn(lane) : null);
@@ -346,12 +355,11 @@ export class Supervisor {
     }
     for (const thread of this.#threads.values())
       if (cordon.threads.has(thread.id)) thread.port.post({ type: "gone", cordon: id, ...cause });
-    this.#settleClose();
   }
 
   /** Gets no new calls; is killed when its open ones have ended, or after two seconds. */
   #retire(cordon: CordonProcess): void {
-    if (cordon.retired) return;
+    if (cordon.retired || cordon.lost) return;
     cordon.retired = true;
     this.#spares.drop(cordon);
     this.#placement.drop(cordon);
@@ -367,15 +375,15 @@ export class Supervisor {
     setTimeout(look, 20).unref();
   }
 
-  /** Retires the cordon that was idle for the longest time. False if all are busy. */
-  #evictIdle(): boolean {
-    let oldest: CordonProcess | null = null;
-    for (const cordon of this.#cordons.values()) {
-      if (cordon.retired || cordon.lane === null || this.#activity.open(cordon.slot) > 0) continue;
-      if (oldest === null || cordon.lastUsedAt < oldest.lastUsedAt) oldest = cordon;
-    }
-    if (oldest === null) return false;
-    this.#retire(oldest);
+  /** Retires an idle cordon, for its memory or for its place. False if all are busy. */
+  #evictIdle(scarce: "memory" | "place"): boolean {
+    const serving = [...this.#cordons.values()].filter(
+      ({ retired, lost, lane }) => !retired && !lost && lane !== null,
+    );
+    const idle = serving.filter(({ slot }) => this.#activity.open(slot) <= 0);
+    const victim = scarce === "memory" ? heaviest(serving, idle) : idlest(idle);
+    if (victim === null) return false;
+    this.#retire(victim);
     return true;
   }
 

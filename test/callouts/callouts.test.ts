@@ -389,6 +389,17 @@ describe("a plugin's requests", () => {
     }
   });
 
+  it("end with the call that they were sent in, and leave their place", async () => {
+    const callouts = open({ perWorkspace: 1 });
+    const caller = { workspace: "acme", plugin: "p", purpose: "guest" as const, hosts: [`api.test:${port}`] };
+    const call = new AbortController();
+    const sent = callouts.fetch(caller, { url: url("api.test", "/silent") }, call.signal);
+    call.abort();
+    await assert.rejects(sent, says(/the call that it was sent in has ended/));
+    await assert.rejects(callouts.fetch(caller, { url: url("api.test") }, call.signal), says(/has ended/));
+    assert.equal((await callouts.fetch(caller, { url: url("api.test") })).status, 201);
+  });
+
   it("of one workspace are bounded in number, and others go on", async () => {
     const callouts = open({ perWorkspace: 2, totalMs: 300 });
     const slow = () => send({ url: url("api.test", "/silent") }, ["api.test"], callouts);

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { Hooks } from "@gatehouse/sdk";
+import type { FetchRequest, Hooks } from "@gatehouse/sdk";
 import { turnFrame } from "../../src/sandbox/frames.ts";
 import { descendants, type ProcessEntry, processEntry } from "../gateway/processes.ts";
 import { MemoryContext } from "./context.ts";
@@ -64,6 +64,44 @@ function kill(pid: number): void {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
+
+/** Sends requests that nobody answers. */
+class SendingHost extends RecordingHost {
+  readonly signals: (AbortSignal | undefined)[] = [];
+  override fetch(_request: FetchRequest, signal?: AbortSignal): Promise<never> {
+    this.signals.push(signal);
+    return new Promise(() => {});
+  }
+}
+
+test("what a guest has sent is aborted when its call ends, well or not", async () => {
+  const sandbox = await startSandbox();
+  try {
+    const host = new SendingHost();
+    const parts = { grants: { httpHosts: ["api.test"] } };
+    const send = `host.fetch({ url: "https://api.test/" })`;
+    const left = await guest(
+      sandbox,
+      `void ${send}; ${GOOD}`,
+      { name: "left", ...parts, limits: PATIENT },
+      host,
+    );
+    assert.ok(await isGood(left));
+    const late = await guest(
+      sandbox,
+      `await ${send};`,
+      { name: "late", ...parts, limits: { wallMs: 20 } },
+      host,
+    );
+    await assert.rejects(async () => late.access?.(new MemoryContext()), { failure: "deadline" });
+    assert.deepEqual(
+      host.signals.map((signal) => signal?.aborted),
+      [true, true],
+    );
+  } finally {
+    await sandbox.close();
+  }
+});
 
 interface State {
   /** What the cordon is at when it is killed. */

@@ -124,7 +124,8 @@ test("while one burns its budget again and again, every call of its neighbours s
 
 test("what runs when the debt is too great is cut off as well, and costs no suspension", async () => {
   const hooks = guest("small-debtor");
-  const outcomes = await Promise.all(Array.from({ length: 40 }, () => call(hooks, 1000)));
+  // As many as one cordon takes: what waits for one gives up after a while, and one that burns comes last on a busy machine.
+  const outcomes = await Promise.all(Array.from({ length: 30 }, () => call(hooks, 1000)));
   assert.ok(outcomes.some(isBudget));
   assert.ok(
     outcomes.every((outcome) => outcome === "good" || isBudget(outcome)),

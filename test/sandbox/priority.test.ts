@@ -1,60 +1,215 @@
-/** Where a cordon stands on a contended core: behind the gateway, and far behind while it burns. */
+/** Where a cordon stands on a contended core: far behind the gateway until it serves, and again while it burns. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import { after, test } from "node:test";
-import { behind, Priorities } from "../../src/sandbox/priority.ts";
-import { ProcessStat } from "../../src/sandbox/process-stat.ts";
+import { Worker } from "node:worker_threads";
+import { Priorities, type Runner } from "../../src/sandbox/priority.ts";
+import { begins, comesBack, place } from "../../src/sandbox/scheduling.ts";
 
-/** Burns while its stdin says so: "1" to begin, "0" to end. Answers each with a line. */
-const BURNER = `
-let burning = false;
-process.stdin.on("data", (order) => { burning = String(order).trim() === "1"; console.log("heard"); });
-setInterval(() => { const until = Date.now() + 50; while (burning && Date.now() < until); }, 50);
-console.log("up");`;
+const children: ChildProcess[] = [];
+after(() => {
+  for (const child of children) child.kill("SIGKILL");
+});
 
-const [file, ...args] = behind({ file: process.execPath, args: ["-e", BURNER], cwd: "/" });
-const child = spawn(file as string, args, { stdio: ["pipe", "pipe", "inherit"] });
-after(() => child.kill("SIGKILL"));
-const pid = child.pid as number;
-const stat = new ProcessStat(pid);
-const runner = { pid, lane: {} as object | null, wantedMs: () => stat.wantedMs() ?? 0 };
-const priorities = new Priorities<typeof runner>();
+/** Says that it is up, and sleeps. */
+const SLEEPER = `console.log("up"); setInterval(() => {}, 1e6);`;
 
-/** How many calls it was sent. */
-let calls = 0;
+/** A process that began as a cordon does, and what it is said to have used. */
+class Sleeper implements Runner {
+  ready = true;
+  startedAt = 0;
+  killedAt = 0;
+  lane: object | null = {};
+  suspect = false;
+  wanted = 0;
+  waited = 0;
+  calls = 0;
+  readonly #pid: number;
 
-/** Looks as the supervisor does until the process stands elsewhere than at `from`. */
-async function moved(from: number): Promise<number> {
-  for (;;) {
-    priorities.look(runner, calls, Date.now());
-    const at = getPriority(pid);
-    if (at !== from) return at;
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  constructor(pid: number) {
+    this.#pid = pid;
+  }
+
+  static async start(has: Partial<Sleeper> = {}): Promise<Sleeper> {
+    const [file, ...args] = begins({ file: process.execPath, args: ["-e", SLEEPER], cwd: "/" });
+    const child = spawn(file as string, args, { stdio: ["ignore", "pipe", "inherit"] });
+    children.push(child);
+    await once(child.stdout as NonNullable<typeof child.stdout>, "data");
+    return Object.assign(new Sleeper(child.pid as number), has);
+  }
+
+  pids(): readonly number[] {
+    return [this.#pid];
+  }
+
+  wantedMs(): number {
+    return this.wanted;
+  }
+
+  waitedMs(): number {
+    return this.waited;
+  }
+
+  /** Where each of its threads stands, by proc(5): the 41st field of stat is the policy, the 19th the nice value. */
+  get standing(): string {
+    const [, , ...rest] = readFileSync(`/proc/${this.#pid}/task/${this.#pid}/stat`, "latin1").split(" ");
+    return rest[38] === "5" ? "back" : `nice ${rest[16]}`;
   }
 }
 
-test("a cordon starts behind the gateway, goes far back while it burns, and comes closer when it rests", async () => {
-  await once(child.stdout, "data");
-  const ordinary = getPriority(pid);
-  assert.ok(ordinary > getPriority(process.pid));
-  const spare = { ...runner, lane: null };
-  const since = Date.now();
-  for (const after of [0, 5000]) priorities.look(spare, 0, since + after);
-  assert.equal(getPriority(pid), ordinary, "what serves nobody has shown nothing");
-  // Who may not raise a priority leaves it where it is.
-  if (process.getuid?.() !== 0) return;
-  child.stdin.write("1\n");
-  await once(child.stdout, "data");
-  assert.equal(await moved(ordinary), 19);
-  const busy = setInterval(() => {
-    calls += 50;
-  }, 5);
-  assert.equal(await moved(19), ordinary, "who is busy with many calls does not burn");
-  clearInterval(busy);
-  assert.equal(await moved(ordinary), 19);
-  child.stdin.write("0\n");
-  await once(child.stdout, "data");
-  assert.equal(await moved(19), ordinary);
+/** A clock that goes on by itself while a cordon uses what it is told to. */
+class Course {
+  now = 1_000_000;
+  readonly priorities: Priorities<Sleeper>;
+  readonly #all: readonly Sleeper[];
+
+  constructor(all: readonly Sleeper[], most = 1) {
+    this.#all = all;
+    this.priorities = new Priorities(most);
+    this.#look();
+  }
+
+  /** Milliseconds of each that passes, by what each of the cordons gets and waits for of it, and is sent. */
+  pass(ms: number, of: (cordon: Sleeper) => { ran?: number; waited?: number; calls?: number } = () => ({})) {
+    for (let left = ms; left > 0; left -= 5) {
+      this.now += 5;
+      for (const cordon of this.#all) {
+        const { ran = 0, waited = 0, calls = 0 } = of(cordon);
+        cordon.wanted += 5 * (ran + waited);
+        cordon.waited += 5 * waited;
+        cordon.calls += 5 * calls;
+      }
+      this.#look();
+    }
+  }
+
+  #look(): void {
+    for (const cordon of this.#all) this.priorities.look(cordon, cordon.calls, this.now);
+    this.priorities.looked(this.now);
+  }
+}
+
+const AT_EASE = { ran: 0.3, calls: 0.05 };
+const BURNS = { ran: 1 };
+const NEAR = "nice 5";
+
+test("whoever may bring a process near again begins far back; who may not begins a little behind", async () => {
+  const cordon = await Sleeper.start();
+  assert.equal(cordon.standing, comesBack ? "back" : NEAR);
+  assert.equal(comesBack, process.getuid?.() === 0);
+});
+
+// Who may not raise a priority leaves everybody where they are.
+if (comesBack) {
+  test("a cordon comes near when it serves a workspace, goes far back while it burns, and returns", async () => {
+    const cordon = await Sleeper.start();
+    const course = new Course([cordon]);
+    assert.equal(cordon.standing, NEAR);
+    course.pass(205, () => BURNS);
+    assert.equal(cordon.standing, "nice 19");
+    course.pass(500, () => AT_EASE);
+    assert.equal(cordon.standing, "nice 19", "it takes a second to be believed");
+    course.pass(1600, () => AT_EASE);
+    assert.equal(cordon.standing, NEAR);
+    course.pass(500, () => ({ ran: 1, calls: 0.2 }));
+    assert.equal(cordon.standing, NEAR, "who is busy with many calls does not burn");
+    course.pass(2000, () => ({ ran: 0.1, waited: 0.9, calls: 0.02 }));
+    assert.equal(cordon.standing, NEAR, "nor who waits for a core that everybody wants");
+  });
+
+  test("a cordon whose workspace's cordons die comes near when it has served at ease", async () => {
+    const cordon = await Sleeper.start({ suspect: true });
+    const course = new Course([cordon]);
+    course.pass(500, () => AT_EASE);
+    assert.equal(cordon.standing, "back");
+    course.pass(600, () => AT_EASE);
+    assert.equal(cordon.standing, NEAR);
+  });
+
+  test("a spare stays far back: what serves nobody has shown nothing", async () => {
+    const cordon = await Sleeper.start({ lane: null });
+    const course = new Course([cordon]);
+    course.pass(2000, () => AT_EASE);
+    assert.equal(cordon.standing, "back");
+  });
+
+  test("starts that take long are carried, one after the other, those whose cordons die later", async () => {
+    const startedAt = 1_000_000;
+    const starting = { ready: false, lane: null, startedAt };
+    const [suspect, first, second] = await Promise.all([
+      Sleeper.start({ ...starting, suspect: true }),
+      Sleeper.start(starting),
+      Sleeper.start(starting),
+    ]);
+    const all = [suspect, first, second] as const;
+    const standing = () => all.map((cordon) => cordon.standing);
+    const course = new Course(all);
+    course.pass(200);
+    assert.deepEqual(standing(), ["back", "back", "back"], "a start gets what is left at first");
+    course.pass(100);
+    assert.deepEqual(standing(), ["back", NEAR, "back"]);
+    course.pass(400);
+    assert.deepEqual(standing(), ["back", NEAR, "back"], "until it is up");
+    first.ready = true;
+    course.pass(105);
+    assert.deepEqual(standing(), ["back", "back", NEAR]);
+    second.ready = true;
+    course.pass(105);
+    assert.deepEqual(standing(), ["back", "back", "back"], "it is too early for the one whose cordons die");
+    course.pass(200);
+    assert.deepEqual(standing(), [NEAR, "back", "back"]);
+  });
+
+  test("an end that takes long is carried", async () => {
+    const cordon = await Sleeper.start({ suspect: true });
+    const course = new Course([cordon]);
+    cordon.killedAt = course.now;
+    course.pass(200, () => BURNS);
+    assert.equal(cordon.standing, "back");
+    course.pass(100, () => BURNS);
+    assert.equal(cordon.standing, NEAR);
+  });
+
+  test("those that burn are not left with nothing: where they get none of the cores, one is carried", async () => {
+    const [one, other] = await Promise.all([
+      Sleeper.start({ suspect: true }),
+      Sleeper.start({ suspect: true }),
+    ]);
+    const course = new Course([one, other]);
+    const standing = () => [one.standing, other.standing];
+    course.pass(3000, () => ({ ran: 0.02, waited: 0.98 }));
+    assert.deepEqual(standing(), ["back", "back"], "together they have a twentieth");
+    let carried = 0;
+    course.pass(3000, () => {
+      carried += standing().filter((at) => at === NEAR).length;
+      return { waited: 1 };
+    });
+    assert.ok(carried > 0);
+  });
+}
+
+test("a data thread stands before the gateway's others where it may", async () => {
+  const script = `
+    const { getPriority } = require("node:os");
+    const { workerData } = require("node:worker_threads");
+    import(workerData).then(({ standFirst }) => {
+      standFirst();
+      require("node:worker_threads").parentPort.postMessage(getPriority(0));
+    });`;
+  const workerData = new URL("../../src/sandbox/scheduling.ts", import.meta.url).href;
+  const [priority] = await once(new Worker(script, { eval: true, workerData }), "message");
+  assert.equal(priority, comesBack ? -5 : getPriority(0));
+  assert.equal(getPriority(0), getPriority(process.pid), "and the thread alone");
+});
+
+test("a process that has ended is placed nowhere", async () => {
+  const cordon = await Sleeper.start();
+  const child = children.at(-1) as ChildProcess;
+  const ended = once(child, "exit");
+  child.kill("SIGKILL");
+  await ended;
+  place(cordon.pids()[0] as number, "near");
 });

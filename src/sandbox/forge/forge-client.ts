@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import type { Phase } from "@gatehouse/sdk";
+import { OwnersTurns } from "../../tenancy/owners-turns.ts";
 import { type Command, type Fence, forgeCommand } from "../fence.ts";
 import { lastDescendantOf } from "../process-stat.ts";
 import type { Room } from "../room.ts";
@@ -17,7 +18,6 @@ import { digestOf, type Forged, type ForgeKind, type ForgeReport } from "./forge
 import type { ForgeJob } from "./forge-child.ts";
 import { encodeFrame, FrameReader } from "./forge-frames.ts";
 import { DEFAULT_FORGE_LIMITS, type ForgeLimits } from "./limits.ts";
-import { UploadTurns } from "./upload-turns.ts";
 
 export interface ForgeOptions {
   /** Wall time for one artifact, starting the child included. */
@@ -76,7 +76,7 @@ interface Waiting {
 
 class ForgeClient implements Forge {
   readonly #options: Required<ForgeOptions>;
-  readonly #turns: UploadTurns<Waiting>;
+  readonly #turns: OwnersTurns<Waiting>;
   #working = false;
   #closed = false;
   #child: Child | null = null;
@@ -86,7 +86,7 @@ class ForgeClient implements Forge {
 
   constructor(options: Required<ForgeOptions>) {
     this.#options = options;
-    this.#turns = new UploadTurns(options.queueLength);
+    this.#turns = new OwnersTurns(options.queueLength);
   }
 
   forge(

@@ -1,15 +1,15 @@
 /**
- * Uploads that wait while one is worked on, by who uploads: a short queue that nobody fills for the others, and
- * in which whoever was served last lets the others go first.
+ * What waits while something is worked on, by who asked for it: a queue that nobody fills for the others, and in which
+ * whoever was served last lets the others go first.
  */
-import { Shares } from "../../tenancy/shares.ts";
+import { Shares } from "./shares.ts";
 
 interface Waiting<T> {
   readonly owner: string;
   readonly item: T;
 }
 
-export class UploadTurns<T> {
+export class OwnersTurns<T> {
   readonly #places: Shares;
   readonly #waiting: Waiting<T>[] = [];
   #served = "";
@@ -48,11 +48,11 @@ export class UploadTurns<T> {
 
 /** Runs jobs one after the other, with those that wait taking turns by owner. */
 export class OneAtATime {
-  readonly #turns: UploadTurns<() => Promise<void>>;
+  readonly #turns: OwnersTurns<() => Promise<void>>;
   #running = false;
 
   constructor(queueLength: number) {
-    this.#turns = new UploadTurns(queueLength);
+    this.#turns = new OwnersTurns(queueLength);
   }
 
   /** What the job comes to; null at once if too much waits. */

@@ -1,7 +1,7 @@
 /** Uploads that are worked on one after the other: who waits, who is told to come again, and who goes first. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { OneAtATime } from "../../../src/sandbox/forge/upload-turns.ts";
+import { OneAtATime } from "../../src/tenancy/owners-turns.ts";
 
 /** Asks for a job of each owner while the first one hangs, lets it go, and tells what happened in which order. */
 async function orderOf(length: number, owners: readonly string[]): Promise<string[]> {
