@@ -21,6 +21,7 @@ import type { OwnListeners } from "../egress/own-listeners.ts";
 import { Policies } from "../egress/policies.ts";
 import { editsBetween } from "../entities/change.ts";
 import {
+  type Certificate,
   DEFAULT_WORKSPACE,
   DEFAULT_WORKSPACE_ID,
   ENTITIES,
@@ -100,6 +101,11 @@ export class Control {
   /** All entities in force as lists: dear among many, for those who need them all. */
   get config(): GatewayConfig {
     return configOf(this.#inForce.state);
+  }
+
+  /** The certificates in force, with what references to vaults lead to: to be looked at, and shown to nobody. */
+  get certificates(): readonly Certificate[] {
+    return this.#inForce.certificates;
   }
 
   get store(): Store | null {

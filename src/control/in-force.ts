@@ -51,6 +51,11 @@ export class InForce {
     return this.#state;
   }
 
+  /** The certificates that threads show, what references lead to included: to be looked at, and shown to nobody. */
+  get certificates(): readonly Certificate[] {
+    return withResolved(configOf(this.#state), this.#resolved).certificates;
+  }
+
   /** The limits of a workspace's guests. */
   limitsOf(workspace: string): WorkspaceLimits {
     const known = this.#limits.get(workspace);

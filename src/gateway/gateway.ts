@@ -15,7 +15,7 @@ import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
 import { Control } from "../control/control.ts";
 import { listenersOf, type OwnListener, OwnListeners, serverListeners } from "../egress/own-listeners.ts";
-import type { Certificate, PluginCatalogue } from "../entities/entities.ts";
+import type { PluginCatalogue } from "../entities/entities.ts";
 import { GuestStore } from "../guest-store/guest-store.ts";
 import { LineWriter } from "../observe/line-writer.ts";
 import { type AccessLog, createAccessLog, createLogger } from "../observe/logger.ts";
@@ -238,10 +238,7 @@ export class Gateway {
   /** Those in force come nearer to their end while the gateway runs. */
   #watchExpiry(): void {
     this.#expiryLook = setInterval(() => {
-      warnOfEnds(this.#log, [
-        ...(this.#tls?.endings ?? []),
-        ...(this.#control.index.all("certificates") as Iterable<unknown> as Iterable<Certificate>),
-      ]);
+      warnOfEnds(this.#log, [...(this.#tls?.endings ?? []), ...this.#control.certificates]);
     }, EXPIRY_LOOK_MS);
     this.#expiryLook.unref();
   }
