@@ -71,6 +71,9 @@ class Judge {
       if (found === undefined) throw notFound();
       return this.#put(type, workspace, withParent(write.input, above), { old: found, patch: true });
     }
+    // A key that is unique under a parent only names nobody for sure: what is written would take another's place.
+    const isNamed = isUuid(write.key.toLowerCase()) || type.name === "certificates";
+    if (above === null && !isNamed && !type.uniqueFields.includes(type.endpointKey)) throw notFound();
     const old =
       found ?? (above === null ? undefined : lookUp(this.#index, write.kind, workspace, write.key, null));
     const named = { ...write.input, ...keyOf(type, write, old ?? null) };
@@ -266,8 +269,12 @@ export function lookUp(
   const byId = isUuid(key.toLowerCase()) ? index.find(kind, key.toLowerCase()) : undefined;
   if (inside(byId)) return byId;
   const field = type.endpointKey;
-  if (above !== null && !type.uniqueFields.includes(field))
-    return index.children(kind, above.field, above.id).find((entity) => entity[field] === key);
+  if (above !== null && !type.uniqueFields.includes(field)) {
+    // A target without a port is kept with one.
+    const kept: Record<string, unknown> = { [field]: key };
+    type.normalize?.(kept);
+    return index.children(kind, above.field, above.id).find((entity) => entity[field] === kept[field]);
+  }
   // A certificate answers to its names.
   if (kind === "certificates") {
     const sni = index.named("snis", workspaceId, key);

@@ -85,8 +85,10 @@ export class EntityIndex implements Relations {
         ? found
         : undefined;
     }
-    // Keys that are unique under a parent only; asked for without one, the first of them is as good as any.
-    return this.list(kind, workspaceId).find((entity) => entity[field] === key);
+    // Unique under a parent only: asked for without one, it is found if there are no two.
+    const all = this.list(kind, workspaceId);
+    const first = all.findIndex((entity) => entity[field] === key);
+    return first < 0 || all.some((entity, i) => i > first && entity[field] === key) ? undefined : all[first];
   }
 
   workspace(id: string): WorkspaceFacts | undefined {

@@ -108,6 +108,14 @@ describe("single writes", () => {
     assert.deepEqual((await call("GET", "/plugins")).json.data, []);
     await made("/upstreams", { name: "pool" });
     await made("/upstreams/pool/targets", { target: "10.0.0.1:80" });
+    for (let i = 0; i < 2; i++)
+      assert.equal((await call("PUT", "/upstreams/pool/targets/10.0.0.2", {})).json.target, "10.0.0.2:8000");
+    assert.equal((await call("GET", "/upstreams/pool/targets/all")).json.data?.length, 2);
+    const health = (await call("GET", "/upstreams/pool/health")).json.data ?? [];
+    assert.deepEqual(
+      health.map(({ health: state }) => state),
+      ["HEALTHCHECKS_OFF", "HEALTHCHECKS_OFF"],
+    );
     await made("/consumers", { username: "alice" });
     await made("/consumers/alice/key-auth", { key: "k" });
     await made("/consumers/alice/acls", { group: "g" });
@@ -265,6 +273,22 @@ describe("single writes", () => {
     await call("POST", "/consumers/alice/consumer_groups", { group: "gold" });
     assert.equal((await call("DELETE", "/consumer_groups/gold")).status, 204);
     assert.deepEqual((await call("GET", "/consumers/alice/consumer_groups")).json.consumer_groups, []);
+  });
+
+  test("a key that is unique under a parent only never takes another's place", async () => {
+    for (const username of ["alice", "bob"]) {
+      await made("/consumers", { username });
+      await made(`/consumers/${username}/acls`, { group: "admins" });
+    }
+    const stolen = await call("PUT", "/acls/admins", { consumer: { username: "bob" } });
+    assert.equal(stolen.status, 404);
+    assert.equal((await call("GET", "/acls/admins")).status, 404);
+    assert.equal((await call("PATCH", "/acls/admins", { tags: ["t"] })).status, 404);
+    assert.equal((await call("DELETE", "/acls/admins")).status, 204);
+    assert.equal((await call("GET", "/acls")).json.data?.length, 2);
+    assert.equal((await call("PUT", "/consumers/bob/acls/admins", { tags: ["t"] })).status, 200);
+    assert.equal((await call("DELETE", "/consumers/bob/acls/admins")).status, 204);
+    assert.equal((await call("GET", "/acls/admins")).status, 200);
   });
 
   test("a password is kept as a hash, and written back as it is kept stays", async () => {
