@@ -5,6 +5,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { foreign, isObject, isReference, record, string } from "@gatehouse/sdk";
 import { id, MAX_TEXT, name, tags, timestamp } from "./fields.ts";
+import { REDACTED } from "./redacted.ts";
 
 const MAX_KEY = 65_536;
 /** Members of a JWK that are nobody's but the owner's (RFC 7518 section 6). */
@@ -83,6 +84,9 @@ const publicOf = (pem: string) =>
 function checkJwk(text: string): string | undefined {
   const jwk = readJwk(text);
   if (jwk === null) return "could not json decode jwk string";
+  // As it was shown it is another key, and of some kinds even a sound one.
+  if (PRIVATE_MEMBERS.some((member) => jwk[member] === REDACTED))
+    return `its private members are ${REDACTED}: write them out`;
   const sound =
     jwk.kty === "oct"
       ? typeof jwk.k === "string" && /^[A-Za-z0-9_-]+$/.test(jwk.k)
@@ -105,12 +109,12 @@ function checkKey({ jwk, pem, kid }: Record<string, unknown>): Record<string, st
     : { "pem.public_key": "the public key is not that of the private key" };
 }
 
-/** A JWK as it may be shown: `placeholder` in place of what is private in it. */
-export function publicJwk(text: string, placeholder: string): string {
+/** A JWK as it may be shown. */
+export function publicJwk(text: string): string {
   const jwk = readJwk(text);
-  if (jwk === null) return placeholder;
+  if (jwk === null) return REDACTED;
   if (!PRIVATE_MEMBERS.some((member) => jwk[member] !== undefined)) return text;
   const shown: Record<string, unknown> = { ...jwk };
-  for (const member of PRIVATE_MEMBERS) if (shown[member] !== undefined) shown[member] = placeholder;
+  for (const member of PRIVATE_MEMBERS) if (shown[member] !== undefined) shown[member] = REDACTED;
   return JSON.stringify(shown);
 }

@@ -2,9 +2,7 @@
 import { isObject, isReference } from "@gatehouse/sdk";
 import type { EntityType } from "./entities.ts";
 import { publicJwk } from "./keys.ts";
-
-/** What stands for a private key wherever an entity is shown. */
-export const REDACTED = "REDACTED";
+import { REDACTED } from "./redacted.ts";
 
 /** A copy of an entity with nobody's private key. A reference to a vault is shown: it is no secret. */
 export function withoutSecrets<E extends object>({ secretFields }: EntityType, entity: E): E {
@@ -20,5 +18,5 @@ export function withoutSecrets<E extends object>({ secretFields }: EntityType, e
 
 function concealed(field: string, value: unknown): unknown {
   if (typeof value !== "string" || isReference(value)) return value;
-  return field === "jwk" ? publicJwk(value, REDACTED) : REDACTED;
+  return field === "jwk" ? publicJwk(value) : REDACTED;
 }

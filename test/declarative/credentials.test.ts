@@ -1,8 +1,9 @@
 /** Credentials, groups, keys and vaults in files: nested, top level, made up, hashed, and never told in messages. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { exportConfig } from "../../src/admin/export.ts";
 import { formatConfigErrors, loadDeclarative } from "../../src/declarative/declarative.ts";
-import type { GatewayConfig } from "../../src/entities/entities.ts";
+import { ENTITY_NAMES, type GatewayConfig } from "../../src/entities/entities.ts";
 import { verifyPassword } from "../../src/entities/passwords.ts";
 import { catalogue, load, loadSound } from "./support.ts";
 
@@ -107,6 +108,20 @@ test("with _transform: false hashed passwords are taken as they are, ours and Ko
   assert.deepEqual(faults(plain), [
     "kong.yml:3:75 basic-auth credential 'a' password: expected a hashed password, as _transform is false; with _transform: true it is taken as the password itself",
   ]);
+});
+
+test("what is exported loads again as it was, passwords included; a key that is not shown has to be put back", () => {
+  const config = loadSound(NESTED);
+  const exported = exportConfig(config);
+  assert.doesNotMatch(exported, /open sesame|c2VjcmV0/);
+  const refused = load(exported);
+  assert.ok(!refused.ok);
+  assert.deepEqual(
+    refused.errors.map(({ entity, field, message }) => [entity, field, message]),
+    [["key", "jwk", "its private members are REDACTED: write them out"]],
+  );
+  const again = loadSound(exported.replace("REDACTED", "c2VjcmV0"));
+  for (const name of ENTITY_NAMES) assert.deepEqual(again[name], config[name], name);
 });
 
 const REFUSED: [title: string, text: string, expected: string[]][] = [
