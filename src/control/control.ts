@@ -58,7 +58,7 @@ export interface ControlParts extends InForceParts {
   readonly store: Store | null;
   /** Where the gateway itself listens. */
   readonly own: OwnListeners;
-  /** Called before each change of the whole: files that the settings name are read again whenever a file is. */
+  /** Called before each change: files that the settings name are read again whenever the configuration is. */
   readSettingsFiles(): Promise<void>;
 }
 
@@ -175,6 +175,7 @@ export class Control {
    */
   write(write: Write, _by: Author): Promise<Entity | null> {
     return this.alone(async () => {
+      await this.#parts.readSettingsFiles();
       const store = this.#store;
       if (store === null) throw new Error("there is no store to write to");
       for (let tries = 1; ; tries++) {
