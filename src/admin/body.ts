@@ -116,8 +116,13 @@ async function readMultipart({ body, contentType }: Call): Promise<[name: string
 function nested(pairs: readonly (readonly [name: string, value: string])[]): Input {
   if (pairs.length > MAX_VALUES) throw unsoundForm();
   const top: Input = Object.create(null);
-  for (const [name, value] of pairs) {
+  const named = pairs.map(([name, value]) => {
     const [, dotted, index] = /^([^[\]]+)(?:\[(\d{0,4})\])?$/.exec(name) ?? [];
+    return { dotted, index, value };
+  });
+  // Elements come in the order of their numbers, those without one as they were written.
+  const inOrder = named.sort((a, b) => Number(a.index ?? 0) - Number(b.index ?? 0));
+  for (const { dotted, index, value } of inOrder) {
     const path = dotted?.split(".") ?? [];
     const last = path.pop();
     if (last === undefined || path.length > MAX_DEPTH || path.includes("") || last === "")

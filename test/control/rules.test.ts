@@ -185,8 +185,8 @@ describe("single writes", () => {
     const plugin = await call("POST", "/services/s/plugins", limits, FORM);
     const config = plugin.json.config as Record<string, unknown>;
     assert.deepEqual([config.minute, config.hide_client_headers], [5, true], plugin.text);
-    const emptied = await call("PATCH", `/routes/${route.json.id}`, "service=&paths[1]=/c", FORM);
-    assert.deepEqual([emptied.json.service, emptied.json.paths], [null, ["/c"]], emptied.text);
+    const emptied = await call("PATCH", `/routes/${route.json.id}`, "service=&paths[2]=/d&paths[1]=/c", FORM);
+    assert.deepEqual([emptied.json.service, emptied.json.paths], [null, ["/c", "/d"]], emptied.text);
     const parts = '--cut\r\nContent-Disposition: form-data; name="username"\r\n\r\nbob\r\n--cut--\r\n';
     const multipart = { "content-type": "multipart/form-data; boundary=cut" };
     assert.equal((await call("POST", "/consumers", parts, multipart)).json.username, "bob");
