@@ -7,14 +7,14 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createIsolateEngine, readWritten, type WrittenCall } from "../src/sandbox/cordon/isolate-engine.ts";
-import type { EngineTurn, GuestCall, GuestConfig } from "../src/sandbox/engine.ts";
+import { prepareRoom } from "../src/sandbox/fence/room.ts";
 import { forgeArtifact } from "../src/sandbox/forge/forge.ts";
 import { DEFAULT_FORGE_LIMITS } from "../src/sandbox/forge/limits.ts";
-import { callFrame, readCall, readTurn, turnFrame } from "../src/sandbox/frames.ts";
 import { WORKSPACE_LIMITS } from "../src/sandbox/limits.ts";
-import { prepareRoom } from "../src/sandbox/room.ts";
+import type { EngineTurn, GuestCall, GuestConfig } from "../src/sandbox/protocol/engine.ts";
+import { callFrame, readCall, readTurn, turnFrame } from "../src/sandbox/protocol/frames.ts";
+import { FrameSplitter, type Reader } from "../src/sandbox/protocol/wire.ts";
 import { createWasmEngine } from "../src/sandbox/wasm/wasm-engine.ts";
-import { FrameSplitter, type Reader } from "../src/sandbox/wire.ts";
 import { buildGuest } from "../wasm-plugins/build.ts";
 import { readArguments } from "./arguments.ts";
 

@@ -3,8 +3,8 @@
  * method or headers ends a line or a field, and what frames a message is the gateway's alone.
  */
 import type { FetchRequest } from "@gatehouse/sdk";
-import { HostCallError } from "../sandbox/host-call-error.ts";
-import { HOST_CALL_LIMITS } from "../sandbox/host-call-limits.ts";
+import { HostCallError } from "../sandbox/calls/host-call-error.ts";
+import { HOST_CALL_LIMITS } from "../sandbox/calls/host-call-limits.ts";
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;

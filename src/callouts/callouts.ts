@@ -11,7 +11,7 @@ import type { FetchAnswer, FetchRequest } from "@gatehouse/sdk";
 import type { Agent, buildConnector, Dispatcher } from "undici";
 import type { Egress } from "../egress/egress.ts";
 import type { EgressPolicy, Purpose } from "../egress/policy.ts";
-import { HostCallError } from "../sandbox/host-call-error.ts";
+import { HostCallError } from "../sandbox/calls/host-call-error.ts";
 import { Shares } from "../tenancy/shares.ts";
 import { type Callout, readCallout, redirected } from "./callout-request.ts";
 

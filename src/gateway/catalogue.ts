@@ -2,7 +2,7 @@
 import { BUILT_INS } from "../../plugins/index.ts";
 import type { CataloguePlugin, PluginCatalogue } from "../entities/entities.ts";
 import { cataloguePlugin, type Registry, type StoredPackage } from "../registry/registry.ts";
-import type { Fence } from "../sandbox/fence.ts";
+import type { Fence } from "../sandbox/fence/fence.ts";
 import type { Settings } from "../settings.ts";
 
 const NATIVE = new Map<string, CataloguePlugin>(

@@ -20,7 +20,7 @@ import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { HostOwners } from "../pipeline/host-owners.ts";
 import { Snapshot } from "../pipeline/snapshot.ts";
-import { standFirst } from "../sandbox/scheduling.ts";
+import { standFirst } from "../sandbox/supervisor/scheduling.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import type { ProxyListen } from "../settings.ts";
 import { Terminator } from "../tls/terminator.ts";

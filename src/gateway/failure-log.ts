@@ -3,7 +3,7 @@
  * guest can fail thousands of times a second, so only the first of a plugin and kind is written at once; the
  * rest of the next ten seconds is one line with their number. Nothing is lost: metrics count each of them.
  */
-import type { GuestFailure } from "../sandbox/client.ts";
+import type { GuestFailure } from "../sandbox/calls/client.ts";
 
 const QUIET_MS = 10_000;
 

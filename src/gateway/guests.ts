@@ -2,11 +2,11 @@
 import type { Host } from "@gatehouse/sdk";
 import type { PluginEntity } from "../entities/entities.ts";
 import type { PluginInstance } from "../pipeline/snapshot.ts";
-import { type GuestFailure, SandboxClient } from "../sandbox/client.ts";
-import type { CredentialNames } from "../sandbox/credential-names.ts";
+import { type GuestFailure, SandboxClient } from "../sandbox/calls/client.ts";
+import type { CredentialNames } from "../sandbox/calls/credential-names.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import { lowered } from "../sandbox/limits.ts";
-import type { ToThread } from "../sandbox/messages.ts";
+import type { ToThread } from "../sandbox/protocol/messages.ts";
 import type { InstalledPackage } from "./packages.ts";
 
 export class Guests {

@@ -12,7 +12,7 @@ import type {
 } from "@gatehouse/sdk";
 import type { MetricSink } from "../observe/thread-metrics.ts";
 import type { Snapshot } from "../pipeline/snapshot.ts";
-import { windowFault } from "../sandbox/host-calls.ts";
+import { windowFault } from "../sandbox/calls/host-calls.ts";
 import { type CounterTable, EXHAUSTED } from "./counter-table.ts";
 import type { PluginServices } from "./plugin-services.ts";
 

@@ -3,7 +3,7 @@ import { BUILT_INS } from "../../plugins/index.ts";
 import type { PluginEntity } from "../entities/entities.ts";
 import type { ThreadMetrics } from "../observe/thread-metrics.ts";
 import type { PluginInstance, Snapshot } from "../pipeline/snapshot.ts";
-import { WorkspaceCredentials } from "../sandbox/credential-names.ts";
+import { WorkspaceCredentials } from "../sandbox/calls/credential-names.ts";
 import type { CounterTable } from "./counter-table.ts";
 import type { Guests } from "./guests.ts";
 import type { LogLevel } from "./messages.ts";

@@ -3,7 +3,7 @@ import type { Host } from "@gatehouse/sdk";
 import type { Callouts } from "../callouts/callouts.ts";
 import { MAX_KEYS } from "../guest-store/key-value-store.ts";
 import type { StoreClient } from "../guest-store/store-client.ts";
-import { HostCallError } from "../sandbox/host-call-error.ts";
+import { HostCallError } from "../sandbox/calls/host-call-error.ts";
 import { DEFAULT_LIMITS } from "../sandbox/limits.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { InstalledPackage } from "./packages.ts";

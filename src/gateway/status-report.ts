@@ -1,6 +1,6 @@
 /** What `/status` tells: counters and conditions of this node, in the shape of Kong's `GET /status`. */
-import type { Fence } from "../sandbox/fence.ts";
-import type { Supervisor } from "../sandbox/supervisor.ts";
+import type { Fence } from "../sandbox/fence/fence.ts";
+import type { Supervisor } from "../sandbox/supervisor/supervisor.ts";
 import type { CapColumns } from "./connection-caps.ts";
 import type { Collected } from "./threads.ts";
 

@@ -6,7 +6,7 @@ import type { Refusal } from "../egress/policy.ts";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
-import { GuestFailure } from "../sandbox/client.ts";
+import { GuestFailure } from "../sandbox/calls/client.ts";
 import { Complaints } from "./complaints.ts";
 import type { Refusal as NoSeat } from "./connection-caps.ts";
 import { FailureLog } from "./failure-log.ts";

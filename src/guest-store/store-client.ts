@@ -1,8 +1,8 @@
 /** A data thread's way to the store: operations with numbers over a port, which is asked for when one is needed. */
 import type { MessagePort } from "node:worker_threads";
 import type { KeyValues } from "@gatehouse/sdk";
-import { HostCallError } from "../sandbox/host-call-error.ts";
-import { HOST_CALL_LIMITS } from "../sandbox/host-call-limits.ts";
+import { HostCallError } from "../sandbox/calls/host-call-error.ts";
+import { HOST_CALL_LIMITS } from "../sandbox/calls/host-call-limits.ts";
 import { Shares } from "../tenancy/shares.ts";
 import { explainFault, type Operation, type Outcome, type Quota, type Scope } from "./key-value-store.ts";
 import type { StoreAnswer, StoreRequest } from "./store-thread.ts";

@@ -3,8 +3,8 @@ import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
 import type { Refusal } from "../gateway/connection-caps.ts";
 import type { Losses } from "../gateway/past-threads.ts";
 import type { Collected } from "../gateway/threads.ts";
-import type { CpuAccount } from "../sandbox/budget.ts";
 import { type LedgerRow, OTHER, sumRows } from "../sandbox/ledger.ts";
+import type { CpuAccount } from "../sandbox/supervisor/budget.ts";
 
 export interface NodeFacts {
   readonly nodeId: string;

@@ -3,10 +3,10 @@
  * phases and the limits, and then one try in a cordon of its own.
  */
 
-import type { GuestLimits } from "../sandbox/engine.ts";
 import { type ForgeReport, listed } from "../sandbox/forge/forge.ts";
 import type { Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
 import type { Smoke, SmokeJob } from "../sandbox/forge/smoke.ts";
+import type { GuestLimits } from "../sandbox/protocol/engine.ts";
 import { asksOf, ungranted } from "../sandbox/wasm/abi.ts";
 import { defaultConfig } from "./config-schema.ts";
 import type { Manifest } from "./manifest.ts";

@@ -18,9 +18,13 @@ import {
   type Violation,
   validate,
 } from "@gatehouse/sdk";
-import type { GuestLimits } from "../sandbox/engine.ts";
-import { type GuestGrants, SECRET_REQUEST_HEADERS, SECRET_RESPONSE_HEADERS } from "../sandbox/grants.ts";
+import {
+  type GuestGrants,
+  SECRET_REQUEST_HEADERS,
+  SECRET_RESPONSE_HEADERS,
+} from "../sandbox/calls/grants.ts";
 import { type LimitName, MANIFEST_LIMITS, WORKSPACE_LIMITS } from "../sandbox/limits.ts";
+import type { GuestLimits } from "../sandbox/protocol/engine.ts";
 import { checkConfigSchema } from "./config-schema.ts";
 import { MAX_MANIFEST_BYTES, readManifestText } from "./manifest-text.ts";
 

@@ -1,8 +1,8 @@
 /** A package as a whole: archive and manifest together, and nothing in it that the manifest does not name. */
 import { createHash } from "node:crypto";
 import type { Violation } from "@gatehouse/sdk";
-import type { GuestLimits } from "../sandbox/engine.ts";
 import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
+import type { GuestLimits } from "../sandbox/protocol/engine.ts";
 import { ArchiveError, unpack } from "./archive.ts";
 import { MANIFEST_FILE, type Manifest, parseManifest } from "./manifest.ts";
 

@@ -5,7 +5,7 @@
  * Rows are bounded for each workspace. Where a new version finds no room, the row that nobody has used for the
  * longest time goes into the workspace's row `(other)`: sums stay, and what runs now has rows of its own.
  */
-import type { Failure, Usage } from "./engine.ts";
+import type { Failure, Usage } from "./protocol/engine.ts";
 
 /** Totals since the thread started, but for `memoryBytes`, which is the highest seen. */
 export interface LedgerRow {

@@ -4,8 +4,8 @@
  * and docs/limits.md are made from it. A package may only ask for less than its workspace has.
  */
 import { type Field, integer, record } from "@gatehouse/sdk";
-import type { CpuAllowance } from "./budget.ts";
-import type { GuestLimits } from "./engine.ts";
+import type { GuestLimits } from "./protocol/engine.ts";
+import type { CpuAllowance } from "./supervisor/budget.ts";
 
 const MIB = 1 << 20;
 const GIB = 1 << 30;
@@ -83,7 +83,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [1, 60_000],
     inManifest: true,
     beyond: `\`deadline\`: the cordon is killed; ${FAILS}`,
-    enforcedBy: "deadlines.ts",
+    enforcedBy: "calls/deadlines.ts",
   },
   output_bytes: {
     key: "outputBytes",
@@ -94,7 +94,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [1024, 3 * MIB],
     inManifest: true,
     beyond: `\`violation\`: ${FAILS}`,
-    enforcedBy: "verdict.ts, and in the cordon before it",
+    enforcedBy: "calls/verdict.ts, and in the cordon before it",
   },
   header_count: {
     key: "headerCount",
@@ -104,7 +104,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [1, 1000],
     inManifest: true,
     beyond: `\`violation\`: ${FAILS}`,
-    enforcedBy: "verdict.ts, and in the cordon before it",
+    enforcedBy: "calls/verdict.ts, and in the cordon before it",
   },
   header_bytes: {
     key: "headerBytes",
@@ -114,7 +114,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [64, 256 * 1024],
     inManifest: true,
     beyond: `\`violation\`: ${FAILS}`,
-    enforcedBy: "verdict.ts, and in the cordon before it",
+    enforcedBy: "calls/verdict.ts, and in the cordon before it",
   },
   host_calls: {
     key: "hostCalls",
@@ -124,7 +124,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [1, 1000],
     inManifest: true,
     beyond: `\`violation\`: ${FAILS}`,
-    enforcedBy: "turns.ts, and in the cordon before it",
+    enforcedBy: "calls/turns.ts, and in the cordon before it",
   },
   instances: {
     key: "instances",
@@ -134,7 +134,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [1, 64],
     inManifest: true,
     beyond: "later calls wait for one in their queue",
-    enforcedBy: "lanes.ts, and in the cordon wasm/run.ts",
+    enforcedBy: "calls/lanes.ts, and in the cordon wasm/run.ts",
   },
   concurrent_calls: {
     key: "concurrentCalls",
@@ -145,7 +145,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [1, 100_000],
     inManifest: true,
     beyond: "`busy`: 503 with Retry-After (or skipped, by the plugin's `fail`)",
-    enforcedBy: "lanes.ts",
+    enforcedBy: "calls/lanes.ts",
   },
   cpu_ms_per_second: {
     key: "cpuMsPerSecond",
@@ -157,7 +157,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [0, 1_000_000],
     inManifest: false,
     beyond: "`budget`: 429 with Retry-After (or skipped, by the plugin's `fail`)",
-    enforcedBy: "budget.ts, cpu-watch.ts, lanes.ts",
+    enforcedBy: "supervisor/budget.ts, supervisor/cpu-watch.ts, calls/lanes.ts",
   },
   cpu_burst_ms: {
     key: "cpuBurstMs",
@@ -168,7 +168,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [10, 600_000],
     inManifest: false,
     beyond: "as `cpu_ms_per_second`",
-    enforcedBy: "budget.ts",
+    enforcedBy: "supervisor/budget.ts",
   },
   cpu_wait_ms: {
     key: "cpuWaitMs",
@@ -179,7 +179,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [0, 5000],
     inManifest: false,
     beyond: "as `cpu_ms_per_second`",
-    enforcedBy: "lanes.ts",
+    enforcedBy: "calls/lanes.ts",
   },
   kv_bytes: {
     key: "kvBytes",
@@ -201,7 +201,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [64 * MIB, 64 * GIB],
     inManifest: false,
     beyond: `\`memory\`: the largest of them is killed; its call gets ${FAILS}`,
-    enforcedBy: "memory-watch.ts",
+    enforcedBy: "supervisor/memory-watch.ts",
   },
   log_lines_per_second: {
     key: "logLinesPerSecond",

@@ -9,7 +9,7 @@
 import { constants } from "node:fs";
 import { open, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
-import { HostCallError } from "../sandbox/host-call-error.ts";
+import { HostCallError } from "../sandbox/calls/host-call-error.ts";
 
 export const MAX_SECRET_BYTES = 64 * 1024;
 const KEPT_MS = 1000;

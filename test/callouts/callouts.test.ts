@@ -11,7 +11,7 @@ import type { FetchRequest } from "@gatehouse/sdk";
 import { CALLOUT_LIMITS, type CalloutLimits, Callouts } from "../../src/callouts/callouts.ts";
 import { Egress } from "../../src/egress/egress.ts";
 import { Policies } from "../../src/egress/policies.ts";
-import { HostCallError } from "../../src/sandbox/host-call-error.ts";
+import { HostCallError } from "../../src/sandbox/calls/host-call-error.ts";
 import { Resolver } from "../../src/upstream/resolver.ts";
 import { type NameServer, startNameServer } from "../support/name-server.ts";
 

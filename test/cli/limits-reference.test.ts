@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { limitsReference, REFERENCE } from "../../src/cli/limits-reference.ts";
-import { FAILURES } from "../../src/sandbox/engine.ts";
 import { WORKSPACE_LIMIT_TABLE } from "../../src/sandbox/limits.ts";
+import { FAILURES } from "../../src/sandbox/protocol/engine.ts";
 
 test("docs/limits.md says what the code says; if not: npm run docs:limits", () => {
   assert.equal(readFileSync(REFERENCE, "utf8"), limitsReference());

@@ -11,7 +11,7 @@ import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import createPlugin, { type Plugin } from "@extism/extism";
 import type { Phase } from "@gatehouse/sdk";
-import type { GuestCall } from "../../src/sandbox/engine.ts";
+import type { GuestCall } from "../../src/sandbox/protocol/engine.ts";
 import { parseOutput, renderInput } from "../../src/sandbox/wasm/exchange.ts";
 import { createWasmEngine } from "../../src/sandbox/wasm/wasm-engine.ts";
 import { buildGuests } from "../../wasm-plugins/build.ts";

@@ -12,7 +12,7 @@ import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import createPlugin, { type CallContext } from "@extism/extism";
-import type { GuestCall, Turn } from "../../src/sandbox/engine.ts";
+import type { GuestCall, Turn } from "../../src/sandbox/protocol/engine.ts";
 import { parseOutput, renderInput } from "../../src/sandbox/wasm/exchange.ts";
 import { createWasmEngine } from "../../src/sandbox/wasm/wasm-engine.ts";
 import { buildGuest } from "../../wasm-plugins/build.ts";

@@ -2,7 +2,7 @@
  * Guests that misbehave when the request says so, and only then: with `x-attack: ~` in it. Each is a whole
  * package; `kinds` are the failures that may be reported for it.
  */
-import type { Failure } from "../../src/sandbox/engine.ts";
+import type { Failure } from "../../src/sandbox/protocol/engine.ts";
 import { accessPlugin, bundleSource } from "../sandbox/sandbox.ts";
 import { assemble, TOLD_TO } from "../sandbox/wasm/guests.ts";
 import { packFiles } from "./packages.ts";

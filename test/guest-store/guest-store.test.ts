@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { GuestStore } from "../../src/guest-store/guest-store.ts";
 import type { Quota, Scope } from "../../src/guest-store/key-value-store.ts";
 import { StoreClient } from "../../src/guest-store/store-client.ts";
-import { HostCallError } from "../../src/sandbox/host-call-error.ts";
+import { HostCallError } from "../../src/sandbox/calls/host-call-error.ts";
 
 const MIB = 1 << 20;
 const QUOTA: Quota = { bytes: MIB, keys: 1000, workspaceBytes: MIB };

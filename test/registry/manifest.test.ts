@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { violationFields } from "@gatehouse/sdk";
 import { stringify } from "yaml";
 import { checkManifest, type Manifest, manifestToJson, parseManifest } from "../../src/registry/manifest.ts";
-import { NO_GRANTS, requestHeaderGrant, responseHeaderGrant } from "../../src/sandbox/grants.ts";
+import { NO_GRANTS, requestHeaderGrant, responseHeaderGrant } from "../../src/sandbox/calls/grants.ts";
 import { WORKSPACE_LIMITS } from "../../src/sandbox/limits.ts";
 import { MANIFEST } from "./packages.ts";
 

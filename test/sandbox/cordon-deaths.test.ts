@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { FetchRequest, Hooks } from "@gatehouse/sdk";
-import { turnFrame } from "../../src/sandbox/frames.ts";
+import { turnFrame } from "../../src/sandbox/protocol/frames.ts";
 import { descendants, type ProcessEntry, processEntry } from "../gateway/processes.ts";
 import { MemoryContext } from "./context.ts";
 import {
@@ -267,7 +267,7 @@ test("a cordon that burns CPU time without an open call is killed, and the plugi
 });
 
 test("cordons die with the gateway, in every state and behind the fence", async () => {
-  const script = fileURLToPath(new URL("./orphan-maker.ts", import.meta.url));
+  const script = fileURLToPath(new URL("./supervisor/orphan-maker.ts", import.meta.url));
   const child = spawn(process.execPath, [script, JSON.stringify(await place())], {
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Hooks } from "@gatehouse/sdk";
-import type { SupervisorOptions } from "../../src/sandbox/supervisor-options.ts";
+import type { SupervisorOptions } from "../../src/sandbox/supervisor/supervisor-options.ts";
 import { MemoryContext } from "./context.ts";
 import {
   accessPlugin,

@@ -6,16 +6,16 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
-import type { GuestCall } from "../../src/sandbox/engine.ts";
+import { guestCall, requestHeaderGrant, responseHeaderGrant } from "../../src/sandbox/calls/grants.ts";
+import type { GuestCall } from "../../src/sandbox/protocol/engine.ts";
 import {
   callFrame,
   configureFrame,
   FROM_CORDON,
   hostReplyFrame,
   MAX_FRAME_FROM_CORDON,
-} from "../../src/sandbox/frames.ts";
-import { guestCall, requestHeaderGrant, responseHeaderGrant } from "../../src/sandbox/grants.ts";
-import { FrameSplitter } from "../../src/sandbox/wire.ts";
+} from "../../src/sandbox/protocol/frames.ts";
+import { FrameSplitter } from "../../src/sandbox/protocol/wire.ts";
 import { MemoryContext } from "./context.ts";
 import { settings } from "./sandbox.ts";
 

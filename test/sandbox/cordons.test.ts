@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
-import type { ToSupervisor } from "../../src/sandbox/messages.ts";
-import { Supervisor } from "../../src/sandbox/supervisor.ts";
+import type { ToSupervisor } from "../../src/sandbox/protocol/messages.ts";
+import { Supervisor } from "../../src/sandbox/supervisor/supervisor.ts";
 import { processEntry } from "../gateway/processes.ts";
 import { MemoryContext } from "./context.ts";
 import {

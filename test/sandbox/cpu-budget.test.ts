@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Hooks } from "@gatehouse/sdk";
-import { type CpuAllowance, UNBOUNDED } from "../../src/sandbox/budget.ts";
-import { GuestFailure } from "../../src/sandbox/guest.ts";
-import { costOf } from "../../src/sandbox/host-calls.ts";
+import { GuestFailure } from "../../src/sandbox/calls/guest.ts";
+import { costOf } from "../../src/sandbox/calls/host-calls.ts";
+import { type CpuAllowance, UNBOUNDED } from "../../src/sandbox/supervisor/budget.ts";
 import { MemoryContext } from "./context.ts";
 import {
   accessPlugin,

@@ -21,17 +21,17 @@ import {
   type Window,
 } from "@gatehouse/sdk";
 import { build } from "esbuild";
-import { SandboxClient } from "../../src/sandbox/client.ts";
-import type { EngineKind, GuestLimits } from "../../src/sandbox/engine.ts";
-import type { Fence } from "../../src/sandbox/fence.ts";
-import { probeFence } from "../../src/sandbox/fence-probe.ts";
-import { readyFrame } from "../../src/sandbox/frames.ts";
-import { type GuestGrants, NO_GRANTS } from "../../src/sandbox/grants.ts";
-import type { GuestFailure, GuestSettings } from "../../src/sandbox/guest.ts";
-import type { Port, ToSupervisor, ToThread } from "../../src/sandbox/messages.ts";
-import { prepareRoom, type Room } from "../../src/sandbox/room.ts";
-import { Supervisor } from "../../src/sandbox/supervisor.ts";
-import type { SupervisorOptions } from "../../src/sandbox/supervisor-options.ts";
+import { SandboxClient } from "../../src/sandbox/calls/client.ts";
+import { type GuestGrants, NO_GRANTS } from "../../src/sandbox/calls/grants.ts";
+import type { GuestFailure, GuestSettings } from "../../src/sandbox/calls/guest.ts";
+import type { Fence } from "../../src/sandbox/fence/fence.ts";
+import { probeFence } from "../../src/sandbox/fence/fence-probe.ts";
+import { prepareRoom, type Room } from "../../src/sandbox/fence/room.ts";
+import type { EngineKind, GuestLimits } from "../../src/sandbox/protocol/engine.ts";
+import { readyFrame } from "../../src/sandbox/protocol/frames.ts";
+import type { Port, ToSupervisor, ToThread } from "../../src/sandbox/protocol/messages.ts";
+import { Supervisor } from "../../src/sandbox/supervisor/supervisor.ts";
+import type { SupervisorOptions } from "../../src/sandbox/supervisor/supervisor-options.ts";
 
 export const LIMITS: GuestLimits = {
   memoryBytes: 32 * 1024 * 1024,

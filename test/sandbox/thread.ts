@@ -4,9 +4,9 @@
  */
 import { parentPort } from "node:worker_threads";
 import type { Hooks } from "@gatehouse/sdk";
-import { GuestFailure, SandboxClient } from "../../src/sandbox/client.ts";
-import type { GuestSettings } from "../../src/sandbox/guest.ts";
-import type { ToThread } from "../../src/sandbox/messages.ts";
+import { GuestFailure, SandboxClient } from "../../src/sandbox/calls/client.ts";
+import type { GuestSettings } from "../../src/sandbox/calls/guest.ts";
+import type { ToThread } from "../../src/sandbox/protocol/messages.ts";
 import { MemoryContext } from "./context.ts";
 import { RecordingHost } from "./sandbox.ts";
 

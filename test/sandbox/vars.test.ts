@@ -1,9 +1,9 @@
 /** Vars that guests share along a request: bounded for all of them together. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Verdict } from "../../src/sandbox/engine.ts";
-import { NO_GRANTS, requestHeaderGrant } from "../../src/sandbox/grants.ts";
-import { applyVerdict, reserveVars, Violation } from "../../src/sandbox/verdict.ts";
+import { NO_GRANTS, requestHeaderGrant } from "../../src/sandbox/calls/grants.ts";
+import { applyVerdict, reserveVars, Violation } from "../../src/sandbox/calls/verdict.ts";
+import type { Verdict } from "../../src/sandbox/protocol/engine.ts";
 import { MemoryContext } from "./context.ts";
 import { accessPlugin, bundleSource, PATIENT, RecordingHost, settings, startSandbox } from "./sandbox.ts";
 

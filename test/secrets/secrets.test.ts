@@ -5,7 +5,7 @@ import { chmod, mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/p
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { HostCallError } from "../../src/sandbox/host-call-error.ts";
+import { HostCallError } from "../../src/sandbox/calls/host-call-error.ts";
 import { Secrets } from "../../src/secrets/secrets.ts";
 
 let directory: string;

@@ -11,7 +11,7 @@
  * after guest code has run, and what one call does to a prototype cannot reach the next one.
  */
 import type { Hooks, PluginDefinition } from "@gatehouse/sdk";
-import { readCallText } from "../call-text.ts";
+import { readCallText } from "../protocol/call-text.ts";
 import { CallRecord, type Limits, tellFailure, tellVerdict, tellWaiting } from "./guest-call.ts";
 import { GuestContext, readResult } from "./guest-context.ts";
 import { GuestHost } from "./guest-host.ts";

@@ -11,7 +11,7 @@
  */
 import { Socket } from "node:net";
 import type { MaybePromise } from "@gatehouse/sdk";
-import type { Engine, EngineTurn, GuestConfig } from "../engine.ts";
+import type { Engine, EngineTurn, GuestConfig } from "../protocol/engine.ts";
 import {
   batchFrame,
   type HostResult,
@@ -23,8 +23,8 @@ import {
   readyFrame,
   TO_CORDON,
   turnFrame,
-} from "../frames.ts";
-import { FrameSplitter, type Reader } from "../wire.ts";
+} from "../protocol/frames.ts";
+import { FrameSplitter, type Reader } from "../protocol/wire.ts";
 import { performance } from "./clock.ts";
 import { takeRandomFromKernel } from "./random.ts";
 import { seal } from "./seal.ts";

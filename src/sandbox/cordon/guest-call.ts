@@ -2,10 +2,11 @@
  * One open hook call inside an isolate: its host calls, how it ended, and the text that tells the cordon.
  * Part of the in-isolate runtime: see bootstrap.ts.
  */
-import type { Failure, HostCall } from "../engine.ts";
-import { HOST_CALL_LIMITS, MAX_ARGUMENTS_BYTES } from "../host-call-limits.ts";
-import { u16 } from "../text.ts";
-import { failureTurn, type VerdictText, verdictTurn, waitingTurn } from "../turn-text.ts";
+
+import { HOST_CALL_LIMITS, MAX_ARGUMENTS_BYTES } from "../calls/host-call-limits.ts";
+import type { Failure, HostCall } from "../protocol/engine.ts";
+import { u16 } from "../protocol/text.ts";
+import { failureTurn, type VerdictText, verdictTurn, waitingTurn } from "../protocol/turn-text.ts";
 import type { GuestContext } from "./guest-context.ts";
 
 export interface Limits {

@@ -3,10 +3,16 @@
  * Part of the in-isolate runtime: see bootstrap.ts.
  */
 import type { Consumer, Context, Headers, PluginRequest, PluginResponse } from "@gatehouse/sdk";
-import { type CallText, type HeaderText, parsed, type RequestText, type ResponseText } from "../call-text.ts";
-import type { HeaderEdit } from "../engine.ts";
-import { utf8Latin1 } from "../text.ts";
-import type { VerdictText } from "../turn-text.ts";
+import {
+  type CallText,
+  type HeaderText,
+  parsed,
+  type RequestText,
+  type ResponseText,
+} from "../protocol/call-text.ts";
+import type { HeaderEdit } from "../protocol/engine.ts";
+import { utf8Latin1 } from "../protocol/text.ts";
+import type { VerdictText } from "../protocol/turn-text.ts";
 import type { CallRecord } from "./guest-call.ts";
 import { bytesToLatin1, latin1ToBytes } from "./harden.ts";
 

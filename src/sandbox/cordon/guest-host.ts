@@ -11,8 +11,8 @@ import type {
   KeyValues,
   Window,
 } from "@gatehouse/sdk";
-import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
-import { utf8Latin1 } from "../text.ts";
+import { HOST_CALL_LIMITS } from "../calls/host-call-limits.ts";
+import { utf8Latin1 } from "../protocol/text.ts";
 import type { CallRecord } from "./guest-call.ts";
 import { clock, fromBase64, latin1ToBytes, toBase64 } from "./harden.ts";
 

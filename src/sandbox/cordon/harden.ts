@@ -7,7 +7,7 @@
  * frozen, so that a call cannot leave a trap in a prototype for the next one.
  */
 
-import { latin1Utf8, utf8Latin1 } from "../text.ts";
+import { latin1Utf8, utf8Latin1 } from "../protocol/text.ts";
 
 let now = 0;
 

@@ -10,10 +10,10 @@
  * data thread's deadline or the supervisor's memory watch kills the process that this runs in.
  */
 import type IsolatedVM from "isolated-vm";
-import type { Engine, EngineTurn, Failure, GuestConfig, Turn, Usage } from "../engine.ts";
-import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
-import { TURN_KINDS } from "../turn-text.ts";
-import type { Reader } from "../wire.ts";
+import { HOST_CALL_LIMITS } from "../calls/host-call-limits.ts";
+import type { Engine, EngineTurn, Failure, GuestConfig, Turn, Usage } from "../protocol/engine.ts";
+import { TURN_KINDS } from "../protocol/turn-text.ts";
+import type { Reader } from "../protocol/wire.ts";
 import { performance } from "./clock.ts";
 import { randomText } from "./random.ts";
 import { ThreadClock, threadMs } from "./thread-clock.ts";

@@ -9,7 +9,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { readSealFile, SEAL_FILE } from "../seccomp/seal-place.ts";
+import { readSealFile, SEAL_FILE } from "../fence/seccomp/seal-place.ts";
 
 const PR_SET_DUMPABLE = 4;
 const SECCOMP_SET_MODE_FILTER = 1n;

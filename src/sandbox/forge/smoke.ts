@@ -6,9 +6,10 @@
  */
 import { spawn } from "node:child_process";
 import type { Duplex } from "node:stream";
-import { CordonProcess } from "../cordon-process.ts";
-import type { EngineKind, GuestConfig, Turn } from "../engine.ts";
-import { cordonCommand, type Fence } from "../fence.ts";
+import { cordonCommand, type Fence } from "../fence/fence.ts";
+import { SMOKE_SLOT } from "../fence/guest-users.ts";
+import type { Room } from "../fence/room.ts";
+import type { EngineKind, GuestConfig, Turn } from "../protocol/engine.ts";
 import {
   configureFrame,
   FROM_CORDON,
@@ -16,10 +17,9 @@ import {
   MAX_FRAME_FROM_CORDON,
   prepareFrame,
   readTurn,
-} from "../frames.ts";
-import { SMOKE_SLOT } from "../guest-users.ts";
-import type { Room } from "../room.ts";
-import { FrameSplitter } from "../wire.ts";
+} from "../protocol/frames.ts";
+import { FrameSplitter } from "../protocol/wire.ts";
+import { CordonProcess } from "../supervisor/cordon-process.ts";
 
 export interface SmokeOptions {
   readonly room: Room;

@@ -4,8 +4,9 @@
  *
  * A signature is written as parameters, ">", results, with i for i32, I for i64 and F for f64.
  */
-import type { HostAsk } from "../engine.ts";
-import type { GuestGrants } from "../grants.ts";
+
+import type { GuestGrants } from "../calls/grants.ts";
+import type { HostAsk } from "../protocol/engine.ts";
 
 /** The kernel functions of Extism's `extism:host/env`, all 27 of them. */
 export const KERNEL_MODULE = "extism:host/env";

@@ -12,7 +12,14 @@
  * violation. Whether a header's name or a status makes sense is checked by the data thread, for every engine.
  */
 import type { Phase } from "@gatehouse/sdk";
-import type { GuestCall, GuestLimits, HeaderEdit, RequestEdit, ResponseEdit, Verdict } from "../engine.ts";
+import type {
+  GuestCall,
+  GuestLimits,
+  HeaderEdit,
+  RequestEdit,
+  ResponseEdit,
+  Verdict,
+} from "../protocol/engine.ts";
 import { GuestFault } from "./fault.ts";
 
 /** The input for one call. `configJson` is the plugin's config, rendered once when it was configured. */

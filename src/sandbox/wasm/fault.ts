@@ -1,5 +1,5 @@
 /** How a guest's call goes wrong inside the engine, thrown through the guest's frames: it cannot catch this. */
-import type { Failure } from "../engine.ts";
+import type { Failure } from "../protocol/engine.ts";
 
 export class GuestFault extends Error {
   readonly failure: Failure;

@@ -4,9 +4,10 @@
  *
  * A guest has one stack, so it waits for one answer at a time.
  */
-import type { HostCall } from "../engine.ts";
-import type { HostResult } from "../frames.ts";
-import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
+
+import { HOST_CALL_LIMITS } from "../calls/host-call-limits.ts";
+import type { HostCall } from "../protocol/engine.ts";
+import type { HostResult } from "../protocol/frames.ts";
 import { GuestFault } from "./fault.ts";
 
 export type Level = "debug" | "info" | "warn" | "error";

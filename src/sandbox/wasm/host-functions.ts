@@ -7,9 +7,9 @@
  * guest can go on without; only arguments that are no blocks end the call.
  */
 import type { MaybePromise } from "@gatehouse/sdk";
-import type { HostAsk } from "../engine.ts";
-import type { HostResult } from "../frames.ts";
-import { HOST_CALL_LIMITS, MAX_ARGUMENTS_BYTES } from "../host-call-limits.ts";
+import { HOST_CALL_LIMITS, MAX_ARGUMENTS_BYTES } from "../calls/host-call-limits.ts";
+import type { HostAsk } from "../protocol/engine.ts";
+import type { HostResult } from "../protocol/frames.ts";
 import type { UserImport } from "./abi.ts";
 
 /** What the functions need of the call that they are made in. */

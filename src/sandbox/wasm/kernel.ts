@@ -7,9 +7,10 @@
  * functions (addresses outside the arena, lengths that overflow, endless allocations, endless logging) ends in a
  * GuestFault or is cut short, never in work without bound.
  */
-import type { HostAsk, HostCall } from "../engine.ts";
-import type { HostResult } from "../frames.ts";
-import { HOST_CALL_LIMITS } from "../host-call-limits.ts";
+
+import { HOST_CALL_LIMITS } from "../calls/host-call-limits.ts";
+import type { HostAsk, HostCall } from "../protocol/engine.ts";
+import type { HostResult } from "../protocol/frames.ts";
 import {
   ABORT_MODULE,
   ABORT_NAME,

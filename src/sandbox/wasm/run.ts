@@ -9,8 +9,8 @@
 
 import type { Phase } from "@gatehouse/sdk";
 import { performance } from "../cordon/clock.ts";
-import type { Failure, GuestCall, GuestConfig, Turn, Usage, Verdict } from "../engine.ts";
-import type { HostResult } from "../frames.ts";
+import type { Failure, GuestCall, GuestConfig, Turn, Usage, Verdict } from "../protocol/engine.ts";
+import type { HostResult } from "../protocol/frames.ts";
 import { FUEL_EXPORT, INITIALIZE_EXPORT, MEMORY_EXPORT } from "./abi.ts";
 import { maxOutputJson, parseOutput, renderInput } from "./exchange.ts";
 import { GuestFault } from "./fault.ts";

@@ -7,8 +7,8 @@
  */
 import { createHash } from "node:crypto";
 import type { MaybePromise } from "@gatehouse/sdk";
-import type { Engine, GuestCall, GuestConfig, HostAsk, Turn } from "../engine.ts";
-import type { HostResult } from "../frames.ts";
+import type { Engine, GuestCall, GuestConfig, HostAsk, Turn } from "../protocol/engine.ts";
+import type { HostResult } from "../protocol/frames.ts";
 import { askOf, FUEL_EXPORT, importSignature } from "./abi.ts";
 import { GuestFault } from "./fault.ts";
 import { Kernel } from "./kernel.ts";

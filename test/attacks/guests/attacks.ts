@@ -3,7 +3,7 @@
  * the attack. What every attack must leave behind is asserted in guests.test.ts; `npm run attacks` prints what
  * it costs.
  */
-import type { Failure } from "../../../src/sandbox/engine.ts";
+import type { Failure } from "../../../src/sandbox/protocol/engine.ts";
 import { ANSWERS } from "./answers.ts";
 
 export interface Attack {

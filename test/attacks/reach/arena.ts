@@ -21,9 +21,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import type { Fence } from "../../../src/sandbox/fence.ts";
-import { probeFence } from "../../../src/sandbox/fence-probe.ts";
-import { prepareRoom, type Room } from "../../../src/sandbox/room.ts";
+import type { Fence } from "../../../src/sandbox/fence/fence.ts";
+import { probeFence } from "../../../src/sandbox/fence/fence-probe.ts";
+import { prepareRoom, type Room } from "../../../src/sandbox/fence/room.ts";
 
 import type { Targets } from "./targets.ts";
 

@@ -5,8 +5,8 @@
  */
 import { Socket } from "node:net";
 import { seal } from "../../../src/sandbox/cordon/seal.ts";
-import { readLoad, readyFrame, TO_CORDON, turnFrame } from "../../../src/sandbox/frames.ts";
-import { FrameSplitter } from "../../../src/sandbox/wire.ts";
+import { readLoad, readyFrame, TO_CORDON, turnFrame } from "../../../src/sandbox/protocol/frames.ts";
+import { FrameSplitter } from "../../../src/sandbox/protocol/wire.ts";
 import { ESCAPES } from "./escapes.ts";
 import type { Targets } from "./targets.ts";
 

@@ -3,7 +3,7 @@
  * failures as negative error numbers.
  */
 import { dlopen, getInt32, getRawPointer } from "node:ffi";
-import { PROCESSORS } from "../../../src/sandbox/seccomp/system-calls.ts";
+import { PROCESSORS } from "../../../src/sandbox/fence/seccomp/system-calls.ts";
 
 /** Calls that no list of the fence names, on x64 and on arm64. */
 const OTHERS: Readonly<Record<string, readonly [x64: number, arm64: number]>> = {

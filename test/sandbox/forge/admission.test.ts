@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Phase } from "@gatehouse/sdk";
+import { NO_GRANTS } from "../../../src/sandbox/calls/grants.ts";
 import { type ForgeReport, forgeArtifact } from "../../../src/sandbox/forge/forge.ts";
 import { DEFAULT_FORGE_LIMITS, type ForgeLimits } from "../../../src/sandbox/forge/limits.ts";
 import { readShape } from "../../../src/sandbox/forge/module-shape.ts";
-import { NO_GRANTS } from "../../../src/sandbox/grants.ts";
 import { ungranted } from "../../../src/sandbox/wasm/abi.ts";
 import { assemble } from "../wasm/guests.ts";
 

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { after, before, describe, it, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { uidOf } from "../../../src/sandbox/fence.ts";
+import { uidOf } from "../../../src/sandbox/fence/fence.ts";
+import { FORGE_SLOT } from "../../../src/sandbox/fence/guest-users.ts";
 import { createForge, type Forge } from "../../../src/sandbox/forge/forge-client.ts";
-import { FORGE_SLOT } from "../../../src/sandbox/guest-users.ts";
 import { place } from "../sandbox.ts";
 import { assemble } from "../wasm/guests.ts";
 

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, describe, it } from "node:test";
 import type { Phase } from "@gatehouse/sdk";
-import type { GuestConfig } from "../../../src/sandbox/engine.ts";
 import { digestOf, forgeArtifact } from "../../../src/sandbox/forge/forge.ts";
 import { DEFAULT_FORGE_LIMITS } from "../../../src/sandbox/forge/limits.ts";
 import { type Smoke, type SmokeOptions, smokeRun } from "../../../src/sandbox/forge/smoke.ts";
+import type { GuestConfig } from "../../../src/sandbox/protocol/engine.ts";
 import { accessPlugin, bundleSource, LIMITS, place } from "../sandbox.ts";
 import { assemble } from "../wasm/guests.ts";
 

@@ -1,7 +1,7 @@
 /** Which host functions need which grant. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type GuestGrants, NO_GRANTS } from "../../../src/sandbox/grants.ts";
+import { type GuestGrants, NO_GRANTS } from "../../../src/sandbox/calls/grants.ts";
 import { asksOf, USER_FUNCTIONS, ungranted } from "../../../src/sandbox/wasm/abi.ts";
 
 const ALL: GuestGrants = {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Phase } from "@gatehouse/sdk";
-import type { Verdict } from "../../../src/sandbox/engine.ts";
+import type { Verdict } from "../../../src/sandbox/protocol/engine.ts";
 import { parseOutput, renderInput } from "../../../src/sandbox/wasm/exchange.ts";
 import { hookCall, LIMITS } from "./guests.ts";
 

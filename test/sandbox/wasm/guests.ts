@@ -2,9 +2,15 @@
 
 import type { Phase } from "@gatehouse/sdk";
 import binaryen from "binaryen";
-import type { Engine, GuestCall, GuestConfig, GuestLimits, Turn } from "../../../src/sandbox/engine.ts";
 import { forgeArtifact } from "../../../src/sandbox/forge/forge.ts";
 import { DEFAULT_FORGE_LIMITS } from "../../../src/sandbox/forge/limits.ts";
+import type {
+  Engine,
+  GuestCall,
+  GuestConfig,
+  GuestLimits,
+  Turn,
+} from "../../../src/sandbox/protocol/engine.ts";
 
 const parser = binaryen as unknown as { parseText(text: string): binaryen.Module };
 const FEATURES = binaryen.Features as unknown as { All: number; CompactImports: number };

@@ -1,7 +1,7 @@
 /** Guests that wait for the host: how a call is suspended, goes on and ends, and what cannot be done with that. */
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import type { Engine, GuestConfig, Turn } from "../../../src/sandbox/engine.ts";
+import type { Engine, GuestConfig, Turn } from "../../../src/sandbox/protocol/engine.ts";
 import { createWasmEngine } from "../../../src/sandbox/wasm/wasm-engine.ts";
 import { assemble, configure, failureOf, hookCall, LIMITS, STORE, startNow } from "./guests.ts";
 

@@ -1,8 +1,8 @@
 /** The WebAssembly engine: what a guest gets, and how every way of misbehaving ends. */
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import type { Engine, Turn } from "../../../src/sandbox/engine.ts";
-import { HOST_CALL_LIMITS } from "../../../src/sandbox/host-call-limits.ts";
+import { HOST_CALL_LIMITS } from "../../../src/sandbox/calls/host-call-limits.ts";
+import type { Engine, Turn } from "../../../src/sandbox/protocol/engine.ts";
 import { createWasmEngine } from "../../../src/sandbox/wasm/wasm-engine.ts";
 import {
   answering,

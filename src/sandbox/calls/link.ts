@@ -1,0 +1,364 @@
+/**
+ * A data thread's end of its socket to one cordon: sends calls, matches turns, and knows at every moment
+ * which call is running. Hot: the guest cases of `bench/cases.ts` watch it.
+ *
+ * A cordon that breaks the format, answers for a call that is not its turn, or writes more than it may is
+ * not spoken to again.
+ */
+import type { Wire } from "../../http1/wire.ts";
+import type { Turn } from "../protocol/engine.ts";
+import {
+  abandonFrame,
+  callFrame,
+  configureFrame,
+  FROM_CORDON,
+  type HostResult,
+  hostReplyFrame,
+  loadFrame,
+  MAX_FRAME_FROM_CORDON,
+  readBatch,
+  readTurn,
+  releaseFrame,
+} from "../protocol/frames.ts";
+import type { Activity } from "../protocol/messages.ts";
+import { FrameError, FrameSplitter, type Reader } from "../protocol/wire.ts";
+import { guestCall } from "./grants.ts";
+import type { Call, Guest } from "./guest.ts";
+import type { Lane } from "./lane.ts";
+
+/** A call that is starved may take this many times its own time more. */
+const STARVED_FACTOR = 4;
+/**
+ * The first call of an instance in a cordon loads it: compiling and `create()` have this long on top, once,
+ * whether that call ends well or not.
+ */
+export const LOADING_MS = 400;
+/**
+ * A cordon that serves several threads says whose calls it begins. One that begins none for this long, although
+ * calls wait, is not to be believed.
+ */
+export const STALLED_MS = 20_000;
+/** So many frames leave at once, so that the cordon has something to do; fewer wait for the end of the turn. */
+const FRAMES_AT_ONCE = 8;
+/** About what a data thread reads of host calls in a microsecond, where they are written to be slow to read. */
+const BYTES_READ_IN_1_US = 200;
+
+export interface LinkEvents {
+  onReady(link: CordonLink): void;
+  onTurn(link: CordonLink, call: Call, turn: Turn): void;
+  /** The cordon broke the protocol. It must be killed. */
+  onNonsense(link: CordonLink, message: string): void;
+  onClose(link: CordonLink): void;
+}
+
+/** A guest as the cordon knows it. */
+interface Instance {
+  readonly id: number;
+  /** Whether it has been loaded. */
+  warm: boolean;
+  /** Its calls in the cordon, and how many may be. */
+  inside: number;
+  readonly most: number;
+}
+
+/** A call that waits until another one of its guest has ended. */
+interface Parked {
+  readonly call: Call;
+  readonly frame: string;
+  readonly since: number;
+}
+
+export class CordonLink {
+  readonly id: number;
+  /** Known once it is assigned. */
+  slot = -1;
+  lane: Lane | null = null;
+  ready = false;
+  /** Gets no new calls. */
+  retired = false;
+  /** The socket is closed or its peer is not to be believed: what is open waits for the supervisor's word. */
+  broken = false;
+  /** Whether this thread has asked for the cordon's death. */
+  condemned = false;
+  readonly open = new Map<number, Call>();
+  /** Calls whose turn is awaited, in the order in which the cordon runs them. */
+  readonly order: Call[] = [];
+  /** When the first of `order` began to run (`performance.now()`); 0 while another thread's batch may run. */
+  headSince = 0;
+  /** What its thread had waited when the running call was first looked at, by when it began. */
+  #watched = { since: 0, waitedMs: 0 };
+  /** Whose turn has ended last. */
+  last: Guest | null = null;
+  /** How many turns have arrived. */
+  turns = 0;
+  readonly #wire: Wire;
+  readonly #activity: Activity | null;
+  readonly #events: LinkEvents;
+  readonly #splitter: FrameSplitter;
+  readonly #loaded = new Set<string>();
+  readonly #instances = new Map<Guest, Instance>();
+  #parked: Parked[] = [];
+  #nextInstance = 1;
+  #nextCall = 1;
+  /** Frames that have not left yet, and how many. */
+  #out = "";
+  #outFrames = 0;
+  /** How many at the end of `order` are among them: they cannot run before they have left. */
+  #unsent = 0;
+  #marked = false;
+  /** When the cordon last began or ended something, or was given something after it had nothing. */
+  #progressAt = 0;
+  #batchLeft = 0;
+
+  /** Open calls are counted in `activity`. */
+  constructor(id: number, wire: Wire, activity: Activity | null, events: LinkEvents) {
+    this.id = id;
+    this.#wire = wire;
+    this.#activity = activity;
+    this.#events = events;
+    this.#splitter = new FrameSplitter(MAX_FRAME_FROM_CORDON, (call, type, payload) =>
+      this.#onFrame(call, type, payload),
+    );
+    wire.own({
+      onRead: (chunk) => this.push(chunk),
+      onDrain() {},
+      onEnd() {},
+      onBroken: () => this.#closed(),
+      onClosed: () => this.#closed(),
+    });
+  }
+
+  #closed(): void {
+    this.broken = true;
+    this.#events.onClose(this);
+  }
+
+  /** Bytes from the cordon. */
+  push(chunk: Buffer): void {
+    if (this.broken) return;
+    try {
+      this.#splitter.push(chunk);
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.broken = true;
+      this.#wire.pause();
+      this.#events.onNonsense(this, error.message);
+    }
+  }
+
+  /** Sends a call. The artifact and the configuration go ahead of it if they have not yet. */
+  send(call: Call, artifact: (digest: string) => Uint8Array, now: number, epochNow: number): void {
+    const { guest } = call;
+    let instance = this.#instances.get(guest);
+    if (instance === undefined) {
+      const { digest } = guest.config;
+      if (!this.#loaded.has(digest)) {
+        this.#write(loadFrame(digest, artifact(digest)));
+        this.#loaded.add(digest);
+      }
+      instance = { id: this.#nextInstance++, warm: false, inside: 0, most: mostInside(guest) };
+      this.#instances.set(guest, instance);
+      this.#write(configureFrame(instance.id, guest.config));
+    }
+    const id = this.#nextCall;
+    this.#nextCall = (id + 1) >>> 0 || 1;
+    const frame = callFrame(
+      id,
+      instance.id,
+      guestCall(guest, call.ctx, call.phase, epochNow, call.body, call.chunk),
+    );
+    call.id = id;
+    this.open.set(id, call);
+    this.#activity?.begin(this.slot);
+    if (instance.inside < instance.most) this.#transmit(call, frame, instance, now);
+    else this.#parked.push({ call, frame, since: now });
+  }
+
+  /** Host calls of its guests take this thread so many microseconds. */
+  work(us: number): void {
+    this.#activity?.work(this.slot, us);
+  }
+
+  #transmit(call: Call, frame: string, instance: Instance, now: number): void {
+    call.guest.row.bytesIn += frame.length;
+    call.attempts++;
+    call.sentAt = now;
+    instance.inside++;
+    this.#expect(call, now);
+    this.#write(frame);
+  }
+
+  /** A call has left the cordon: the oldest of its guest that was parked takes its place. */
+  #leave(guest: Guest, now: number): void {
+    const instance = this.#instances.get(guest);
+    if (instance === undefined) return;
+    instance.inside--;
+    if (this.#parked.length === 0) return;
+    const at = this.#parked.findIndex(({ call }) => call.guest === guest);
+    if (at < 0) return;
+    const [next] = this.#parked.splice(at, 1) as [Parked];
+    this.#transmit(next.call, next.frame, instance, now);
+  }
+
+  /** Gives up the calls that have been parked since before `before` (`performance.now()`). */
+  takeParked(before: number): Call[] {
+    if (this.#parked.length === 0) return [];
+    const late = this.#parked.filter(({ since }) => since < before).map(({ call }) => call);
+    this.#parked = this.#parked.filter(({ since }) => since >= before);
+    for (const call of late) {
+      this.open.delete(call.id);
+      this.#activity?.end(this.slot);
+    }
+    return late;
+  }
+
+  reply(call: Call, seq: number, result: HostResult, now: number): void {
+    this.#expect(call, now);
+    const frame = hostReplyFrame(call.id, seq, result);
+    call.guest.row.bytesIn += frame.length;
+    this.#write(frame);
+  }
+
+  /** Forgets a call that waits for the gateway, not for the cordon. */
+  abandon(call: Call): void {
+    this.open.delete(call.id);
+    this.#activity?.end(this.slot);
+    this.#write(abandonFrame(call.id));
+    this.#leave(call.guest, performance.now());
+  }
+
+  release(guest: Guest): void {
+    const instance = this.#instances.get(guest);
+    if (instance === undefined || this.broken) return;
+    this.#instances.delete(guest);
+    this.#write(releaseFrame(instance.id));
+  }
+
+  /** Forgets those instances that have no open call here. */
+  releaseIdle(isMeant: (guest: Guest) => boolean): void {
+    for (const guest of [...this.#instances.keys()]) {
+      if (!isMeant(guest)) continue;
+      let open = false;
+      for (const call of this.open.values()) open ||= call.guest === guest;
+      if (!open) this.release(guest);
+    }
+  }
+
+  /**
+   * Whether the running call has used up its time. What its thread has waited for a core does not count, up to a
+   * bound: on a machine that is busy with others a good guest is not killed for that. Asked every few
+   * milliseconds, which is how exactly the wait is known.
+   */
+  isOverdue(now: number): boolean {
+    const [head] = this.order;
+    if (head === undefined || this.headSince === 0 || this.broken) return false;
+    const waitedMs = this.slot < 0 ? 0 : (this.#activity?.waited(this.slot) ?? 0);
+    if (this.headSince !== this.#watched.since) this.#watched = { since: this.headSince, waitedMs };
+    const { wallMs } = head.guest.config.limits;
+    const warm = this.#instances.get(head.guest)?.warm ?? true;
+    const limit = warm ? wallMs : wallMs + LOADING_MS;
+    const starved = Math.min(Math.max((waitedMs - this.#watched.waitedMs) | 0, 0), limit * STARVED_FACTOR);
+    return now - this.headSince > limit + starved;
+  }
+
+  /** Whether calls wait here although nothing happens, for longer than all other threads' calls may take. */
+  isStalled(now: number): boolean {
+    return this.order.length > 0 && !this.broken && now - this.#progressAt > STALLED_MS;
+  }
+
+  close(): void {
+    this.#wire.destroy();
+  }
+
+  #expect(call: Call, now: number): void {
+    this.#unsent++;
+    if (this.order.push(call) > 1) return;
+    this.#progressAt = now;
+    if (!this.#marked) this.headSince = now;
+  }
+
+  /** Whether the first of `order` has reached the cordon and nobody else's call is known to run. */
+  get headRuns(): boolean {
+    return this.headSince > 0 && this.order.length > this.#unsent;
+  }
+
+  /**
+   * One write for each turn of the event loop: its requests come one after the other, and a write for each call would
+   * cost as much as the rest of its way.
+   */
+  #write(frame: string): void {
+    if (this.#outFrames++ === 0) setImmediate(this.#endTurn);
+    this.#out += frame;
+    if (this.#outFrames % FRAMES_AT_ONCE === 0) this.#flush();
+  }
+
+  readonly #endTurn = (): void => {
+    this.#outFrames = 0;
+    this.#flush();
+  };
+
+  #flush(): void {
+    const out = this.#out;
+    if (out === "") return;
+    this.#out = "";
+    // What waited here for its turn to end has not used up time of its own.
+    if (this.headSince > 0 && this.order.length === this.#unsent) this.headSince = performance.now();
+    this.#unsent = 0;
+    this.#wire.writeText(out);
+  }
+
+  #onFrame(id: number, type: number, payload: Reader): void {
+    if (type === FROM_CORDON.turn) this.#onTurn(id, payload);
+    else if (type === FROM_CORDON.batch) {
+      const count = readBatch(payload);
+      if (count > this.order.length - this.#unsent || this.#batchLeft > 0 || (count === 0 && this.#marked))
+        throw new FrameError("a batch of frames that were not sent");
+      this.#marked = true;
+      this.#progressAt = performance.now();
+      if (count === 0) {
+        // Another thread's first calls come before those that wait here.
+        this.headSince = 0;
+        return;
+      }
+      this.#batchLeft = count;
+      this.headSince = performance.now();
+    } else if (type === FROM_CORDON.ready && !this.ready) {
+      payload.end();
+      this.ready = true;
+      this.#events.onReady(this);
+    } else throw new FrameError("a frame of an unknown type");
+  }
+
+  #onTurn(id: number, payload: Reader): void {
+    const [call] = this.order;
+    if (call === undefined || call.id !== id || this.order.length === this.#unsent)
+      throw new FrameError("a turn of a call that is not running");
+    const bytes = payload.left;
+    call.guest.row.bytesOut += bytes;
+    const turn = readTurn(payload);
+    if (turn.hostCalls.length > 0) this.work(Math.ceil(bytes / BYTES_READ_IN_1_US));
+    this.order.shift();
+    this.turns++;
+    const now = performance.now();
+    this.#progressAt = now;
+    this.last = call.guest;
+    const instance = this.#instances.get(call.guest);
+    if (instance !== undefined) instance.warm = true;
+    if (this.#marked) {
+      if (this.#batchLeft === 0) throw new FrameError("a turn outside of a batch");
+      this.headSince = --this.#batchLeft > 0 ? now : 0;
+    } else this.headSince = this.order.length > 0 ? now : 0;
+    call.began = true;
+    // An answer that crossed with the call's end yields a turn of its own, for a call that is closed already.
+    if (turn.kind !== "waiting" && this.open.delete(id)) {
+      this.#activity?.end(this.slot);
+      this.#leave(call.guest, now);
+    }
+    this.#events.onTurn(this, call, turn);
+  }
+}
+
+/** A WASM guest that waits needs an instance for each of its calls; every other one takes as many as come. */
+function mostInside({ engine, config }: Guest): number {
+  return engine === "wasm" && config.asks.length > 0 ? config.limits.instances : Number.POSITIVE_INFINITY;
+}

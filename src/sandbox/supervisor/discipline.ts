@@ -1,0 +1,78 @@
+/**
+ * What becomes of plugins that keep killing their cordon: the data threads are told to keep them apart, to
+ * suspend them, and to take them back.
+ */
+import type { Blame, LaneName, ToThread } from "../protocol/messages.ts";
+import { type HeldBack, Suspensions } from "./suspension.ts";
+
+export interface DisciplineOptions {
+  /** How long a plugin has to behave until what it did is forgotten. */
+  readonly forgivenAfterMs: number;
+  readonly log: (level: "info" | "warn" | "error", message: string, fields: Record<string, unknown>) => void;
+  /** Tells every data thread. */
+  readonly tell: (message: ToThread) => void;
+  /** Retires the cordons of a lane that gets no calls any more. */
+  readonly retireLane: (lane: LaneName) => void;
+}
+
+export class Discipline {
+  readonly #options: DisciplineOptions;
+  readonly #suspensions: Suspensions;
+  #forgiving: NodeJS.Timeout | null = null;
+
+  constructor(options: DisciplineOptions) {
+    this.#options = options;
+    this.#suspensions = new Suspensions(options.forgivenAfterMs);
+  }
+
+  heldBack(): HeldBack[] {
+    return this.#suspensions.heldBack(Date.now());
+  }
+
+  close(): void {
+    if (this.#forgiving !== null) clearTimeout(this.#forgiving);
+  }
+
+  /** `certain` unless other plugins may have been to blame. */
+  strike(blame: Blame, certain: boolean): void {
+    const sentence = this.#suspensions.strike(blame, certain, Date.now());
+    this.#forgiveLater();
+    if (sentence === null) return;
+    const { workspace, plugin } = blame;
+    const { log, tell } = this.#options;
+    if (sentence.apart) {
+      log("warn", "a plugin gets a cordon of its own: it keeps killing its workspace's", {
+        workspace,
+        plugin,
+      });
+      tell({ type: "apart", blame, apart: true });
+    }
+    const { untilMs } = sentence;
+    if (untilMs === null) return;
+    log("error", "a plugin is suspended: it keeps killing its cordon", {
+      workspace,
+      plugin,
+      until: new Date(untilMs).toISOString(),
+    });
+    tell({ type: "suspended", blame, untilMs });
+  }
+
+  #forgiveLater(): void {
+    this.#forgiving ??= setTimeout(() => {
+      this.#forgiving = null;
+      for (const blame of this.#suspensions.forgive(Date.now())) this.#takeBack(blame);
+      if (!this.#suspensions.isEmpty) this.#forgiveLater();
+    }, this.#options.forgivenAfterMs / 4).unref();
+  }
+
+  #takeBack(blame: Blame): void {
+    const { workspace, plugin } = blame;
+    const { log, tell, retireLane } = this.#options;
+    log("info", "a plugin that behaved is back in its workspace's cordon", {
+      workspace,
+      plugin,
+    });
+    tell({ type: "apart", blame, apart: false });
+    for (const engine of ["isolate", "wasm"] as const) retireLane({ engine, workspace, plugin });
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * How the kernel is told where a process stands on a core that others want too.
+ *
+ * Nice values alone do not hold guests back: thirty that burn, each of a third of a data thread's weight, take nine
+ * tenths of its core, and whichever of them runs when it wakes keeps the core to the end of its slice, some
+ * milliseconds. What is scheduled as idle (SCHED_IDLE) gets what is left, and leaves the core at once. That needs the
+ * right to come back from there (CAP_SYS_NICE), or a cordon would stay there for ever: without it they only get nicer.
+ */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants, setPriority } from "node:os";
+import { type Command, findTool } from "../fence/fence.ts";
+
+/**
+ * `near` is a little behind the gateway's own threads: about a quarter of a core that both want. `far` is a fiftieth of
+ * it, `back` what everybody leaves, other sessions' processes included.
+ */
+export type Standing = "near" | "far" | "back";
+
+/** Nice values. Each step is worth a quarter more or less of a contended core. */
+const NEAR = constants.priority.PRIORITY_BELOW_NORMAL / 2;
+const FIRST = -NEAR;
+const FAR = constants.priority.PRIORITY_LOW;
+/** Of <linux/sched.h>. */
+const SCHED_OTHER = 0;
+const SCHED_IDLE = 5;
+const CAP_SYS_NICE = 23n;
+
+type Schedule = (thread: number, policy: number) => boolean;
+
+const schedule = findSchedule();
+
+/** Whether who was put back can be brought near again, and so begins there. */
+export const comesBack = schedule !== null;
+
+/**
+ * A command line that begins where a cordon begins: a storm of deaths is also a storm of starts. Said from the
+ * outside it would come too late for what the command has forked by then.
+ */
+export function begins({ file, args }: Command): readonly string[] {
+  const tool = findTool(comesBack ? "chrt" : "nice");
+  if (tool === null) return [file, ...args];
+  return [tool, ...(comesBack ? ["--idle", "0"] : ["-n", String(NEAR)]), file, ...args];
+}
+
+/**
+ * Places the first thread of a process, which is the one that guests run on. To name the others takes a look into
+ * `/proc/PID/task`, after which the kernel keeps entries for all of them: whoever reaps the process then spins while one
+ * of them, far behind, is removing its own.
+ */
+export function place(pid: number, standing: Standing): void {
+  try {
+    setPriority(pid, standing === "near" ? NEAR : FAR);
+    schedule?.(pid, standing === "back" ? SCHED_IDLE : SCHED_OTHER);
+  } catch {
+    // It has ended, or this process may push others back and not let them forward again.
+  }
+}
+
+/** `sched_setattr` and `sched_getattr`, by number: libc has had them for a short time only. */
+const ATTRIBUTES: Readonly<Record<string, { set: bigint; get: bigint }>> = {
+  x64: { set: 314n, get: 315n },
+  arm64: { set: 274n, get: 275n },
+};
+/** Of `struct sched_attr`, and where its slice is, in nanoseconds. */
+const ATTRIBUTES_BYTES = 48;
+const SLICE_AT = 24;
+const SHORTEST_SLICE_NS = 100_000n;
+
+/**
+ * Puts the thread that runs this before the gateway's others and before guests, as far as it may. Thirty processes that
+ * are scheduled as idle are owed a part of a core too, and get it a tick of the kernel's clock at a time, one after the
+ * other: the nice value makes it a thirtieth of the core in place of a twelfth. The shortest slices (Linux 6.12) let it
+ * run when it wakes, and not at the end of another's slice.
+ */
+export function standFirst(): void {
+  try {
+    setPriority(0, FIRST); // of this thread alone, on Linux
+  } catch {
+    // That takes CAP_SYS_NICE; slices do not.
+  }
+  const numbers = ATTRIBUTES[process.arch];
+  if (process.platform !== "linux" || numbers === undefined) return;
+  try {
+    const ffi = quietly(() => createRequire(import.meta.url)("node:ffi") as typeof import("node:ffi"));
+    const { functions } = ffi.dlopen(null, {
+      syscall: { arguments: ["int64", "uint64", "pointer", "uint64", "uint64"], return: "int64" },
+    });
+    const attributes = Buffer.alloc(ATTRIBUTES_BYTES);
+    const pointer = ffi.getRawPointer(attributes);
+    if (functions.syscall(numbers.get, 0n, pointer, BigInt(ATTRIBUTES_BYTES), 0n) !== 0n) return;
+    attributes.writeBigUInt64LE(SHORTEST_SLICE_NS, SLICE_AT);
+    functions.syscall(numbers.set, 0n, pointer, 0n, 0n);
+  } catch {
+    // A Node without it: the thread waits as every other does.
+  }
+}
+
+/** Null where a process could be sent back and not brought near again. */
+function findSchedule(): Schedule | null {
+  if (!mayBringNear() || findTool("chrt") === null) return null;
+  try {
+    const ffi = quietly(() => createRequire(import.meta.url)("node:ffi") as typeof import("node:ffi"));
+    const { functions } = ffi.dlopen(null, {
+      sched_setscheduler: { arguments: ["int32", "int32", "pointer"], return: "int32" },
+    });
+    /** `struct sched_param`: the priority of real-time policies, none here. */
+    const none = Buffer.alloc(4);
+    return (thread, policy) => functions.sched_setscheduler(thread, policy, ffi.getRawPointer(none)) === 0;
+  } catch {
+    return null;
+  }
+}
+
+function mayBringNear(): boolean {
+  try {
+    const rights = /^CapEff:\t([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1] ?? "0";
+    return ((BigInt(`0x${rights}`) >> CAP_SYS_NICE) & 1n) === 1n;
+  } catch {
+    return false;
+  }
+}
+
+/** Loads something of Node that calls itself experimental: operators can do nothing about it. */
+function quietly<T>(load: () => T): T {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return load();
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Holds back plugins that keep killing their cordon. After two deaths within a minute such a plugin is kept
+ * apart: it gets a cordon of its own, and its neighbours lose no more calls by it. After five its calls are
+ * answered `suspended` for a second, then two, then four, up to a minute. A plugin that behaves for five
+ * minutes starts anew, in the common cordon.
+ *
+ * Where nobody knows whose call it was, several plugins may be suspected of one death. Suspicion alone keeps a
+ * plugin apart, where it turns out; only a death that is certainly its own suspends it.
+ */
+import { type Blame, blameKey } from "../protocol/messages.ts";
+
+export const STRIKES_APART = 2;
+export const STRIKES = 5;
+/**
+ * Plugins of one workspace that are kept apart at a time. Each has a cordon, and cordons are for all workspaces: a
+ * hundred plugins that crash must not take a hundred. Those beyond it stay with their workspace's others.
+ */
+export const MAX_APART = 8;
+const WINDOW_MS = 60_000;
+const FIRST_MS = 1000;
+export const LONGEST_MS = 60_000;
+export const FORGIVEN_AFTER_MS = 300_000;
+
+interface Record {
+  readonly blame: Blame;
+  strikes: number[];
+  /** When its last cordon died, milliseconds since the epoch. */
+  lastAt: number;
+  apart: boolean;
+  suspensions: number;
+  untilMs: number;
+}
+
+/** What follows from a death; null if nothing does. */
+export interface Sentence {
+  /** It is kept apart from now on. */
+  readonly apart: boolean;
+  /** It is suspended until then (milliseconds since the epoch). */
+  readonly untilMs: number | null;
+}
+
+/** A plugin that is held back. */
+export interface HeldBack {
+  readonly blame: Blame;
+  /** Whether its calls run in a cordon of its own. */
+  readonly apart: boolean;
+  /** Until when its calls are not run, milliseconds since the epoch; null if they are. */
+  readonly untilMs: number | null;
+}
+
+export class Suspensions {
+  readonly #forgivenAfterMs: number;
+  readonly #records = new Map<string, Record>();
+
+  constructor(forgivenAfterMs = FORGIVEN_AFTER_MS) {
+    this.#forgivenAfterMs = forgivenAfterMs;
+  }
+
+  /** Counts one dead cordon. */
+  strike(blame: Blame, certain: boolean, now: number): Sentence | null {
+    const key = blameKey(blame);
+    let record = this.#records.get(key);
+    if (record === undefined) {
+      record = { blame, strikes: [], lastAt: now, apart: false, suspensions: 0, untilMs: 0 };
+      this.#records.set(key, record);
+    }
+    record.lastAt = now;
+    if (now < record.untilMs) return null; // a call that was under way when the suspension began
+    record.strikes = record.strikes.filter((at) => now - at <= WINDOW_MS);
+    record.strikes.push(now);
+    const apart =
+      !record.apart && record.strikes.length >= STRIKES_APART && this.#apartIn(blame.workspace) < MAX_APART;
+    if (apart) record.apart = true;
+    if (!certain || record.strikes.length < STRIKES) return apart ? { apart, untilMs: null } : null;
+    record.strikes.shift(); // one more after the suspension suspends it again
+    const length = Math.min(FIRST_MS * 2 ** record.suspensions, LONGEST_MS);
+    record.suspensions++;
+    record.untilMs = now + length;
+    return { apart, untilMs: record.untilMs };
+  }
+
+  /** Forgets those that have behaved for long enough. Returns those that were apart, which may come back. */
+  forgive(now: number): Blame[] {
+    const back: Blame[] = [];
+    for (const [key, { blame, lastAt, apart }] of this.#records) {
+      if (now - lastAt < this.#forgivenAfterMs) continue;
+      this.#records.delete(key);
+      if (apart) back.push(blame);
+    }
+    return back;
+  }
+
+  #apartIn(workspace: string): number {
+    let count = 0;
+    for (const { blame, apart } of this.#records.values())
+      if (apart && blame.workspace === workspace) count++;
+    return count;
+  }
+
+  get isEmpty(): boolean {
+    return this.#records.size === 0;
+  }
+
+  heldBack(now: number): HeldBack[] {
+    const held: HeldBack[] = [];
+    for (const { blame, apart, untilMs } of this.#records.values())
+      if (apart || now < untilMs) held.push({ blame, apart, untilMs: now < untilMs ? untilMs : null });
+    return held;
+  }
+}
