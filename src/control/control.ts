@@ -7,6 +7,7 @@
  * whomever, has changed nothing. Changes follow each other.
  */
 import { readFile } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import type { Logger } from "pino";
 import {
   type ConfigError,
@@ -62,8 +63,10 @@ export interface ControlParts extends InForceParts {
   readSettingsFiles(): Promise<void>;
 }
 
-/** How often a write is judged again because others were faster. */
-const MAX_TRIES = 20;
+/** How long a write is judged again and again because others were faster. */
+const PATIENCE_MS = 10_000;
+/** Longest pause before it is: those who meet again and again part by chance. */
+const LONGEST_PAUSE_MS = 32;
 
 export class Control {
   readonly #parts: ControlParts;
@@ -178,7 +181,8 @@ export class Control {
       await this.#parts.readSettingsFiles();
       const store = this.#store;
       if (store === null) throw new Error("there is no store to write to");
-      for (let tries = 1; ; tries++) {
+      const began = performance.now();
+      for (let tries = 0; ; tries++) {
         const { state } = this.#inForce;
         const { edits, entity } = await withHashes(judge(write, state.index, this.#context, Date.now()));
         if (edits.put.length + edits.removed.length === 0) return entity;
@@ -188,7 +192,9 @@ export class Control {
           return entity;
         } catch (error) {
           if (error instanceof UnresolvedReferences) throw unresolved(error, write);
-          if (!(error instanceof StaleRevision) || tries === MAX_TRIES) throw refusalOf(error);
+          const isLate = performance.now() - began > PATIENCE_MS;
+          if (!(error instanceof StaleRevision) || isLate) throw refusalOf(error);
+          await setTimeout(Math.random() * Math.min(2 ** tries, LONGEST_PAUSE_MS));
           await this.#catchUp(store).catch((reason) => {
             throw refusalOf(reason);
           });

@@ -86,7 +86,7 @@ export function checkTogether({ put, removed }: EntityEdits, index: EntityIndex)
         throw unsound({ kind: child, id: orphan.id }, `${field}: '${parent}' entity '${id}' is gone`);
       }
   }
-  let owners: ReturnType<typeof hostOwners> | null = null;
+  if (put.some(({ kind }) => kind === "workspaces")) checkOwners(index);
   for (const { kind, entity } of put) {
     const type = ENTITIES[kind];
     const row = { kind, id: entity.id };
@@ -100,15 +100,19 @@ export function checkTogether({ put, removed }: EntityEdits, index: EntityIndex)
       if (id !== null && index.find(parent, id)?.ws_id !== entity.ws_id)
         throw unsound(row, `${field}: there is no '${parent}' entity '${id}' in its workspace`);
     }
-    if (kind === "workspaces") {
-      owners ??= hostOwners(index.workspaces());
-      const facts = index.workspace(entity.id);
-      const [fault] = facts === undefined ? [] : hostOwnerFaults(facts, owners);
-      if (fault !== undefined) throw unsound(row, fault.message);
-    }
     // A plugin's protocols may come to miss its service's routes by what is done to those, and no harm comes of it.
     if (kind === "plugins") continue;
     const [fault] = relationFaults(type, entity, index, null);
     if (fault !== undefined) throw unsound(row, `${fault.path.join(".")}: ${fault.message}`);
+  }
+}
+
+/** A host that two workspaces have is found at one of them, whichever was written last. */
+function checkOwners(index: EntityIndex): void {
+  const workspaces = index.workspaces();
+  const owners = hostOwners(workspaces);
+  for (const facts of workspaces) {
+    const [fault] = hostOwnerFaults(facts, owners);
+    if (fault !== undefined) throw unsound({ kind: "workspaces", id: facts.id }, fault.message);
   }
 }

@@ -212,3 +212,23 @@ test("a tenant's row that reaches for another's host is not served", async () =>
   );
   await assert.rejects(openControl(stranger), /host 'other.example' is not owned by workspace 'acme'/);
 });
+
+test("a workspace that another hand gives a tenant's hosts is not served", async () => {
+  const database = new MemoryDatabase();
+  const one = await openControl(new MemoryStore(database));
+  await put(one, "workspaces", SOME_ID.replaceAll("1", "2"), { name: "acme", hosts: ["www.acme.example"] });
+  const { hash } = one.control;
+  const stranger = new MemoryStore(database);
+  for (const [i, id] of [SOME_ID, SOME_ID.replaceAll("1", "3")].entries()) {
+    const { revision } = await stranger.read();
+    const greedy = row("workspaces", id, { name: `greedy-${i}`, hosts: ["*.acme.example"] }, "");
+    await stranger.write(revision, [greedy], []);
+    await assert.rejects(put(one, "consumers", "alice", {}), {
+      kind: "unavailable",
+      message: /is owned by workspace/,
+    });
+    assert.equal(one.told.hash, hash);
+    await stranger.write(revision + 1, [{ remove: { kind: "workspaces", id } }], []);
+  }
+  await put(one, "consumers", "alice", {});
+});
