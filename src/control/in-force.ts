@@ -8,12 +8,12 @@ import type { Certificate, PluginEntity, Workspace } from "../entities/entities.
 import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
 import type { InspectionContext } from "../entities/inspect.ts";
 import type { Entity } from "../entities/relations.ts";
-import { type InstalledPackage, identityOf, isPackaged, packagesOf } from "../gateway/packages.ts";
-import type { DataThreads } from "../gateway/threads.ts";
 import type { Registry } from "../registry/registry.ts";
 import { limitsOf, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { Vaults } from "../secrets/vaults.ts";
 import type { Settings } from "../settings.ts";
+import { type InstalledPackage, identityOf, isPackaged, packagesOf } from "../threads/packages.ts";
+import type { DataThreads } from "../threads/threads.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { type Resolved, resolvedAfter, withResolved } from "./resolved.ts";
 import { configOf, NOTHING, type State } from "./state.ts";

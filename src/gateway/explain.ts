@@ -5,6 +5,7 @@
  */
 import type { Hooks, Host } from "@gatehouse/sdk";
 import { BUILT_INS } from "../../plugins/index.ts";
+import { NO_SERVICES } from "../data-thread/plugin-services.ts";
 import {
   DEFAULT_WORKSPACE_ID,
   type GatewayConfig,
@@ -25,7 +26,6 @@ import { escapePath, upstreamPath } from "../router/path.ts";
 import { pathText } from "../router/pattern.ts";
 import { RouteTable } from "../router/route-table.ts";
 import type { ExplainedInput } from "./explain-input.ts";
-import { NO_SERVICES } from "./plugin-services.ts";
 
 export interface RouteName {
   readonly id: string;

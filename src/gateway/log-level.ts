@@ -2,7 +2,7 @@
 import type { Logger } from "pino";
 import { pinoLevel } from "../observe/logger.ts";
 import type { Settings } from "../settings.ts";
-import type { DataThreads } from "./threads.ts";
+import type { DataThreads } from "../threads/threads.ts";
 
 type Level = Settings["logLevel"];
 

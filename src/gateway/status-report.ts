@@ -1,8 +1,8 @@
 /** What `/status` tells: counters and conditions of this node, in the shape of Kong's `GET /status`. */
 import type { Fence } from "../sandbox/fence/fence.ts";
 import type { Supervisor } from "../sandbox/supervisor/supervisor.ts";
-import type { CapColumns } from "./connection-caps.ts";
-import type { Collected } from "./threads.ts";
+import type { CapColumns } from "../threads/connection-caps.ts";
+import type { Collected } from "../threads/threads.ts";
 
 interface Node {
   readonly configurationHash: string;

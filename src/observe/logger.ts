@@ -5,8 +5,8 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import pino, { type Logger } from "pino";
-import type { AccessRecord } from "../gateway/messages.ts";
 import type { Settings } from "../settings.ts";
+import type { AccessRecord } from "../threads/messages.ts";
 import type { LineWriter } from "./line-writer.ts";
 
 /** Kong's levels in pino's: `notice` is pino's info, what Kong calls info is finer. */

@@ -1,10 +1,10 @@
 /** The Prometheus page: the sum of what all data threads counted, and what the node knows of itself. */
 import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
-import type { Refusal } from "../gateway/connection-caps.ts";
-import type { Losses } from "../gateway/past-threads.ts";
-import type { Collected } from "../gateway/threads.ts";
 import { type LedgerRow, OTHER, sumRows } from "../sandbox/ledger.ts";
 import type { CpuAccount } from "../sandbox/supervisor/budget.ts";
+import type { Refusal } from "../threads/connection-caps.ts";
+import type { Losses } from "../threads/past-threads.ts";
+import type { Collected } from "../threads/threads.ts";
 
 export interface NodeFacts {
   readonly nodeId: string;

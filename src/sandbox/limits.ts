@@ -211,7 +211,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     between: [1, 100_000],
     inManifest: false,
     beyond: "dropped; a line every ten seconds says how many",
-    enforcedBy: "gateway/thread-log.ts",
+    enforcedBy: "data-thread/thread-log.ts",
   },
   packages: {
     key: "packages",

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_WORKSPACE_ID, type EntityName } from "../../src/entities/entities.ts";
-import { NotDeployed } from "../../src/gateway/deployment.ts";
 import { MemoryDatabase, MemoryStore } from "../../src/stores/memory.ts";
 import { type Edit, type Store, StoreUnavailable } from "../../src/stores/store.ts";
+import { NotDeployed } from "../../src/threads/deployment.ts";
 import { openControl, type TestControl } from "./controls.ts";
 
 const BY = { actor: null };

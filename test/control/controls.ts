@@ -7,10 +7,10 @@ import { OwnListeners } from "../../src/egress/own-listeners.ts";
 import { ENTITY_NAMES, type EntityName } from "../../src/entities/entities.ts";
 import type { Entity } from "../../src/entities/relations.ts";
 import { createCatalogue } from "../../src/gateway/catalogue.ts";
-import type { DataThreads } from "../../src/gateway/threads.ts";
 import { Vaults } from "../../src/secrets/vaults.ts";
 import { loadSettings } from "../../src/settings.ts";
 import type { Store } from "../../src/stores/store.ts";
+import type { DataThreads } from "../../src/threads/threads.ts";
 
 /** A thread's idea of the configuration: every change that it was told of, one upon the other. */
 export class Told implements Pick<DataThreads, "deploy"> {

@@ -1,9 +1,9 @@
 /** When an instance of an uploaded plugin is made anew. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type InstalledPackage, identityOf } from "../../src/gateway/packages.ts";
 import { digestOf, openPackage } from "../../src/registry/package.ts";
 import { DEFAULT_LIMITS } from "../../src/sandbox/limits.ts";
+import { type InstalledPackage, identityOf } from "../../src/threads/packages.ts";
 import { packFiles } from "./packages.ts";
 
 const CODE = Buffer.from("export default {};");

@@ -4,8 +4,8 @@
  */
 import type { ErrorCode } from "../errors.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
-import type { Refusal } from "./connection-caps.ts";
-import { type LogAllowance, LogBudget } from "./log-budget.ts";
+import { type LogAllowance, LogBudget } from "../observe/log-budget.ts";
+import type { Refusal } from "../threads/connection-caps.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 

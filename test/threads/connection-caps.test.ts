@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, it } from "node:test";
 import { Worker } from "node:worker_threads";
+import { connectionsThatFit } from "../../src/settings/descriptors.ts";
 import {
   addressKey,
   CapColumns,
   ConnectionCaps,
   type ConnectionCapsSpec,
   connectionCapsSpec,
-} from "../../src/gateway/connection-caps.ts";
-import { connectionsThatFit } from "../../src/settings/descriptors.ts";
+} from "../../src/threads/connection-caps.ts";
 import type { CapsThread } from "./caps-thread.ts";
 
 function hammer(spec: ConnectionCapsSpec, column: number, more: Partial<CapsThread> = {}): Worker {

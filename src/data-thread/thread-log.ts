@@ -5,13 +5,13 @@
 import type { Refusal } from "../egress/policy.ts";
 import type { ErrorCode, GatewayError } from "../errors.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
+import { LogBudget } from "../observe/log-budget.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { GuestFailure } from "../sandbox/calls/client.ts";
+import type { Refusal as NoSeat } from "../threads/connection-caps.ts";
+import type { FromThread, LogLevel } from "../threads/messages.ts";
 import { Complaints } from "./complaints.ts";
-import type { Refusal as NoSeat } from "./connection-caps.ts";
 import { FailureLog } from "./failure-log.ts";
-import { LogBudget } from "./log-budget.ts";
-import type { FromThread, LogLevel } from "./messages.ts";
 import { LEVELS, logFrom } from "./native-host.ts";
 
 /** How often lines that were suppressed are told of. */

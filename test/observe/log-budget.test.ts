@@ -1,7 +1,7 @@
 /** Lines that somebody may cause without end are bounded, and what is left out is told. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LogBudget } from "../../src/gateway/log-budget.ts";
+import { LogBudget } from "../../src/observe/log-budget.ts";
 
 /** Tokens that come back too slowly for a test to see. */
 const SLOW = 1e-6;

@@ -4,11 +4,11 @@ import type { PluginEntity } from "../entities/entities.ts";
 import type { ThreadMetrics } from "../observe/thread-metrics.ts";
 import type { PluginInstance, Snapshot } from "../pipeline/snapshot.ts";
 import { WorkspaceCredentials } from "../sandbox/calls/credential-names.ts";
-import type { CounterTable } from "./counter-table.ts";
+import type { CounterTable } from "../threads/counter-table.ts";
+import type { LogLevel } from "../threads/messages.ts";
+import type { InstalledPackage } from "../threads/packages.ts";
 import type { Guests } from "./guests.ts";
-import type { LogLevel } from "./messages.ts";
 import { NativeHost } from "./native-host.ts";
-import type { InstalledPackage } from "./packages.ts";
 import { type ServiceParts, servicesFor } from "./plugin-services.ts";
 import type { ThreadLog } from "./thread-log.ts";
 

@@ -6,7 +6,7 @@ import type { StoreClient } from "../guest-store/store-client.ts";
 import { HostCallError } from "../sandbox/calls/host-call-error.ts";
 import { DEFAULT_LIMITS } from "../sandbox/limits.ts";
 import type { Secrets } from "../secrets/secrets.ts";
-import type { InstalledPackage } from "./packages.ts";
+import type { InstalledPackage } from "../threads/packages.ts";
 
 /** What one plugin may ask for. */
 export type PluginServices = Pick<Host, "kv" | "fetch" | "secret">;

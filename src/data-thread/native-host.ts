@@ -13,7 +13,7 @@ import type {
 import type { MetricSink } from "../observe/thread-metrics.ts";
 import type { Snapshot } from "../pipeline/snapshot.ts";
 import { windowFault } from "../sandbox/calls/host-calls.ts";
-import { type CounterTable, EXHAUSTED } from "./counter-table.ts";
+import { type CounterTable, EXHAUSTED } from "../threads/counter-table.ts";
 import type { PluginServices } from "./plugin-services.ts";
 
 export const LEVELS = ["debug", "info", "warn", "error"];

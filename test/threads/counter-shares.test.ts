@@ -1,11 +1,11 @@
 /** Counters of several workspaces in one table: none can push out what another counts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CounterTable, counterTableSpec, EXHAUSTED } from "../../src/gateway/counter-table.ts";
-import { NativeHost } from "../../src/gateway/native-host.ts";
-import { NO_SERVICES } from "../../src/gateway/plugin-services.ts";
+import { NativeHost } from "../../src/data-thread/native-host.ts";
+import { NO_SERVICES } from "../../src/data-thread/plugin-services.ts";
 import { ThreadMetrics } from "../../src/observe/thread-metrics.ts";
 import { Snapshot } from "../../src/pipeline/snapshot.ts";
+import { CounterTable, counterTableSpec, EXHAUSTED } from "../../src/threads/counter-table.ts";
 
 const NOW = Date.now();
 const LATER = NOW + 60_000;

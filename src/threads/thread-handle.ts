@@ -4,10 +4,10 @@
  */
 import { type MessagePort, Worker } from "node:worker_threads";
 import type { LedgerRow } from "../sandbox/ledger.ts";
+import type { SandboxChannel } from "../sandbox/sandbox.ts";
 import type { ProxyListen } from "../settings.ts";
 import type { ConnectionStates, FromThread, ThreadData, ToThread } from "./messages.ts";
 import type { LastSeen } from "./past-threads.ts";
-import type { SandboxChannel } from "./sandbox.ts";
 import { Vitals } from "./vitals.ts";
 import { LONGEST_STEP_MS, LOOK_MS, Watch } from "./watch.ts";
 
@@ -67,7 +67,7 @@ export class ThreadHandle {
   constructor(index: number, parts: HandleParts) {
     const memory = Vitals.memory();
     const workerData: ThreadData = { ...parts.data, vitals: memory };
-    const worker = new Worker(new URL("./data-thread.ts", import.meta.url), {
+    const worker = new Worker(new URL("../data-thread/data-thread.ts", import.meta.url), {
       workerData,
       name: `data-${index}`,
     });

@@ -15,12 +15,12 @@ import { requestHandler } from "../pipeline/handle.ts";
 import type { ProxiedFrom } from "../proxy-protocol/header.ts";
 import { ProxyHeaders } from "../proxy-protocol/header-reader.ts";
 import type { ProxyListen } from "../settings.ts";
+import type { ConnectionCaps } from "../threads/connection-caps.ts";
+import type { ConnectionStates } from "../threads/messages.ts";
+import type { Vitals } from "../threads/vitals.ts";
 import type { Terminator } from "../tls/terminator.ts";
-import type { ConnectionCaps } from "./connection-caps.ts";
 import { Listeners } from "./listeners.ts";
-import type { ConnectionStates } from "./messages.ts";
 import type { ThreadLog } from "./thread-log.ts";
-import type { Vitals } from "./vitals.ts";
 
 /** Connections that are looked at, at most, to find an idle one. */
 const MAX_LOOKS = 64;

@@ -7,7 +7,7 @@ import type { CredentialNames } from "../sandbox/calls/credential-names.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import { lowered } from "../sandbox/limits.ts";
 import type { ToThread } from "../sandbox/protocol/messages.ts";
-import type { InstalledPackage } from "./packages.ts";
+import type { InstalledPackage } from "../threads/packages.ts";
 
 export class Guests {
   readonly #client: SandboxClient;

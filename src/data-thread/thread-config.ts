@@ -11,12 +11,12 @@ import type { DataPlane } from "../pipeline/data-plane.ts";
 import type { HostOwners } from "../pipeline/host-owners.ts";
 import { inSlices } from "../pipeline/slices.ts";
 import { type PluginInstance, Replaced, type Snapshot } from "../pipeline/snapshot.ts";
+import type { Deployment } from "../threads/messages.ts";
+import type { InstalledPackage } from "../threads/packages.ts";
 import type { Certificates } from "../tls/certificates.ts";
 import type { Terminator } from "../tls/terminator.ts";
 import { UpstreamKeys } from "../tls/upstream-keys.ts";
 import type { Balancer } from "../upstream/balancer.ts";
-import type { Deployment } from "./messages.ts";
-import type { InstalledPackage } from "./packages.ts";
 
 interface ThreadConfigParts {
   /** What requests are served by; a commit replaces its snapshot. */

@@ -12,6 +12,7 @@ import type { OwnListener } from "../egress/own-listeners.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import { SpillBudget } from "../pipeline/body-store.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
+import type { SandboxChannel } from "../sandbox/sandbox.ts";
 import type { ProxyListen, Settings } from "../settings.ts";
 import type { KeyPair } from "../tls/contexts.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
@@ -20,7 +21,6 @@ import { type CounterTableSpec, releaseCounters } from "./counter-table.ts";
 import { NotDeployed, offer, timeoutOf } from "./deployment.ts";
 import type { AccessRecord, Deployment, ThreadStats } from "./messages.ts";
 import { type Losses, type LossReason, PastThreads } from "./past-threads.ts";
-import type { SandboxChannel } from "./sandbox.ts";
 import { LATE, ThreadHandle } from "./thread-handle.ts";
 import { LOOK_MS } from "./watch.ts";
 

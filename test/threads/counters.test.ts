@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { CounterTable, counterTableSpec, EXHAUSTED, halfSipHash } from "../../src/gateway/counter-table.ts";
+import { CounterTable, counterTableSpec, EXHAUSTED, halfSipHash } from "../../src/threads/counter-table.ts";
 import { type Answer, send } from "../support/client.ts";
 import { startGateway } from "../support/gateway.ts";
 import { startOrigin } from "../support/origin.ts";

@@ -10,7 +10,7 @@ import {
   EXHAUSTED,
   halfSipHash,
   releaseCounters,
-} from "../../src/gateway/counter-table.ts";
+} from "../../src/threads/counter-table.ts";
 import type { Hammer } from "./counter-thread.ts";
 
 const KEY = [0x03020100, 0x07060504] as const;

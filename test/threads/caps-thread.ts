@@ -1,6 +1,6 @@
 /** Enters and leaves as fast as it can, and tells how many of its connections were let in at most at once. */
 import { parentPort, workerData } from "node:worker_threads";
-import { ConnectionCaps, type ConnectionCapsSpec } from "../../src/gateway/connection-caps.ts";
+import { ConnectionCaps, type ConnectionCapsSpec } from "../../src/threads/connection-caps.ts";
 
 export interface CapsThread {
   readonly spec: ConnectionCapsSpec;

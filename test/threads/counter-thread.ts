@@ -1,6 +1,6 @@
 /** Takes from one window of a shared table as fast as it can, and tells how often it was given one. */
 import { parentPort, workerData } from "node:worker_threads";
-import { CounterTable, type CounterTableSpec, EXHAUSTED } from "../../src/gateway/counter-table.ts";
+import { CounterTable, type CounterTableSpec, EXHAUSTED } from "../../src/threads/counter-table.ts";
 
 export interface Hammer {
   readonly spec: CounterTableSpec;

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { Vitals } from "../../src/gateway/vitals.ts";
-import { LOOK_MS, ownTime, taskState, Watch } from "../../src/gateway/watch.ts";
+import { Vitals } from "../../src/threads/vitals.ts";
+import { LOOK_MS, ownTime, taskState, Watch } from "../../src/threads/watch.ts";
 
 for (const [title, cpuBeforeMs, now, own] of [
   ["runs all the time: all of it is its own", 40, { state: "R", cpuMs: 140 }, 100],
@@ -36,7 +36,7 @@ const THREAD = `
 
 async function startThread() {
   const memory = Vitals.memory();
-  const module = new URL("../../src/gateway/vitals.ts", import.meta.url).href;
+  const module = new URL("../../src/threads/vitals.ts", import.meta.url).href;
   const worker = new Worker(THREAD, { eval: true, workerData: { memory, module } });
   await once(worker, "message");
   return {

@@ -1,20 +1,20 @@
 /** What the main thread runs for guests: the forge, the fence, and the supervisor of cordons. */
 import type { Logger } from "pino";
+import { LogBudget } from "../observe/log-budget.ts";
 import { forgeBy } from "../registry/forge.ts";
 import type { Manifest } from "../registry/manifest.ts";
 import type { Forge } from "../registry/registry.ts";
-import type { Fence } from "../sandbox/fence/fence.ts";
-import { probeFence } from "../sandbox/fence/fence-probe.ts";
-import { prepareRoom, type Room } from "../sandbox/fence/room.ts";
-import { createForge, type Forge as ForgeClient } from "../sandbox/forge/forge-client.ts";
-import { type SmokeJob, smokeRun } from "../sandbox/forge/smoke.ts";
-import { cpuAllowance, type WorkspaceLimits } from "../sandbox/limits.ts";
-import type { ToSupervisor } from "../sandbox/protocol/messages.ts";
-import type { CpuAccount } from "../sandbox/supervisor/budget.ts";
-import { Supervisor } from "../sandbox/supervisor/supervisor.ts";
 import type { Settings } from "../settings.ts";
 import { OneAtATime } from "../tenancy/owners-turns.ts";
-import { LogBudget } from "./log-budget.ts";
+import type { Fence } from "./fence/fence.ts";
+import { probeFence } from "./fence/fence-probe.ts";
+import { prepareRoom, type Room } from "./fence/room.ts";
+import { createForge, type Forge as ForgeClient } from "./forge/forge-client.ts";
+import { type SmokeJob, smokeRun } from "./forge/smoke.ts";
+import { cpuAllowance, type WorkspaceLimits } from "./limits.ts";
+import type { ToSupervisor } from "./protocol/messages.ts";
+import type { CpuAccount } from "./supervisor/budget.ts";
+import { Supervisor } from "./supervisor/supervisor.ts";
 
 /** What a data thread's sandbox says goes in here. */
 export interface SandboxChannel {

@@ -3,7 +3,7 @@
  * of the writing.
  */
 import type { Exchange } from "../pipeline/exchange.ts";
-import type { AccessRecord } from "./messages.ts";
+import type { AccessRecord } from "../threads/messages.ts";
 
 const BATCH = 256;
 const DELAY_MS = 50;
