@@ -9,10 +9,11 @@ import { resolve } from "node:path";
 import { type Field, record, validate } from "@gatehouse/sdk";
 import { isScalar, LineCounter, parseDocument } from "yaml";
 import { nearest } from "./declarative/nearest.ts";
-import { UnreadableValue } from "./settings/addresses.ts";
+import { isLoopback, UnreadableValue } from "./settings/addresses.ts";
+import { adminContradictions } from "./settings/admin-settings.ts";
 import { camelCase, SETTINGS, type Setting, type Settings } from "./settings/table.ts";
 
-export type { Listen, ProxyListen } from "./settings/addresses.ts";
+export type { Listen, ProxyListen, TlsListen } from "./settings/addresses.ts";
 export type { ResponseHeader, Settings } from "./settings/table.ts";
 
 export interface SettingsSources {
@@ -31,6 +32,8 @@ export type LoadedSettings =
   | { readonly settings?: undefined; readonly errors: readonly string[] };
 
 const ENV_PREFIX = "GATEHOUSE_";
+/** Of the command line's other commands, which share the environment. */
+const NO_SETTINGS: readonly string[] = ["GATEHOUSE_ADMIN_TOKEN"];
 const MAX_FILE_BYTES = 1 << 20;
 
 /** Every name and alias, and the setting it stands for. */
@@ -82,11 +85,14 @@ export function loadSettings(sources: SettingsSources): LoadedSettings {
 }
 
 /** What each setting may say, and two together may not. */
-function contradictions({ realIpHeader, proxyListen }: Settings): string[] {
-  if (realIpHeader !== "proxy_protocol" || proxyListen.some(({ proxyProtocol }) => proxyProtocol)) return [];
-  return [
-    "real_ip_header: 'proxy_protocol' asks for a listener that speaks it; add 'proxy_protocol' to one of proxy_listen",
-  ];
+function contradictions(settings: Settings): string[] {
+  const { realIpHeader, proxyListen } = settings;
+  const wrong = [...adminContradictions(settings, isLoopback)];
+  if (realIpHeader === "proxy_protocol" && !proxyListen.some(({ proxyProtocol }) => proxyProtocol))
+    wrong.push(
+      "real_ip_header: 'proxy_protocol' asks for a listener that speaks it; add 'proxy_protocol' to one of proxy_listen",
+    );
+  return wrong;
 }
 
 interface Entry {
@@ -129,6 +135,7 @@ function* envEntries(env: Readonly<Record<string, string | undefined>>): Iterabl
   const spell = (name: string) => ENV_PREFIX + name.toUpperCase();
   for (const [key, value] of Object.entries(env)) {
     if (!key.startsWith(ENV_PREFIX) || value === undefined || value === "") continue;
+    if (NO_SETTINGS.includes(key)) continue;
     const name = NAMES.get(key.slice(ENV_PREFIX.length).toLowerCase());
     yield { name, written: key, value, place: key, spell };
   }

@@ -2,15 +2,23 @@
  * The Admin API: what the gateway serves, read and replaced over HTTP in Kong's shapes. Generated from the
  * entity table; packages of plugins are its own addition.
  *
- * It has no authentication, so it listens on loopback and refuses what a web page could send (`guard.ts`).
+ * Every request passes what a web page could not send (`guard.ts`), then says who makes it where that is asked for
+ * (`access/access.ts`), then is held against what they may do (`access/roles.ts`).
  */
 import { randomUUID } from "node:crypto";
+import type { ServerOptions as TlsOptions } from "node:https";
+import type { FastifyRequest } from "fastify";
+import type { Access, Asker } from "../access/access.ts";
 import type { Registry } from "../registry/registry.ts";
+import { adminTokenRoutes } from "./admin-tokens-api.ts";
+import { Refusal } from "./answers.ts";
+import { auditRoutes } from "./audit-api.ts";
+import { bearerOf } from "./bearer.ts";
 import { configRoutes, Turns } from "./config-api.ts";
 import { consumerGroupRoutes } from "./consumer-groups-api.ts";
 import { entityRoutes } from "./entities-api.ts";
 import { explainRoutes } from "./explain-api.ts";
-import { checkSource } from "./guard.ts";
+import { checkSource, isPreflight } from "./guard.ts";
 import { endpointsRoute, nodeRoutes } from "./node-api.ts";
 import { packageRoutes } from "./packages-api.ts";
 import type { AdminPort } from "./port.ts";
@@ -27,6 +35,10 @@ export type { ApiLog, ApiServer } from "./server.ts";
 export interface AdminOptions {
   readonly port: AdminPort;
   readonly registry: Registry;
+  /** Who may ask; without it anybody may ask everything. */
+  readonly access?: Access;
+  /** How addresses with `ssl` speak TLS; null if there are none. */
+  readonly tls?: TlsOptions | null;
   /** Setting `admin_allowed_hosts`. */
   readonly allowedHosts: readonly string[];
   /** Setting `admin_allowed_origins`. */
@@ -41,20 +53,39 @@ export interface AdminOptions {
 }
 
 export function createAdmin(options: AdminOptions): ApiServer {
-  const { version, log } = options;
+  const { version, access, log } = options;
   const app = createApp(log);
+  const askers = new WeakMap<FastifyRequest, Asker>();
   const began = new WeakMap<object, number>();
   app.addHook("onRequest", async (request, reply) => {
     began.set(request, performance.now());
     reply.headers({ server: `gatehouse/${version}`, "x-content-type-options": "nosniff" });
     reply.headers(checkSource(request.raw, options));
+    // A browser asks first, and without a token, what it may ask; the answer is the same for everybody.
+    if (access === undefined || isPreflight(request.raw)) return;
+    const admitted = await access.admit(bearerOf(request.raw));
+    if ("refusal" in admitted) {
+      const { status, message, headers } = admitted.refusal;
+      throw new Refusal(status, { message }, headers);
+    }
+    askers.set(request, admitted.asker);
   });
   app.addHook("onSend", async (request, reply) => {
     const now = performance.now();
     reply.header("x-kong-admin-latency", String(Math.round(now - (began.get(request) ?? now))));
   });
-  addRoutes(app, adminRoutes(options));
-  return serve(app);
+  addRoutes(
+    app,
+    adminRoutes(options),
+    access === undefined
+      ? undefined
+      : (request) => {
+          const asker = askers.get(request);
+          if (asker === undefined) throw new Error("a request was not asked who makes it");
+          return asker;
+        },
+  );
+  return serve(app, options.tls);
 }
 
 /** Everything that the Admin API answers. */
@@ -67,6 +98,8 @@ export function adminRoutes(options: AdminOptions): Route[] {
     ...schemaRoutes(port),
     ...packageRoutes(port, options),
     ...usageRoutes(port),
+    ...adminTokenRoutes(port),
+    ...auditRoutes(port),
     ...tagRoutes(port),
     ...upstreamRoutes(port, nodeId),
     ...consumerGroupRoutes(port),

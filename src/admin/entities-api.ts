@@ -4,6 +4,7 @@
  * them, and each other write is refused by name.
  */
 import type { Field } from "@gatehouse/sdk";
+import { lookUp } from "../control/judge.ts";
 import type { Parent, Write } from "../control/write.ts";
 import { ENTITIES, ENTITY_NAMES, type EntityName, type EntityType, schemaOf } from "../entities/entities.ts";
 import type { Entity } from "../entities/relations.ts";
@@ -135,9 +136,21 @@ class Collection {
         if (unavailable) throw new Refusal(400, { message: unavailable.endpoint });
         if (method === "GET") return;
         checkWritable(this.#port, this.#type, method);
+        if (this.#type.name === "workspaces") this.#checkTenants(call, method);
         if (method !== "DELETE") checkBodyType(call);
       },
     };
+  }
+
+  /** Another workspace is another tenant. */
+  #checkTenants({ params: { id } }: Call, method: string): void {
+    const isNew = method === "POST" || (method === "PUT" && !this.#isThere(id ?? ""));
+    const why = isNew ? this.#port.noTenants() : null;
+    if (why !== null) throw new Refusal(403, { message: why });
+  }
+
+  #isThere(key: string): boolean {
+    return lookUp(this.#port.entities(), this.#type.name, "", key, null) !== undefined;
   }
 
   #list(call: Call): Answer {
@@ -153,6 +166,10 @@ class Collection {
       const holder = index.holder(this.#type, "custom_id", workspace, String(customId));
       entities = holder === undefined ? [] : [holder];
     }
+    // Of the workspaces a tenant sees its own.
+    const { workspace: own } = call.author;
+    if (this.#type.name === "workspaces" && own !== null)
+      entities = entities.filter(({ name }) => name === own);
     return { status: 200, body: shownPage(this.#type, entities, index, call, above !== null) };
   }
 

@@ -1,9 +1,10 @@
 /**
- * Who may speak to the Admin API at all. It has no authentication and listens on loopback, so two ways in
- * remain for a web page that the operator happens to have open: a name that re-binds to 127.0.0.1 (refused by
- * `Host`) and a request across origins (refused by `Origin`).
+ * From where the Admin API may be spoken to at all. A web page that the operator happens to have open has two ways
+ * in, past everything that keeps others out: a name that re-binds to 127.0.0.1 (refused by `Host`) and a request
+ * across origins (refused by `Origin`).
  */
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { isLoopback } from "../settings/addresses.ts";
 import { Refusal } from "./answers.ts";
 
@@ -23,8 +24,10 @@ export function checkSource(request: IncomingMessage, options: GuardOptions): Re
   const written = request.headers.host ?? "";
   const host = hostName(written);
   // An address cannot be re-bound: only names can lie about where they lead.
-  const local = host === "localhost" || isLoopback(host?.replace(/^\[|\]$/g, "") ?? "");
-  if (host === undefined || !(local || options.allowedHosts.includes(host)))
+  const address = host?.replace(/^\[|\]$/g, "") ?? "";
+  const { localAddress = "", encrypted } = request.socket as Socket & { encrypted?: boolean };
+  const isOwn = host === "localhost" || isLoopback(address) || address === plainAddress(localAddress);
+  if (host === undefined || !(isOwn || options.allowedHosts.includes(host)))
     throw new Refusal(403, {
       message: "This Host is not served by the Admin API; the operator allows names by admin_allowed_hosts",
     });
@@ -37,12 +40,20 @@ export function checkSource(request: IncomingMessage, options: GuardOptions): Re
       vary: "Origin",
     };
   // A page that the Admin API itself would have served. Its Host was checked above.
-  if (origin === `http://${written.toLowerCase()}`) return {};
+  if (origin === `${encrypted === true ? "https" : "http"}://${written.toLowerCase()}`) return {};
   throw new Refusal(403, {
     message:
       "Pages of this Origin may not use the Admin API; the operator allows origins by admin_allowed_origins",
   });
 }
+
+/** Whether a browser asks what a page may send, before it sends it. */
+export function isPreflight({ method, headers }: IncomingMessage): boolean {
+  return method === "OPTIONS" && headers["access-control-request-method"] !== undefined;
+}
+
+/** An IPv4 address as one, although the socket is of both kinds. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, "");
 
 /** The name in a Host header, lower-case, without its port; undefined if it is not one. */
 function hostName(host: string): string | undefined {

@@ -1,6 +1,7 @@
 /** What this node is and how it is: `/`, `/status`, `/endpoints`, `/plugins/enabled`, `/debug/node/log-level`. */
 import { hostname } from "node:os";
 import { schemaToJson } from "@gatehouse/sdk";
+import type { Entity } from "../entities/relations.ts";
 import { notFound, numbered, Refusal } from "./answers.ts";
 import { workspaceId, workspaceName } from "./entity-view.ts";
 import type { AdminPort } from "./port.ts";
@@ -26,12 +27,13 @@ export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): R
   return [
     {
       path: "/",
-      GET() {
+      GET(call) {
         const available = port
           .plugins()
           .map((plugin) => [plugin.name, { version: plugin.version, priority: plugin.priority }]);
-        const enabled = new Set(Array.from(port.entities().all("plugins"), ({ name }) => String(name)));
-        const { configuration, ...info } = port.info();
+        const enabled = new Set(Array.from(pluginsOf(port, call), ({ name }) => String(name)));
+        // How the operator runs the gateway is no tenant's.
+        const { configuration, ...info } = isTenant(call) ? TOLD_TENANTS : port.info();
         return {
           status: 200,
           body: {
@@ -39,7 +41,7 @@ export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): R
             version: KONG_VERSION,
             edition: "community",
             gatehouse: { version, database: engine() },
-            hostname: hostname(),
+            hostname: isTenant(call) ? "" : hostname(),
             node_id: nodeId,
             lua_version: `none: Node.js ${process.version}`,
             timers: { running: 0, pending: 0 },
@@ -57,9 +59,11 @@ export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): R
     },
     {
       path: "/status",
-      async GET() {
+      async GET(call) {
         const store = port.store();
         const health = await store?.health();
+        // Counters and conditions of the node, and the hash, move with what other tenants do.
+        if (isTenant(call)) return { status: 200, body: { database: { reachable: health?.ok ?? true } } };
         return {
           status: 200,
           body: {
@@ -95,6 +99,17 @@ export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): R
       },
     ]),
   ];
+}
+
+/** Whoever asks is at home in one workspace, and sees nothing of others. */
+const isTenant = ({ author }: Call): boolean => author.workspace !== null;
+
+const TOLD_TENANTS = { pids: {}, configuration: {} };
+
+function pluginsOf(port: AdminPort, call: Call): Iterable<Entity> {
+  return isTenant(call)
+    ? port.entities().list("plugins", workspaceId(port, call))
+    : port.entities().all("plugins");
 }
 
 function logLevelRoutes(port: AdminPort): Route[] {

@@ -3,6 +3,7 @@
  * An upload is answered when the forge is done and everything is on the disk.
  */
 import { violationFields } from "@gatehouse/sdk";
+import type { Deed } from "../access/audit.ts";
 import { violationMessage } from "../control/refusal.ts";
 import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
@@ -50,7 +51,7 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
         const workspace = workspaceName(call);
         if (!uploads.take(workspace, 1)) throw busy();
         try {
-          return await publish(registry, call);
+          return await publish(port, registry, call);
         } finally {
           uploads.give(workspace, 1);
         }
@@ -80,6 +81,7 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
               { fields: { "@referenced_by": "plugins" } },
             );
           await registry.delete(stored);
+          await port.note(deedOf(port, "delete", stored), call.author);
           return { status: 204 };
         }),
     },
@@ -96,11 +98,33 @@ function checkFence(port: AdminPort, workspace: string, unfenced: readonly strin
   });
 }
 
-async function publish(registry: Registry, call: Call): Promise<Answer> {
+/** For the audit log. */
+function deedOf(
+  port: AdminPort,
+  action: "create" | "delete",
+  { workspace, id, manifest }: StoredPackage,
+): Deed {
+  const about = {
+    version: manifest.version,
+    runtime: manifest.runtime,
+    grants: grantsToJson(manifest.grants),
+  };
+  return {
+    action,
+    entity: "plugin_packages",
+    id,
+    name: manifest.name,
+    workspace: port.entities().named("workspaces", "", workspace)?.id ?? "",
+    ...(action === "create" ? { after: about } : { before: about }),
+  };
+}
+
+async function publish(port: AdminPort, registry: Registry, call: Call): Promise<Answer> {
   const workspace = workspaceName(call);
   const result = await registry.put(workspace, call.body);
   switch (result.kind) {
     case "created":
+      await port.note(deedOf(port, "create", result.stored), call.author);
       return { status: 201, body: packageJson(result.stored) };
     case "same":
       return { status: 200, body: packageJson(result.stored) };

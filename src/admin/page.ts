@@ -68,7 +68,7 @@ function firstAfter(items: readonly Listed[], id: string): number {
   return low;
 }
 
-function readSize(written: unknown): number {
+export function readSize(written: unknown): number {
   if (written === undefined) return DEFAULT_SIZE;
   const size = typeof written === "string" && /^\d{1,4}$/.test(written) ? Number(written) : 0;
   if (size < 1 || size > MAX_SIZE)

@@ -2,6 +2,8 @@
  * What the Admin API needs of the gateway, and all that it may touch: it reads entities, asks for changes, and never
  * sees a live request.
  */
+import type { Deed } from "../access/audit.ts";
+import type { TokenDesk } from "../access/token-desk.ts";
 import type { Author, Write } from "../control/write.ts";
 import type { ConfigError } from "../declarative/errors.ts";
 import type { CataloguePlugin, GatewayConfig, RouterFlavor } from "../entities/entities.ts";
@@ -19,7 +21,7 @@ export interface AdminPort {
   /** Hash of the configuration in force. */
   hash(): string;
   /** Where entities are kept and written; null if the configuration comes as a whole. */
-  store(): Pick<Store, "engine" | "health"> | null;
+  store(): Pick<Store, "engine" | "health" | "audit"> | null;
   /**
    * Writes one entity, where there is a store.
    * @returns it as it is kept, once every data thread serves by it; null if it was removed or was not there.
@@ -39,6 +41,12 @@ export interface AdminPort {
     | { readonly ok: true; readonly changed: boolean }
     | { readonly ok: false; readonly errors: readonly ConfigError[] }
   >;
+  /** The tokens of this API, where there is a store. */
+  readonly tokens: Pick<TokenDesk, "list" | "find" | "create" | "revoke">;
+  /** Whether another workspace may be made; if not, why not. */
+  noTenants(): string | null;
+  /** Tells the audit log of something that has been done, beside writes of entities, which it is told of with them. */
+  note(deed: Deed, by: Author): Promise<void>;
   /** Does something between two changes of the configuration. */
   alone<T>(job: () => Promise<T>): Promise<T>;
   /** A plugin by the name that an entity of that workspace would write, built in or uploaded. */

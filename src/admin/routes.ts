@@ -4,7 +4,9 @@
  */
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { Author } from "../control/write.ts";
+import { ANYBODY, type Asker } from "../access/access.ts";
+import { denial, ruleOf } from "../access/roles.ts";
+import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
 import { Refusal } from "./answers.ts";
 import type { Query } from "./page.ts";
 
@@ -24,8 +26,8 @@ export interface Call {
   readonly hasBody: boolean;
   /** Empty until the body was read. */
   readonly body: Uint8Array;
-  /** Who asks. */
-  readonly author: Author;
+  /** Who asks, and may. */
+  readonly author: Asker;
 }
 
 export interface Answer {
@@ -44,7 +46,12 @@ export type Route = { readonly path: string } & { readonly [M in Method]?: Handl
   readonly maxBodyBytes?: number;
 };
 
-export function addRoutes(app: FastifyInstance, routes: readonly Route[]): void {
+/** @param askerOf who makes a request; without it anybody may make every request. */
+export function addRoutes(
+  app: FastifyInstance,
+  routes: readonly Route[],
+  askerOf: (request: FastifyRequest) => Asker = () => ANYBODY,
+): void {
   for (const route of routes) {
     const known = METHODS.filter((method) => route[method]);
     const allow = [...known, ...(known.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
@@ -56,12 +63,15 @@ export function addRoutes(app: FastifyInstance, routes: readonly Route[]): void 
         ...(route.maxBodyBytes ? { bodyLimit: route.maxBodyBytes } : {}),
         onRequest: async (request, reply) => {
           if (!handler) throw new Refusal(405, { message: "Method not allowed" }, { allow });
-          const call = callOf(request);
+          const call = permitted(callOf(request, askerOf(request)), route.path, method);
           route.before?.(call, method);
           // What needs no body is answered before one is read.
           if (!route.maxBodyBytes) return send(reply, await handler(call));
         },
-        handler: async (request, reply) => send(reply, await (handler as Handler)(callOf(request))),
+        handler: async (request, reply) => {
+          const call = permitted(callOf(request, askerOf(request)), route.path, method);
+          return send(reply, await (handler as Handler)(call));
+        },
       });
     }
     app.options(route.path, (_, reply) =>
@@ -70,7 +80,7 @@ export function addRoutes(app: FastifyInstance, routes: readonly Route[]): void 
         .headers({
           allow,
           "access-control-allow-methods": allow,
-          "access-control-allow-headers": "Content-Type",
+          "access-control-allow-headers": "Authorization, Content-Type, Kong-Admin-Token",
         })
         .send(),
     );
@@ -82,10 +92,21 @@ function send(reply: FastifyReply, { status, headers = {}, body }: Answer): Fast
   return reply.code(status).headers(headers).send(body);
 }
 
-/** Nobody has to say who they are. */
-const NOBODY: Author = { actor: null };
+/**
+ * The call, if whoever makes it may. What concerns no workspace is asked in the asker's own.
+ * @throws {Refusal} 403
+ */
+function permitted(call: Call, path: string, method: string): Call {
+  const { author, params } = call;
+  const rule = ruleOf(path, method);
+  const named = rule.reach === "self" ? params.id : params.workspace;
+  const why = denial(author, rule, named ?? DEFAULT_WORKSPACE);
+  if (why !== null) throw new Refusal(403, { message: why });
+  if (rule.reach !== "anywhere" || author.workspace === null) return call;
+  return { ...call, params: { ...params, workspace: author.workspace } };
+}
 
-function callOf(request: FastifyRequest): Call {
+function callOf(request: FastifyRequest, author: Asker): Call {
   const contentType = request.headers["content-type"] ?? "";
   return {
     path: request.url.split("?", 1)[0] as string,
@@ -96,7 +117,7 @@ function callOf(request: FastifyRequest): Call {
     hasBody:
       request.headers["transfer-encoding"] !== undefined ||
       Number(request.headers["content-length"] ?? 0) > 0,
-    author: NOBODY,
+    author,
     body: request.body instanceof Uint8Array ? request.body : new Uint8Array(),
   };
 }

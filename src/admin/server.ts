@@ -1,14 +1,15 @@
 /** Servers of the gateway's own APIs: Fastify behind plain `node:http`, bounded, on every address asked for. */
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer, type ServerOptions as TlsOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
 import { WriteRefused } from "../control/refusal.ts";
-import type { Listen } from "../settings.ts";
+import type { Listen, TlsListen } from "../settings.ts";
 import { answerTo, Refusal } from "./answers.ts";
 
 export interface ApiServer {
   /** Binds every address; the ports are those that the system gave where 0 was asked. */
-  listen(addresses: readonly Listen[]): Promise<{ host: string; port: number }[]>;
+  listen(addresses: readonly (Listen | TlsListen)[]): Promise<{ host: string; port: number }[]>;
   /** Refuses new connections, ends idle ones, and waits for answers under way. */
   close(): Promise<void>;
 }
@@ -49,22 +50,31 @@ export function createApp(log: ApiLog): FastifyInstance {
   return app;
 }
 
-export function serve(app: FastifyInstance): ApiServer {
+const BOUNDS = {
+  headersTimeout: 10_000,
+  requestTimeout: 120_000,
+  keepAliveTimeout: 60_000,
+  maxHeaderSize: 32_768,
+};
+/** From the first byte of TLS to the end of its handshake. */
+const HANDSHAKE_MS = 10_000;
+
+/** @param tls how addresses with `ssl` speak it. */
+export function serve(app: FastifyInstance, tls: TlsOptions | null = null): ApiServer {
+  const open = (ssl: boolean): Server => {
+    const onRequest: RequestListener = (request, response) => app.routing(request, response);
+    if (!ssl) return createServer(BOUNDS, onRequest);
+    if (tls === null) throw new Error("there is nothing to speak TLS with");
+    return createTlsServer({ ...BOUNDS, ...tls, handshakeTimeout: HANDSHAKE_MS }, onRequest);
+  };
   const servers: Server[] = [];
   return {
     async listen(addresses) {
       await app.ready();
       const bound: { host: string; port: number }[] = [];
-      for (const { host, port, backlog } of addresses) {
-        const server = createServer(
-          {
-            headersTimeout: 10_000,
-            requestTimeout: 120_000,
-            keepAliveTimeout: 60_000,
-            maxHeaderSize: 32_768,
-          },
-          (request, response) => app.routing(request, response),
-        );
+      for (const address of addresses) {
+        const { host, port, backlog } = address;
+        const server = open("ssl" in address && address.ssl);
         server.maxConnections = MAX_CONNECTIONS;
         servers.push(server);
         const { promise, resolve, reject } = Promise.withResolvers<void>();

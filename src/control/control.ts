@@ -38,6 +38,7 @@ import { StartError } from "../gateway/start-error.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
 import { UnresolvedReferences } from "../secrets/vaults.ts";
 import {
+  type AuditEntry,
   type Edit,
   StaleRevision,
   type Store,
@@ -45,6 +46,7 @@ import {
   StoreUnavailable,
   UnfitValue,
 } from "../stores/store.ts";
+import { type Beside, type BesideWrite, NOTHING_BESIDE } from "./beside.ts";
 import { InForce, type InForceParts } from "./in-force.ts";
 import { type JudgeContext, judge } from "./judge.ts";
 import { schemaViolation, WriteRefused } from "./refusal.ts";
@@ -57,6 +59,10 @@ export interface ControlParts extends InForceParts {
   readonly catalogue: PluginCatalogue;
   /** Where entities are kept; null if the configuration comes from a file or from `POST /config`. */
   readonly store: Store | null;
+  /** What the store holds beside entities. */
+  readonly beside?: Beside;
+  /** What the audit log says of a write. */
+  readonly auditOf?: (judged: Judged, write: Write, by: Author) => readonly AuditEntry[];
   /** Where the gateway itself listens. */
   readonly own: OwnListeners;
   /** Called before each change: files that the settings name are read again whenever the configuration is. */
@@ -72,6 +78,7 @@ export class Control {
   readonly #parts: ControlParts;
   readonly #log: Logger;
   readonly #store: Store | null;
+  readonly #beside: Beside;
   readonly #inForce: InForce;
   readonly #context: JudgeContext;
   /** What came from a file or document, for the next one to be compared with. */
@@ -83,6 +90,7 @@ export class Control {
     this.#parts = parts;
     this.#log = parts.log;
     this.#store = parts.store;
+    this.#beside = parts.beside ?? NOTHING_BESIDE;
     this.#context = {
       plugins: parts.catalogue,
       flavor: parts.settings.routerFlavor,
@@ -176,22 +184,52 @@ export class Control {
    * @throws {WriteRefused} nothing has changed.
    * @throws {NotDeployed} a thread could not prepare it; nothing has changed.
    */
-  write(write: Write, _by: Author): Promise<Entity | null> {
+  write(write: Write, by: Author): Promise<Entity | null> {
+    return this.#written(async (store) => {
+      const { state } = this.#inForce;
+      const judged = await withHashes(judge(write, state.index, this.#context, Date.now()));
+      const { edits, entity } = judged;
+      if (edits.put.length + edits.removed.length === 0) return entity;
+      const audit = this.#parts.auditOf?.(judged, write, by) ?? [];
+      const beside = edits.removed.flatMap(({ kind, id }) =>
+        kind === "workspaces" ? this.#beside.removedWith(id) : [],
+      );
+      const decide = () => store.write(state.revision, [...storeEdits(edits), ...beside], audit);
+      try {
+        await this.#inForce.deploy(edits, nextState(state, edits, state.revision), decide);
+      } catch (error) {
+        throw error instanceof UnresolvedReferences ? unresolved(error, write) : error;
+      }
+      this.#beside.apply(beside);
+      return entity;
+    });
+  }
+
+  /**
+   * Writes what is no entity. Resolves once it is stored and counts.
+   * @param plan what to write, by what is there; asked again when others were faster.
+   * @throws {WriteRefused} and whatever `plan` throws: nothing has changed.
+   */
+  writeBeside<T>(plan: () => BesideWrite & { readonly result: T }): Promise<T> {
+    return this.#written(async (store) => {
+      const { edits, audit, result } = plan();
+      this.#inForce.unchangedAt(await store.write(this.#inForce.state.revision, edits, audit));
+      this.#beside.apply(edits);
+      return result;
+    });
+  }
+
+  /** Tries until nobody else has written meanwhile. */
+  #written<T>(attempt: (store: Store) => Promise<T>): Promise<T> {
     return this.alone(async () => {
       await this.#parts.readSettingsFiles();
       const store = this.#store;
       if (store === null) throw new Error("there is no store to write to");
       const began = performance.now();
-      for (let tries = 0; ; tries++) {
-        const { state } = this.#inForce;
-        const { edits, entity } = await withHashes(judge(write, state.index, this.#context, Date.now()));
-        if (edits.put.length + edits.removed.length === 0) return entity;
-        const decide = () => store.write(state.revision, storeEdits(edits), []);
+      for (let tries = 0; ; tries++)
         try {
-          await this.#inForce.deploy(edits, nextState(state, edits, state.revision), decide);
-          return entity;
+          return await attempt(store);
         } catch (error) {
-          if (error instanceof UnresolvedReferences) throw unresolved(error, write);
           const isLate = performance.now() - began > PATIENCE_MS;
           if (!(error instanceof StaleRevision) || isLate) throw refusalOf(error);
           await setTimeout(Math.random() * Math.min(2 ** tries, LONGEST_PAUSE_MS));
@@ -199,7 +237,6 @@ export class Control {
             throw refusalOf(reason);
           });
         }
-      }
     });
   }
 
@@ -339,7 +376,11 @@ export class Control {
 
   #changeBy(revision: number, changes: readonly Edit[]): { edits: EntityEdits; next: State } {
     const { index } = this.#inForce.state;
-    const rows = changes.flatMap((edit) => ("put" in edit ? [edit.put] : []));
+    // A token that somebody has revoked is good for nothing, whatever becomes of the entities.
+    this.#beside.apply(changes);
+    const rows = changes.flatMap((edit) =>
+      "put" in edit && edit.put.kind !== this.#beside.kind ? [edit.put] : [],
+    );
     const removed = changes.flatMap((edit) =>
       "remove" in edit && isKind(edit.remove.kind) ? [{ kind: edit.remove.kind, id: edit.remove.id }] : [],
     );

@@ -8,6 +8,10 @@ import type { Input } from "./input.ts";
 export interface Author {
   /** Null where nobody has to say who they are. */
   readonly actor: string | null;
+  /** Id of the token that said who they are. */
+  readonly token?: string;
+  /** Address that the request came from. */
+  readonly from?: string;
 }
 
 /** The entity that another is asked for under: `/services/{parent}/routes`. */

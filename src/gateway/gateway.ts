@@ -35,6 +35,7 @@ import { NotDeployed } from "../threads/deployment.ts";
 import { DataThreads } from "../threads/threads.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
+import { AdminAccess } from "./admin-access.ts";
 import { fencedCatalogue, nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
 import { Explainer } from "./explain.ts";
@@ -43,7 +44,7 @@ import { LogLevel } from "./log-level.ts";
 import { listening, startable } from "./start-error.ts";
 import { statusReport } from "./status-report.ts";
 import { storeKind } from "./store-kind.ts";
-import { clientPair, MaterialError, TlsMaterial, upstreamAuthorities } from "./tls-material.ts";
+import { adminTls, clientPair, MaterialError, TlsMaterial, upstreamAuthorities } from "./tls-material.ts";
 
 /** Rate-limiting windows that can be counted at once; 26 bytes each. */
 const COUNTER_WINDOWS = 262_144;
@@ -68,6 +69,7 @@ export class Gateway {
   #logLevel!: LogLevel;
   #control!: Control;
   #catalogue!: PluginCatalogue;
+  #access!: AdminAccess;
   /** Null if no listener speaks TLS. */
   #tls: TlsMaterial | null = null;
   #rotation: NodeJS.Timeout | undefined;
@@ -141,8 +143,16 @@ export class Gateway {
     });
     this.#logLevel = new LogLevel(this.#log, this.#threads, settings.logLevel);
     this.#catalogue = fencedCatalogue(this.#registry, this.#sandbox.fence, settings);
+    this.#access = new AdminAccess({
+      settings,
+      catalogue: this.#catalogue,
+      control: () => this.#control,
+      log: this.#log,
+    });
     this.#control = new Control({
       settings,
+      beside: this.#access.table,
+      auditOf: this.#access.audit.entriesOf,
       registry: this.#registry,
       catalogue: this.#catalogue,
       store: settings.database === "off" ? null : await startable(openStore(settings)),
@@ -161,7 +171,10 @@ export class Gateway {
     const ports: Record<string, number | number[]> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
     const admin = await listening("admin_listen", this.#openAdmin());
-    if (admin[0] !== undefined) ports.admin = admin[0].port;
+    // The first of each kind.
+    settings.adminListen.forEach(({ ssl }, i) => {
+      ports[ssl ? "admin_ssl" : "admin"] ??= admin[i]?.port ?? 0;
+    });
     const status = await listening("status_listen", this.#openStatus());
     if (status[0] !== undefined) ports.status = status[0].port;
     const apis = [...named("admin_listen", admin), ...named("status_listen", status)];
@@ -206,6 +219,7 @@ export class Gateway {
     this.#unwatch?.();
     clearInterval(this.#rotation);
     clearInterval(this.#expiryLook);
+    this.#access?.audit.close();
     const ended = (await this.#threads?.drain(this.#settings.drainTimeoutMs)) ?? true;
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
@@ -271,6 +285,8 @@ export class Gateway {
     if (adminListen.length === 0) return [];
     this.#admin = createAdmin({
       port: this.#adminPort(),
+      access: await this.#access.open(),
+      tls: await startable(adminTls(this.#settings)),
       registry: this.#registry,
       allowedHosts: adminAllowedHosts,
       allowedOrigins: adminAllowedOrigins,
@@ -317,7 +333,16 @@ export class Gateway {
       hash: () => control.hash,
       store: () => control.store,
       write: (write, by) => this.#deployed(control.write(write, by)),
-      replace: (text, options, by) => this.#deployed(control.replace(text, options, by)),
+      replace: async (text, options, by) => {
+        const outcome = await this.#deployed(control.replace(text, options, by));
+        const deed = { action: "replace", entity: "config", id: null, name: null, workspace: "" } as const;
+        if (outcome.ok && outcome.changed)
+          await this.#access.audit.note({ ...deed, after: { hash: control.hash } }, by);
+        return outcome;
+      },
+      tokens: this.#access.desk,
+      noTenants: () => this.#access.noTenants(),
+      note: (deed, by) => this.#access.audit.note(deed, by),
       alone: (job) => control.alone(job),
       findPlugin: (name, workspace) => this.#catalogue.find(name, workspace),
       plugins: () => nativePlugins(),

@@ -3,10 +3,11 @@
  * configuration is loaded, and the keys of session tickets, which all data threads share. What the settings name for
  * TLS with upstreams is read here too.
  */
-import { randomBytes, randomUUID } from "node:crypto";
+import { constants, randomBytes, randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import type { ServerOptions as TlsOptions } from "node:https";
 import { join } from "node:path";
-import { getCACertificates } from "node:tls";
+import { createSecureContext, getCACertificates } from "node:tls";
 import { certificatesIn, checkCertificate, checkKey, checkPair } from "../entities/certificates.ts";
 import { CIPHER_SUITES } from "../settings/tls.ts";
 import type { Settings } from "../settings.ts";
@@ -120,6 +121,50 @@ export async function upstreamAuthorities({ luaSslTrustedCertificate }: Settings
     ),
   );
   return lists.flat();
+}
+
+/**
+ * How the Admin API speaks TLS; null if it does not. Sessions are not resumed: each connection shows its certificate.
+ * @throws {MaterialError}
+ */
+export async function adminTls(settings: Settings): Promise<TlsOptions | null> {
+  const { adminListen, adminSslCert: cert, adminSslCertKey: key, adminClientCa: clientCa, prefix } = settings;
+  if (!adminListen.some(({ ssl }) => ssl)) return null;
+  const pair =
+    cert === null || key === null
+      ? await ownPair(join(prefix, "ssl"))
+      : await readPair(["admin_ssl_cert", cert], ["admin_ssl_cert_key", key]);
+  const { minVersion, maxVersion, ciphers, preferServerCiphers } = listenerTls(settings);
+  const tls: TlsOptions = {
+    ...pair,
+    minVersion,
+    maxVersion,
+    ciphers,
+    honorCipherOrder: preferServerCiphers,
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    ...(clientCa === null
+      ? {}
+      : {
+          ca: await authorities(["admin_client_ca", clientCa]),
+          requestCert: true,
+          rejectUnauthorized: true,
+        }),
+  };
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    const { reason, message } = error as Error & { reason?: string };
+    throw new MaterialError(`admin_ssl_cert, ssl_ciphers: OpenSSL refuses them: ${reason ?? message}`);
+  }
+  return tls;
+}
+
+/** Without a single certificate in it OpenSSL would take its own authorities, which vouch for anybody. */
+async function authorities(file: NamedFile): Promise<string> {
+  const pem = await readPem(file);
+  const problem = checkCertificate(pem);
+  if (problem !== undefined) throw new MaterialError(`${file[0]}: ${file[1]}: ${problem}`);
+  return pem;
 }
 
 type NamedFile = readonly [setting: string, path: string];

@@ -13,10 +13,13 @@ export interface Listen {
   readonly backlog: number;
 }
 
-/** A listener of the proxy. */
-export interface ProxyListen extends Listen {
+export interface TlsListen extends Listen {
   /** Whether TLS is spoken there. */
   readonly ssl: boolean;
+}
+
+/** A listener of the proxy. */
+export interface ProxyListen extends TlsListen {
   /** Whether every connection begins with a header of the PROXY protocol, before TLS. */
   readonly proxyProtocol: boolean;
 }
@@ -47,6 +50,19 @@ export function readListeners(entries: readonly string[]): readonly Listen[] {
  */
 export function readProxyListeners(entries: readonly string[]): readonly ProxyListen[] {
   return readAll(entries, ["ssl", "proxy_protocol", "backlog=N", "reuseport"]);
+}
+
+/**
+ * Reads a list of listeners that may speak TLS and are never behind a balancer, `off` giving none.
+ * @throws {UnreadableValue}
+ */
+export function readTlsListeners(entries: readonly string[]): readonly TlsListen[] {
+  return readAll(entries, ["ssl", "backlog=N", "reuseport"]).map(({ host, port, backlog, ssl }) => ({
+    host,
+    port,
+    backlog,
+    ssl,
+  }));
 }
 
 function readAll(entries: readonly string[], allowed: readonly string[]): readonly ProxyListen[] {
@@ -125,19 +141,6 @@ export function readNetwork(text: string): string {
   if (family === 0 || !sound || rest.length > 0)
     throw new UnreadableValue(`'${text}' is not an IP address or network; write 10.0.0.7 or 10.0.0.0/8`);
   return text;
-}
-
-/** Listeners of the Admin API. @throws {UnreadableValue} */
-export function readAdminListeners(entries: readonly string[]): readonly Listen[] {
-  const listeners = readListeners(entries);
-  for (const { host } of listeners) {
-    if (!isLoopback(host))
-      throw new UnreadableValue(
-        `'${host}' can be reached from other machines, and the Admin API has no authentication yet; ` +
-          "use a loopback address (127.0.0.1 or [::1]) and reach it through a tunnel",
-      );
-  }
-  return listeners;
 }
 
 /** A name under which the Admin API answers. @throws {UnreadableValue} */

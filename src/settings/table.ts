@@ -9,16 +9,8 @@ import { availableParallelism } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { array, boolean, integer, number, string } from "@gatehouse/sdk";
 import { checkNetwork } from "../egress/networks.ts";
-import {
-  readAddress,
-  readAdminListeners,
-  readHostName,
-  readListeners,
-  readNetwork,
-  readOrigin,
-  readProxyListeners,
-  UnreadableValue,
-} from "./addresses.ts";
+import { readAddress, readListeners, readNetwork, readProxyListeners, UnreadableValue } from "./addresses.ts";
+import { ADMIN_SETTINGS } from "./admin-settings.ts";
 import { CLIENT_SETTINGS } from "./client-settings.ts";
 import { GUEST_SETTINGS } from "./guest-settings.ts";
 import { POSTGRES_SETTINGS } from "./postgres-settings.ts";
@@ -26,7 +18,7 @@ import { expandHeaders, RESPONSE_HEADERS } from "./response-headers.ts";
 import { DAY_MS, MIB, plain, type ReadContext, read, timeout } from "./setting.ts";
 import { TLS_SETTINGS } from "./tls-settings.ts";
 
-export type { Listen, ProxyListen } from "./addresses.ts";
+export type { Listen, ProxyListen, TlsListen } from "./addresses.ts";
 export type { ResponseHeader } from "./response-headers.ts";
 export type { Setting } from "./setting.ts";
 
@@ -44,15 +36,7 @@ export const SETTINGS = {
     }),
     readProxyListeners,
   ),
-  admin_listen: read(
-    array(string(), {
-      default: ["127.0.0.1:8001"],
-      lenMin: 1,
-      description:
-        "Addresses of the Admin API, or `off`. Loopback addresses only: the Admin API has no authentication.",
-    }),
-    readAdminListeners,
-  ),
+  ...ADMIN_SETTINGS,
   status_listen: read(
     array(string(), {
       default: ["127.0.0.1:8007"],
@@ -266,14 +250,6 @@ export const SETTINGS = {
   ...CLIENT_SETTINGS,
   drain_timeout_ms: timeout(30_000, "Time that requests in flight get to finish when the gateway stops."),
   ...GUEST_SETTINGS,
-  admin_allowed_hosts: read(
-    array(string(), {
-      default: [],
-      description:
-        "Names under which the Admin API answers besides localhost and its own address (`Host`, without port).",
-    }),
-    (entries) => entries.map(readHostName),
-  ),
   router_flavor: read(
     string({
       default: "traditional_compatible",
@@ -282,13 +258,6 @@ export const SETTINGS = {
         "routes may have an `expression` and a `priority` instead.",
     }),
     readFlavor,
-  ),
-  admin_allowed_origins: read(
-    array(string(), {
-      default: [],
-      description: "Web origins whose pages may use the Admin API, such as `https://console.example.com`.",
-    }),
-    (entries) => entries.map(readOrigin),
   ),
 } as const;
 

@@ -4,6 +4,9 @@ import { request } from "node:http";
 import { after } from "node:test";
 import { integer, record, string } from "@gatehouse/sdk";
 import pino from "pino";
+import { AuditLog } from "../../src/access/audit.ts";
+import { TokenDesk } from "../../src/access/token-desk.ts";
+import { TokenTable } from "../../src/access/token-table.ts";
 import { type AdminOptions, type AdminPort, createAdmin } from "../../src/admin/admin.ts";
 import { Control } from "../../src/control/control.ts";
 import { OwnListeners } from "../../src/egress/own-listeners.ts";
@@ -81,8 +84,17 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
   let isOpen = false;
   const { settings } = loadSettings({ env: {} });
   assert.ok(settings);
+  const tokens = new TokenTable();
+  const audit = new AuditLog({
+    store: () => given.store ?? null,
+    plugins: { find },
+    index: () => control.index,
+    log: pino({ level: "silent" }),
+  });
   const control = new Control({
     settings,
+    beside: tokens,
+    auditOf: audit.entriesOf,
     registry,
     catalogue: { find },
     store: given.store ?? null,
@@ -110,6 +122,9 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     write: (write, by) => control.write(write, by),
     replace: (text, options, by) => control.replace(text, options, by),
     alone: (job) => control.alone(job),
+    tokens: new TokenDesk({ table: tokens, control, entryOf: (deed, by) => audit.entryOf(deed, by) }),
+    noTenants: () => null,
+    note: (deed, by) => audit.note(deed, by),
     findPlugin: find,
     plugins: () => [KEY_AUTH],
     explain: () => ({ refused: "this gateway has no routes" }),

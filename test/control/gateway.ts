@@ -32,11 +32,22 @@ export async function startWritable(
   settings: Record<string, string> = {},
 ): Promise<Gateway & { call: Call }> {
   const gateway = await startGateway({ config: null, settings: { data_threads: "2", ...settings } });
-  return Object.assign(gateway, { call: callOf(() => gateway.ports.admin) });
+  return Object.assign(gateway, {
+    call: callOf(
+      () => gateway.ports.admin,
+      () => gateway.adminHeaders,
+    ),
+  });
 }
 
-/** Bodies are JSON unless they are texts or bytes. The path is sent as it stands. */
-export function callOf(port: () => number): Call {
+/**
+ * Bodies are JSON unless they are texts or bytes. The path is sent as it stands.
+ * @param always header fields of every request.
+ */
+export function callOf(
+  port: () => number,
+  always: () => Readonly<Record<string, string>> = () => ({}),
+): Call {
   return (method, path, body, headers = { "content-type": "application/json" }) => {
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     const bytes =
@@ -51,7 +62,7 @@ export function callOf(port: () => number): Call {
         port: port(),
         method,
         path,
-        headers: { ...framing, ...(bytes === null ? {} : headers) },
+        headers: { ...always(), ...framing, ...(bytes === null ? {} : headers) },
         agent: false,
       },
       async (response) => {

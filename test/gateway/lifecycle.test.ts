@@ -64,7 +64,7 @@ services:
     ["an unknown setting", { data_treads: "2" }, /DATA_TREADS.*data_threads/i],
     ["an address that is none", { proxy_listen: "x" }, /PROXY_LISTEN.*ip:port/],
     ["a value that cannot be read", { data_threads: "many" }, /DATA_THREADS/],
-    ["an Admin API that others could reach", { admin_listen: "0.0.0.0:0" }, /ADMIN_LISTEN/],
+    ["an Admin API that others could reach", { admin_listen: "0.0.0.0:0" }, /admin_listen/],
   ] as const) {
     it(`${title} is refused with exit code 2`, async () => {
       const { code, output } = await startRefused({ config: NOWHERE, settings });

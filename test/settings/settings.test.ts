@@ -33,7 +33,7 @@ test("without any source every setting has its default", () => {
     { host: "0.0.0.0", port: 8000, backlog: 16384, ssl: false, proxyProtocol: false },
     { host: "0.0.0.0", port: 8443, backlog: 16384, ssl: true, proxyProtocol: false },
   ]);
-  assert.deepEqual(settings.adminListen, [{ host: "127.0.0.1", port: 8001, backlog: 16384 }]);
+  assert.deepEqual(settings.adminListen, [{ host: "127.0.0.1", port: 8001, backlog: 16384, ssl: false }]);
   assert.deepEqual(settings.statusListen, [{ host: "127.0.0.1", port: 8007, backlog: 16384 }]);
   assert.equal(settings.prefix, join(directory, ".gatehouse"));
   assert.equal(settings.proxyAccessLog, join(directory, ".gatehouse/logs/access.log"));
@@ -112,7 +112,7 @@ const READ: [title: string, text: string, expected: Partial<Settings>][] = [
   [
     "localhost as an address",
     "admin_listen: localhost:0",
-    { adminListen: [{ host: "127.0.0.1", port: 0, backlog: 16384 }] },
+    { adminListen: [{ host: "127.0.0.1", port: 0, backlog: 16384, ssl: false }] },
   ],
   ["an access log that is off", "proxy_access_log: off", { proxyAccessLog: null }],
   ["an absolute access log", "proxy_access_log: /dev/stdout", { proxyAccessLog: "/dev/stdout" }],
@@ -192,8 +192,44 @@ const REFUSED: [title: string, text: string, message: RegExp][] = [
   [
     "an Admin API open to the network",
     "admin_listen: 0.0.0.0:8001",
-    /no authentication yet; use a loopback address/,
+    /'0\.0\.0\.0:8001' can be reached from other machines, and nobody has to say who they are there; set admin_auth/,
   ],
+  [
+    "an Admin API open to the network in plain text",
+    "admin_listen: 0.0.0.0:8001\nadmin_auth: on",
+    /tokens and keys could be read on the way; add 'ssl' to it, or set admin_plaintext to on/,
+  ],
+  [
+    "an Admin API open to the network that asks nobody who they are, behind TLS",
+    "admin_listen: 0.0.0.0:8444 ssl",
+    /nobody has to say who they are there/,
+  ],
+  [
+    "a plain address of the network beside one that asks for certificates",
+    "admin_listen: 0.0.0.0:8444 ssl, 0.0.0.0:8001\nadmin_client_ca: ca.pem\nadmin_plaintext: on",
+    /'0\.0\.0\.0:8001' can be reached from other machines, and nobody has to say/,
+  ],
+  [
+    "an Admin API with a certificate and no key",
+    "admin_ssl_cert: a.pem",
+    /admin_ssl_cert: goes with admin_ssl_cert_key/,
+  ],
+  [
+    "authorities of clients without TLS",
+    "admin_client_ca: ca.pem",
+    /add 'ssl' to an address of admin_listen/,
+  ],
+  [
+    "roles of certificates that nobody asks for",
+    `admin_client_roles: ["${"ab".repeat(32)}=admin"]`,
+    /set admin_client_ca to the authorities/,
+  ],
+  [
+    "a role of a certificate that there is not",
+    `admin_client_roles: ["${"ab".repeat(32)}=king"]`,
+    /is no certificate with a role.*viewer, author, admin, owner/,
+  ],
+  ["a certificate's hash that is none", 'admin_client_roles: ["ab=admin"]', /is no certificate with a role/],
   ["an unknown database", "database: oracle", /expected one of: sqlite, postgres, off/],
   [
     "a database beside a declarative configuration",
@@ -249,7 +285,7 @@ test("an empty environment variable counts as absent", () => {
 
 test("all mistakes of all sources are named at once, each with its place", () => {
   const errors = refused({
-    file: file("max_headers: 0\nwrong: 1\nadmin_listen: 0.0.0.0:1\n"),
+    file: file("max_headers: 0\nwrong: 1\nadmin_listen: 127.0.0.1\n"),
     env: { GATEHOUSE_LOG_LEVEL: "loud" },
     flags: { max_url_bytes: "1" },
   }).split("\n");

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -65,7 +65,9 @@ export class Gateway implements AsyncDisposable {
   readonly logs: LogLine[] = [];
   readonly exited: Promise<Exit>;
   /** `proxy_ssl` is there where a listener speaks TLS. */
-  ports = { proxy: 0, proxy_ssl: 0, admin: 0, status: 0 };
+  ports = { proxy: 0, proxy_ssl: 0, admin: 0, admin_ssl: 0, status: 0 };
+  /** Header fields by which the Admin API takes a request for the operator's. */
+  adminHeaders: Readonly<Record<string, string>> = {};
   readonly #child: ChildProcess;
   readonly #waiting = new Set<() => void>();
   #stderr = "";
@@ -136,6 +138,8 @@ export class Gateway implements AsyncDisposable {
   async ready(): Promise<undefined> {
     const line = await this.log((entry) => entry.msg === "ready", START_TIMEOUT_MS);
     this.ports = line.ports as typeof this.ports;
+    const token = await readFile(join(this.prefix, "admin-token"), "utf8").catch(() => null);
+    this.adminHeaders = token === null ? {} : { "kong-admin-token": token.trim() };
     const { status, body } = await send(`${this.statusUrl}/status/ready`);
     if (status !== 200) throw new Error(`/status/ready answered ${status} ${body} after "ready" was logged`);
   }
@@ -162,7 +166,7 @@ export class Gateway implements AsyncDisposable {
   /** Replaces the configuration over the Admin API; it is live on every thread once this returns. */
   async reload(config: ConfigFile): Promise<void> {
     const type = typeof config === "string" ? "text/yaml" : "application/json";
-    const headers = { "content-type": type };
+    const headers = { "content-type": type, ...this.adminHeaders };
     const answer = await send(`${this.adminUrl}/config`, { method: "POST", headers, body: textOf(config) });
     if (answer.status >= 300) throw new Error(`POST /config answered ${answer.status} ${answer.body}`);
   }
