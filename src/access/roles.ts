@@ -60,6 +60,7 @@ const AREAS: Readonly<Record<string, Area>> = {
   // What a request would meet is told by the routes of all workspaces.
   "/explain": { read: OPERATOR, write: rule("viewer", "gateway") },
   "/config": { read: OPERATOR, write: OPERATOR },
+  "/:workspace/config": { read: rule("viewer", "workspace"), write: rule("admin", "workspace") },
   "/debug": { read: OPERATOR, write: OPERATOR },
 };
 

@@ -15,6 +15,7 @@ import { Refusal } from "./answers.ts";
 import { auditRoutes } from "./audit-api.ts";
 import { bearerOf } from "./bearer.ts";
 import { configRoutes, Turns } from "./config-api.ts";
+import { configPlanRoutes } from "./config-plan-api.ts";
 import { consumerGroupRoutes } from "./consumer-groups-api.ts";
 import { entityRoutes } from "./entities-api.ts";
 import { explainRoutes } from "./explain-api.ts";
@@ -91,9 +92,11 @@ export function createAdmin(options: AdminOptions): ApiServer {
 /** Everything that the Admin API answers. */
 export function adminRoutes(options: AdminOptions): Route[] {
   const { port, version, nodeId = randomUUID() } = options;
+  const turns = new Turns();
   const routes = [
     ...nodeRoutes(port, { version, nodeId }),
-    ...configRoutes(port, new Turns()),
+    ...configRoutes(port, turns),
+    ...configPlanRoutes(port, turns),
     ...explainRoutes(port),
     ...schemaRoutes(port),
     ...packageRoutes(port, options),

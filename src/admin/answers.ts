@@ -50,6 +50,8 @@ export const unsupportedType = (allowed: readonly string[]) =>
 /** A write that the control plane refuses, as Kong would answer it. */
 export function answerTo({ kind, message, fields }: WriteRefused): Refusal {
   if (kind === "notFound") return notFound();
+  if (kind === "forbidden") return new Refusal(403, { message });
+  if (kind === "movedOn") return new Refusal(409, { message });
   if (kind === "unavailable") return new Refusal(503, { message }, { "retry-after": "1" });
   return numbered(kind, message, fields === null ? {} : { fields });
 }

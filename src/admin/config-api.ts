@@ -15,7 +15,7 @@ import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
 /** Longest configuration, in bytes. */
-const MAX_CONFIG_BYTES = 64 << 20;
+export const MAX_CONFIG_BYTES = 64 << 20;
 /** Replacements that wait while one is applied. */
 const MAX_WAITING = 4;
 
@@ -50,8 +50,7 @@ export function configRoutes(port: AdminPort, turns: Turns): Route[] {
       before(call, method) {
         if (port.store() !== null) throw new Refusal(400, { message: NEEDS_NO_DATABASE });
         if (method !== "POST") return;
-        const types = [JSON_TYPE, ...YAML_TYPES, ...FORM_TYPES];
-        if (!types.includes(call.type)) throw unsupportedType([JSON_TYPE, "application/yaml"]);
+        checkDocumentType(call);
       },
       GET: () => ({ status: 200, body: { config: exportConfig(port.config()) } }),
       POST: async (call) => {
@@ -60,6 +59,12 @@ export function configRoutes(port: AdminPort, turns: Turns): Route[] {
       },
     },
   ];
+}
+
+/** Refuses what cannot hold a document before it is read. @throws {Refusal} 415 */
+export function checkDocumentType({ type }: Pick<Call, "type">): void {
+  const types = [JSON_TYPE, ...YAML_TYPES, ...FORM_TYPES];
+  if (!types.includes(type)) throw unsupportedType([JSON_TYPE, "application/yaml"]);
 }
 
 const isOn = (written: unknown) => written === "1" || written === "true";
@@ -108,7 +113,7 @@ async function* entitiesById(config: GatewayConfig): AsyncGenerator<string> {
 }
 
 /** The document in a body: the body itself, or the `config` field of JSON or of a form. */
-async function documentOf({ type, contentType, body }: Call): Promise<string> {
+export async function documentOf({ type, contentType, body }: Call): Promise<string> {
   if (FORM_TYPES.includes(type)) return formField(body, contentType);
   const text = utf8(body);
   // Reading a large document twice is dear; the `config` of a plugin is no string.

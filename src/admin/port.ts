@@ -4,6 +4,7 @@
  */
 import type { Deed } from "../access/audit.ts";
 import type { TokenDesk } from "../access/token-desk.ts";
+import type { Planned, PlanRequest } from "../control/plan.ts";
 import type { Author, Write } from "../control/write.ts";
 import type { ConfigError } from "../declarative/errors.ts";
 import type { CataloguePlugin, GatewayConfig, RouterFlavor } from "../entities/entities.ts";
@@ -47,6 +48,14 @@ export interface AdminPort {
   noTenants(): string | null;
   /** Tells the audit log of something that has been done, beside writes of entities, which it is told of with them. */
   note(deed: Deed, by: Author): Promise<void>;
+  /** What a document would change. @throws {WriteRefused} */
+  plan(request: PlanRequest): Promise<Planned & { readonly hash: string }>;
+  /**
+   * Puts all that a document changes in force at once, where there is a store.
+   * @param expected hash of the configuration that it was planned for; null for whatever is in force.
+   * @throws {WriteRefused} and nothing has changed.
+   */
+  sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned>;
   /** Does something between two changes of the configuration. */
   alone<T>(job: () => Promise<T>): Promise<T>;
   /** A plugin by the name that an entity of that workspace would write, built in or uploaded. */

@@ -49,6 +49,7 @@ import {
 import { type Beside, type BesideWrite, NOTHING_BESIDE } from "./beside.ts";
 import { InForce, type InForceParts } from "./in-force.ts";
 import { type JudgeContext, judge } from "./judge.ts";
+import { type Planned, type PlanRequest, planOf } from "./plan.ts";
 import { schemaViolation, WriteRefused } from "./refusal.ts";
 import { checkTogether, isKind, readRows, storeEdits, UnsoundRow } from "./rows.ts";
 import { configOf, nextState, type State } from "./state.ts";
@@ -240,6 +241,43 @@ export class Control {
     });
   }
 
+  /** What a document would change in the configuration in force. @throws {WriteRefused} no such workspace. */
+  async plan(request: PlanRequest): Promise<Planned & { readonly hash: string }> {
+    const { state } = this.#inForce;
+    const planned = await planOf(request, state.index, this.#context, this.#parts.vaults, Date.now());
+    return { ...planned, hash: state.hash };
+  }
+
+  /**
+   * Puts all that a document changes in force with one write to the store.
+   * @param expected hash of the configuration that the change was planned for; null for whatever is in force.
+   * @throws {WriteRefused} nothing has changed.
+   * @throws {NotDeployed} a thread could not prepare it; nothing has changed.
+   */
+  sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned> {
+    return this.#written(async (store) => {
+      const { state } = this.#inForce;
+      if (expected !== null && expected !== state.hash) throw movedOn();
+      const planned = await planOf(request, state.index, this.#context, this.#parts.vaults, Date.now());
+      if (!planned.ok || planned.plan.changes.length === 0) return planned;
+      const { edits, edited } = planned.plan;
+      const audit = edited.flatMap(({ kind, entity, old }) => {
+        const { id, ws_id: workspace } = (entity ?? old) as Entity;
+        const judged = { edits: { put: [], removed: [] }, entity, old };
+        return this.#parts.auditOf?.(judged, { verb: "remove", kind, workspace, key: id }, by) ?? [];
+      });
+      const decide = () => store.write(state.revision, storeEdits(edits), audit);
+      try {
+        await this.#inForce.deploy(edits, nextState(state, edits, state.revision), decide);
+      } catch (error) {
+        throw error instanceof UnresolvedReferences
+          ? schemaViolation([{ path: ["@entity"], message: error.message }])
+          : error;
+      }
+      return planned;
+    });
+  }
+
   /** Does something between two changes. */
   alone<T>(job: () => Promise<T>): Promise<T> {
     const turn = this.#lastChange.then(job);
@@ -413,6 +451,12 @@ async function withHashes(judged: Judged): Promise<Judged> {
   const put = edits.put.map((one) => (one === own ? { ...own, entity: whole } : one));
   return { edits: { ...edits, put }, entity: whole, old };
 }
+
+const movedOn = () =>
+  new WriteRefused(
+    "movedOn",
+    "the configuration has changed since this change was planned; nothing was changed, plan it again",
+  );
 
 /** What is written may be a vault, and what cannot be read then is somebody else's. */
 function unresolved({ kind, faults, message }: UnresolvedReferences, write: Write): WriteRefused {

@@ -9,6 +9,9 @@ export type RefusalKind =
   | "uniqueViolation"
   | "foreignKeysUnresolved"
   | "referencedByOthers"
+  /** The configuration is another one than the change was planned for. */
+  | "movedOn"
+  | "forbidden"
   | "unavailable";
 
 export class WriteRefused extends Error {

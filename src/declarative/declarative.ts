@@ -20,7 +20,7 @@ import {
   type RouterFlavor,
 } from "../entities/entities.ts";
 import { isUuid } from "../entities/fields.ts";
-import { hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
+import { coveredHostFaults, hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
 import { type Finding, type InspectionContext, inspect } from "../entities/inspect.ts";
 import { randomKey } from "../entities/made-up.ts";
 import { type Entity, relationFaults } from "../entities/relations.ts";
@@ -29,6 +29,7 @@ import { readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import type { ConfigError } from "./errors.ts";
 import { COLLECTIONS, checkRemarks, Gatherer, OFFERED, suggest, writableNames } from "./gather.ts";
+import type { Ground } from "./ground.ts";
 import { checkTransformed, Passwords } from "./hashed-fields.ts";
 import { contentHash, entityContent, entityId } from "./identity.ts";
 import { pluginHint } from "./plugin-hint.ts";
@@ -50,6 +51,8 @@ export interface LoadOptions {
    * holds with the default settings.
    */
   egress?: Policies | null;
+  /** What the document is put upon. Without it the document is the whole configuration. */
+  ground?: Ground;
   /** Milliseconds since the epoch that `created_at` and `updated_at` get. Default: now. */
   now?: number;
 }
@@ -88,6 +91,10 @@ function defaultWorkspace(now: number): Record<string, unknown> {
 /** A document without a fault, on its way to a configuration. */
 export interface Judged {
   readonly ok: true;
+  /** Its entities, each with its id and whole value, except for what is made up for it: times and random keys. */
+  readonly drafts: readonly Draft[];
+  /** Whether passwords are in the form in which they are kept. */
+  readonly isTransformed: boolean;
   /** What is wrong with its references to vaults: those that lead nowhere. */
   unresolvedReferences(vaults: Pick<Vaults, "resolve">): Promise<readonly ConfigError[]>;
   /** Hashes its passwords, which takes some 30 ms for each that is new; the caller is not held up. */
@@ -126,18 +133,21 @@ export function judgeDeclarative(
   }
   const faults = new Faults(file, document.locate);
   const previous = new Previous(options.previous ?? noConfig());
-  const drafts = new Loader(options, faults, previous).load(document.value);
+  const { drafts, staying } = new Loader(options, faults, previous).load(document.value);
   if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
   const transform = !isObject(document.value) || document.value._transform !== false;
   const passwords = transform ? new Passwords(drafts) : null;
   let hashed = passwords === null;
   return {
     ok: true,
+    drafts,
+    isTransformed: !transform,
     async unresolvedReferences(vaults) {
       const { plugins, routerFlavor: flavor = "traditional_compatible" } = options;
       const context = { plugins, flavor, patterns: new Map() };
       const find = (prefix: string) =>
-        drafts.find(({ type, value }) => type.name === "vaults" && value.prefix === prefix)?.value;
+        [...drafts, ...staying].find(({ type, value }) => type.name === "vaults" && value.prefix === prefix)
+          ?.value;
       for (const draft of drafts) {
         const entity = { ...draft.value, ws_id: draft.scope.id };
         if (!hasReferences(draft.type.name, entity)) continue;
@@ -169,11 +179,14 @@ class Loader {
   readonly #directory: Directory;
   /** Whether passwords are in the form in which they are kept. */
   #transformed = false;
-  /** Workspaces themselves are the operator's, as are top-level entities. */
+  /** Workspaces themselves are the operator's. */
   readonly #top = newScope(DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID, []);
+  /** Whose top-level entities are: the operator's, unless the document is for one workspace. */
+  readonly #home: Scope;
+  readonly #ground: Ground | null;
 
   constructor(
-    { plugins, routerFlavor = "traditional_compatible", egress = Policies.of() }: LoadOptions,
+    { plugins, routerFlavor = "traditional_compatible", egress = Policies.of(), ground }: LoadOptions,
     faults: Faults,
     previous: Previous,
   ) {
@@ -183,18 +196,25 @@ class Loader {
     this.#previous = previous;
     this.#gatherer = new Gatherer(faults);
     this.#directory = new Directory(faults);
+    this.#ground = ground ?? null;
+    const home = ground?.home ?? null;
+    this.#home = home === null ? this.#top : newScope(home.name, home.id, home.hosts);
+    if (home !== null) this.#directory.addWorkspace(home);
   }
 
-  load(top: unknown): Draft[] {
+  load(top: unknown): { drafts: Draft[]; staying: readonly Draft[] } {
     if (!isObject(top)) {
       this.#faults.document([], `expected a map with _format_version: "${FORMAT_VERSION}" and entities`);
-      return [];
+      return { drafts: [], staying: [] };
     }
     this.#checkMeta(top);
     this.#transformed = top._transform === false;
-    this.#collections(top, [], this.#top, [...META, "workspaces"]);
-    const workspaces = this.#workspaces(top.workspaces);
+    const hasWorkspaces = (this.#ground?.home ?? null) === null;
+    this.#collections(top, [], this.#home, [...META, ...(hasWorkspaces ? ["workspaces"] : [])]);
+    const workspaces = hasWorkspaces ? this.#workspaces(top.workspaces) : [];
     const { drafts } = this.#gatherer;
+    const staying = this.#ground === null ? [] : this.#settle(this.#ground, workspaces);
+    for (const draft of staying) this.#directory.add(draft);
     for (const draft of drafts) this.#directory.add(draft);
     for (const draft of drafts) {
       draft.kept = this.#previous.unchanged(draft, this.#directory);
@@ -210,9 +230,33 @@ class Loader {
       draft.value.id = draft.id;
       draft.value.ws_id = draft.scope.id;
     }
-    for (const draft of drafts) this.#directory.checkCacheKey(draft);
-    this.#checkTogether(drafts);
-    return [...workspaces.map(({ draft }) => draft), ...drafts];
+    for (const draft of [...staying, ...drafts]) this.#directory.checkCacheKey(draft);
+    this.#checkTogether(drafts, staying);
+    return { drafts: [...workspaces.map(({ draft }) => draft), ...drafts], staying };
+  }
+
+  /** The entities in force that stay beside those of the document. */
+  #settle(ground: Ground, workspaces: readonly WorkspaceScope[]): Draft[] {
+    const { drafts } = this.#gatherer;
+    const scopes = new Map([this.#home, ...workspaces].map((scope) => [scope.id, scope]));
+    const { staying, stuck } = ground.settle(drafts, [...scopes.values()], (draft) => {
+      const { value, findings } = inspect(draft.type, draft.input, draft.scope.name, this.#inspection);
+      return findings.length === 0 ? value : null;
+    });
+    for (const message of stuck) this.#faults.document([], message);
+    for (const facts of ground.workspaces())
+      if (!scopes.has(facts.id)) {
+        scopes.set(facts.id, newScope(facts.name, facts.id, facts.hosts));
+        this.#directory.addWorkspace(facts);
+      }
+    return staying.flatMap(({ type, entity }): Draft[] => {
+      const scope = scopes.get(entity.ws_id);
+      if (scope === undefined) return [];
+      const common = { path: [], expanded: null, references: {}, parents: {}, stays: true } as const;
+      return [
+        { type, scope, input: entity, id: entity.id, value: entity, sound: true, kept: entity, ...common },
+      ];
+    });
   }
 
   #checkMeta(top: Record<string, unknown>): void {
@@ -261,9 +305,14 @@ class Loader {
     const facts = new Map(
       scopes.map((scope) => [scope, { ...scope, egress: scope.draft.value.egress ?? null }]),
     );
-    const owners = hostOwners(facts.values());
+    const beside = this.#ground?.workspaces().filter(({ id }) => !scopes.some((scope) => scope.id === id));
+    const before = hostOwners(beside ?? []);
+    const owners = hostOwners([...(beside ?? []), ...facts.values()]);
     for (const [scope, own] of facts) {
-      for (const { path, message, hint } of hostOwnerFaults(own, owners))
+      for (const { path, message, hint } of [
+        ...hostOwnerFaults(own, owners),
+        ...coveredHostFaults(own, before),
+      ])
         this.#faults.entity(scope.draft, path, message, hint);
       if (scope.draft.sound) this.#directory.addWorkspace(own);
     }
@@ -280,10 +329,18 @@ class Loader {
     }
     checkRemarks(node, path, this.#faults);
     const name = typeof input.name === "string" ? input.name : "";
-    const id = typeof input.id === "string" && isUuid(input.id) ? input.id : entityId(type.name, name);
+    const own = typeof input.id === "string" && isUuid(input.id) ? input.id : null;
+    const inForce = this.#ground?.workspaces().find((facts) => facts.name === name || facts.id === own);
+    const id = inForce?.id ?? own ?? entityId(type.name, name);
     const common = { expanded: null, references: {}, parents: {}, id, value: {}, sound: false, kept: null };
     const draft: Draft = { type, scope: this.#top, path, input, ...common };
     this.#validate(draft);
+    draft.value.id = id;
+    draft.value.ws_id = id;
+    if (inForce !== undefined && inForce.name !== name)
+      this.#faults.entity(draft, ["name"], "the name of a workspace cannot be changed");
+    if (inForce !== undefined && own !== null && inForce.id !== own)
+      this.#faults.entity(draft, ["id"], `value must be ${inForce.id}: ids do not change`);
     if (name === DEFAULT_WORKSPACE || id === DEFAULT_WORKSPACE_ID)
       this.#faults.entity(
         draft,
@@ -332,9 +389,12 @@ class Loader {
   }
 
   /** @param drafts those that are not workspaces */
-  #checkTogether(drafts: readonly Draft[]): void {
-    for (const draft of drafts) this.#directory.link(draft);
-    for (const draft of drafts) {
+  #checkTogether(drafts: readonly Draft[], staying: readonly Draft[]): void {
+    for (const draft of [...staying, ...drafts]) this.#directory.link(draft);
+    // What is asked of workspaces may have changed for what stays in them, and what services list may be gone.
+    const moved = new Set(drafts.map(({ scope }) => scope));
+    const asked = staying.filter(({ type, scope }) => moved.has(scope) && type.name !== "plugins");
+    for (const draft of [...asked, ...drafts]) {
       if (!draft.sound) continue;
       const faults = relationFaults(draft.type, draft.value as Entity, this.#directory, this.#egress);
       for (const { path, message, hint } of faults) this.#faults.entity(draft, path, message, hint);

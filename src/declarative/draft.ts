@@ -29,12 +29,15 @@ export interface Draft {
   readonly references: Readonly<Record<string, string>>;
   /** The entity that it is nested in, by foreign field. */
   readonly parents: Readonly<Record<string, Draft>>;
-  readonly id: string;
+  /** Its own, a derived one, or that of the entity in force that it stands for. */
+  id: string;
   /** With defaults; complete once `sound`. */
   value: Record<string, unknown>;
   sound: boolean;
   /** The entity in force that says the same; null if there is none, or if nobody has looked yet. */
   kept: Record<string, unknown> | null;
+  /** It is in force, stays, and is not in the document. */
+  readonly stays?: true;
 }
 
 const subjects = new WeakMap<ConfigError, Draft>();

@@ -36,7 +36,7 @@ export class Directory implements Relations {
     const byId = entry(this.#byId, type.name);
     const other = byId.get(draft.id);
     if (!other) byId.set(draft.id, draft);
-    else if (typeof input.id === "string" || typeof other.input.id === "string")
+    else if (typeof input.id === "string" || typeof other.input.id === "string" || other.stays)
       this.#twice(draft, other, ["id"], `primary key set to '${draft.id}'`);
     for (const field of type.uniqueFields) {
       const value = uniqueValue(type, input[field]);
@@ -136,12 +136,10 @@ export class Directory implements Relations {
   #twice(draft: Draft, other: Draft, field: readonly string[], what: string): void {
     const message = `uniqueness violation: '${draft.type.name}' entity with ${what} already declared`;
     const across = other.scope === draft.scope ? "" : "names are unique across workspaces; ";
-    this.#faults.entity(
-      draft,
-      field,
-      message,
-      `${across}the first is on line ${this.#faults.line(other.path)}`,
-    );
+    const where = other.stays
+      ? "it is in force, and not among those that the document may change"
+      : `the first is on line ${this.#faults.line(other.path)}`;
+    this.#faults.entity(draft, field, message, `${across}${where}`);
   }
 }
 

@@ -343,6 +343,8 @@ export class Gateway {
       tokens: this.#access.desk,
       noTenants: () => this.#access.noTenants(),
       note: (deed, by) => this.#access.audit.note(deed, by),
+      plan: (request) => control.plan(request),
+      sync: (request, expected, by) => this.#deployed(control.sync(request, expected, by)),
       alone: (job) => control.alone(job),
       findPlugin: (name, workspace) => this.#catalogue.find(name, workspace),
       plugins: () => nativePlugins(),
