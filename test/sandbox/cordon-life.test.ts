@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Hooks } from "@gatehouse/sdk";
+import type { GuestFailure } from "../../src/sandbox/calls/guest.ts";
 import type { SupervisorOptions } from "../../src/sandbox/supervisor/supervisor-options.ts";
 import { MemoryContext } from "./context.ts";
 import {
@@ -106,6 +107,31 @@ test("a plugin that kills its cordon twice gets one of its own, and takes nobody
     await kill(stuck);
     const suspended = new MemoryContext();
     await assert.rejects(async () => stuck.access?.(suspended), { failure: "suspended" });
+  }));
+
+test("what waits of a plugin when it is suspended kills no further cordon", () =>
+  withSandbox({}, async (sandbox) => {
+    const stuck = await guest(sandbox, accessPlugin(STUCK_IF_ASKED), STUCK_PARTS);
+    let deaths = 0;
+    sandbox.events.once("a plugin is suspended: it keeps killing its cordon", () => {
+      deaths = sandbox.supervisor.status().deaths;
+    });
+    const failures: string[] = [];
+    const keepCalling = async () => {
+      while (deaths === 0) {
+        const ctx = new MemoryContext({ headers: [["X-Stuck", "1"]] });
+        await assert.rejects(
+          async () => stuck.access?.(ctx),
+          ({ failure }: GuestFailure) => {
+            failures.push(failure);
+            return true;
+          },
+        );
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, keepCalling));
+    assert.equal(sandbox.supervisor.status().deaths, deaths);
+    assert.ok(failures.includes("suspended"));
   }));
 
 test("a plugin that behaves again comes back to its workspace's cordon", () =>

@@ -64,14 +64,16 @@ export class Deadlines {
   }
 
   /**
-   * The running call seems overdue. If this thread itself was held up, its turn may lie unread in the socket:
-   * what is there is read first, and the call is condemned only if no turn was among it.
+   * The running call seems overdue. If this thread itself was held up, its turn may lie unread in the socket, or the
+   * call has not left yet: what is there is read and sent first, and the call is condemned only if no turn was among
+   * it and it is overdue all the same.
    */
   #judge(link: CordonLink): void {
     const { turns } = link;
     setImmediate(() => {
       const [head] = link.order;
-      if (head === undefined || link.turns !== turns || link.condemned || link.broken) return;
+      if (head === undefined || link.turns !== turns || link.condemned) return;
+      if (!link.isOverdue(performance.now())) return;
       const { wallMs } = head.guest.config.limits;
       this.#lanes.condemn(link, "deadline", `the call ran for more than ${wallMs} ms`);
     });

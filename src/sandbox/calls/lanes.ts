@@ -79,8 +79,7 @@ export class Lanes {
    * use belongs here, and in `#fill` for those that wait.
    */
   admission(guest: Guest): Admission {
-    if (this.#heldBack.suspended > 0 && this.#heldBack.isSuspended(blameOf(guest), Date.now()))
-      return { failure: "suspended", message: "it keeps killing its cordon" };
+    if (this.#isSuspended(guest)) return SUSPENDED;
     const { links, queue, budget } = this.#lane(guest);
     const waitMs = this.#waitFor(budget);
     if (waitMs > guest.settings.cpuWaitMs) return outOfBudget(waitMs);
@@ -130,6 +129,10 @@ export class Lanes {
       blame: head === undefined ? null : blameOf(head.guest),
     });
     this.#detach(link);
+  }
+
+  #isSuspended(guest: Guest): boolean {
+    return this.#heldBack.suspended > 0 && this.#heldBack.isSuspended(blameOf(guest), Date.now());
   }
 
   #lane(guest: Guest): Lane {
@@ -233,6 +236,8 @@ export class Lanes {
       }
       case "suspended":
         this.#heldBack.suspend(message.blame, message.untilMs, Date.now());
+        // Those that wait would kill one cordon after the other in the meantime.
+        this.#requeue(this.#takeQueued(message.blame));
         return;
       case "apart":
         this.#setApart(message.blame, message.apart);
@@ -290,24 +295,36 @@ export class Lanes {
   #setApart(blame: Blame, apart: boolean): void {
     if (!this.#heldBack.setApart(blame, apart)) return;
     this.#laneOf = new WeakMap();
-    const moved: Call[] = [];
-    for (const lane of this.#lanes) {
-      if (lane.name.workspace !== blame.workspace) continue;
-      const isIts = (call: Call) => call.guest.settings.name === blame.plugin;
-      moved.push(...lane.queue.filter(isIts));
-      lane.queue = lane.queue.filter((call) => !isIts(call));
-      for (const link of lane.links)
-        link.releaseIdle(
-          ({ settings }) => settings.workspace === blame.workspace && settings.name === blame.plugin,
-        );
-    }
+    const moved = this.#takeQueued(blame);
+    for (const lane of this.#lanes)
+      if (lane.name.workspace === blame.workspace)
+        for (const link of lane.links)
+          link.releaseIdle(
+            ({ settings }) => settings.workspace === blame.workspace && settings.name === blame.plugin,
+          );
     this.#requeue(moved);
   }
 
-  /** Puts calls before those that wait already. */
+  /** Takes a plugin's calls out of the queues. */
+  #takeQueued({ workspace, plugin }: Blame): Call[] {
+    const taken: Call[] = [];
+    for (const lane of this.#lanes) {
+      if (lane.name.workspace !== workspace) continue;
+      const isIts = (call: Call) => call.guest.settings.name === plugin;
+      taken.push(...lane.queue.filter(isIts));
+      lane.queue = lane.queue.filter((call) => !isIts(call));
+    }
+    return taken;
+  }
+
+  /** Puts calls before those that wait already; those of a plugin that is suspended now fail. */
   #requeue(calls: readonly Call[]): void {
     const lanes = new Map<Lane, Call[]>();
     for (const call of calls) {
+      if (this.#isSuspended(call.guest)) {
+        this.#options.ends.fail(call, SUSPENDED.failure, SUSPENDED.message);
+        continue;
+      }
       const lane = this.#lane(call.guest);
       const own = lanes.get(lane);
       if (own === undefined) lanes.set(lane, [call]);
@@ -362,6 +379,8 @@ export class Lanes {
     this.#requeue(again);
   }
 }
+
+const SUSPENDED: Reason = { failure: "suspended", message: "it keeps killing its cordon" };
 
 function outOfBudget(waitMs: number): Reason {
   return {
