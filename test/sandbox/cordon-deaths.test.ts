@@ -239,6 +239,24 @@ test("a cordon that dies in the middle of a frame fails the call that ran, and n
   }
 });
 
+test("a cordon that closes its socket and lives on is killed, and no call waits for it for ever", async () => {
+  const sandbox = await cordonRunning(`socket.end(); setInterval(() => {}, 60_000);`, { spares: 0 });
+  try {
+    const hooks = await guest(sandbox, GOOD, { name: "mute", limits: PATIENT });
+    await assert.rejects(async () => hooks.access?.(new MemoryContext()), {
+      failure: "violation",
+      plugin: "mute",
+    });
+    const told = sandbox.log.filter(({ message }) => message === "a cordon died");
+    assert.deepEqual(
+      told.map(({ fields }) => [fields.plugin, fields.kind, fields.reason]),
+      [["mute", "violation", "the cordon closed its socket"]],
+    );
+  } finally {
+    await sandbox.close();
+  }
+});
+
 test("a cordon that burns CPU time without an open call is killed, and the plugin that ran last is kept apart", async () => {
   const turn = turnFrame(1, {
     kind: "verdict",

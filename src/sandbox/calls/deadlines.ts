@@ -48,6 +48,10 @@ export class Deadlines {
         this.#lanes.condemn(link, "violation", "the cordon does not begin the calls that it was sent");
         continue;
       }
+      if (!link.condemned && link.isCutOff(now)) {
+        this.#lanes.condemn(link, "violation", "the cordon closed its socket");
+        continue;
+      }
       for (const call of link.open.values()) {
         if (!isPending(call) || link.order.includes(call)) continue;
         const limit = call.guest.config.limits.wallMs * WAITING_FACTOR;

@@ -38,6 +38,11 @@ export const LOADING_MS = 400;
  * calls wait, is not to be believed.
  */
 export const STALLED_MS = 20_000;
+/**
+ * A cordon's socket closes when it dies, which is told within a moment. One that is not dead by then has closed it
+ * itself, and what is open in it would wait for ever.
+ */
+const CUT_OFF_MS = 3000;
 /** So many frames leave at once, so that the cordon has something to do; fewer wait for the end of the turn. */
 const FRAMES_AT_ONCE = 8;
 /** About what a data thread reads of host calls in a microsecond, where they are written to be slow to read. */
@@ -80,6 +85,8 @@ export class CordonLink {
   broken = false;
   /** Whether this thread has asked for the cordon's death. */
   condemned = false;
+  /** When the socket was closed (`performance.now()`); 0 while it is not. */
+  #closedAt = 0;
   readonly open = new Map<number, Call>();
   /** Calls whose turn is awaited, in the order in which the cordon runs them. */
   readonly order: Call[] = [];
@@ -130,6 +137,7 @@ export class CordonLink {
 
   #closed(): void {
     this.broken = true;
+    this.#closedAt ||= performance.now();
     this.#events.onClose(this);
   }
 
@@ -264,6 +272,11 @@ export class CordonLink {
   /** Whether calls wait here although nothing happens, for longer than all other threads' calls may take. */
   isStalled(now: number): boolean {
     return this.order.length > 0 && !this.broken && now - this.#progressAt > STALLED_MS;
+  }
+
+  /** Whether the socket was closed by a cordon that lives on. */
+  isCutOff(now: number): boolean {
+    return this.#closedAt > 0 && now - this.#closedAt > CUT_OFF_MS;
   }
 
   close(): void {
