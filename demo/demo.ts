@@ -49,7 +49,7 @@ async function main(): Promise<void> {
     const folder = guests.find(({ name }) => name === guest)?.folder as string;
     const file = join(prefix, `${guest}.tgz`);
     await writeFile(file, (await packDirectory(folder)).bytes);
-    const { name, version } = await publishFile(file, admin, workspace);
+    const { name, version } = await publishFile(file, { admin }, workspace);
     console.log(`uploaded ${name}@${version} to workspace ${workspace}`);
   }
   await postConfig(admin, { guests: true, loop: false });

@@ -59,7 +59,7 @@ export async function runLoop(world: World): Promise<LoopResult> {
   const { bytes } = await packDirectory(join(import.meta.dirname, "plugins/infinite-loop"), { build: true });
   const file = join(world.prefix, "infinite-loop.tgz");
   await writeFile(file, bytes);
-  await publishFile(file, world.admin, "acme");
+  await publishFile(file, { admin: world.admin }, "acme");
   const { statusCode, body } = await request(`${world.admin}/config`, {
     method: "POST",
     headers: { "content-type": "application/json" },

@@ -38,5 +38,7 @@ const { registerExplainCommand } = await import("./cli/explain.ts");
 registerExplainCommand(program);
 const { registerMigrationCommands } = await import("./cli/migrations.ts");
 registerMigrationCommands(program);
+const { registerTokenCommands } = await import("./cli/token.ts");
+registerTokenCommands(program);
 
 await program.parseAsync();

@@ -38,6 +38,7 @@ const COLLECTIONS = ENTITY_NAMES.filter((name) => name !== "workspaces" && !ENTI
  */
 const AREAS: Readonly<Record<string, Area>> = {
   ...Object.fromEntries(COLLECTIONS.map(([collection, area]) => [`/${collection}`, area])),
+  "/:workspace/kong": { read: rule("viewer", "workspace"), write: OPERATOR },
   "/": { read: rule("viewer", "anywhere"), write: OPERATOR },
   "/status": { read: rule("viewer", "anywhere"), write: OPERATOR },
   "/endpoints": { read: rule("viewer", "anywhere"), write: OPERATOR },

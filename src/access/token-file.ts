@@ -3,6 +3,7 @@
  * could read everything else under the prefix. It is no row of the store: it counts when the store is away, and on no
  * other gateway. Another one is had by removing the file and starting again.
  */
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { link, open, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,7 +18,7 @@ export async function openTokenFile(prefix: string): Promise<string> {
   const there = await readTokenFile(path);
   if (there !== null) return there;
   const { text } = freshToken();
-  const temporary = `${path}.${process.pid}`;
+  const temporary = `${path}.${randomUUID()}`;
   try {
     await writeFile(temporary, `${text}\n`, { mode: 0o600, flag: "wx" });
     // Never in the place of one that somebody else has made meanwhile.

@@ -20,10 +20,14 @@ export function entityRoutes(port: AdminPort): Route[] {
     const type = ENTITIES[name];
     if (type.isRelation) return [];
     const prefixes = name === "workspaces" ? [""] : ["", "/:workspace"];
-    return prefixes.flatMap((prefix) => [
+    // decK asks there whether a workspace is there, before it does anything in it.
+    const [, one] = name === "workspaces" ? new Collection(port, type).ownRoutes("/:workspace") : [];
+    const within: Route[] = one?.GET === undefined ? [] : [{ path: one.path, GET: one.GET }];
+    const routes = prefixes.flatMap((prefix) => [
       ...new Collection(port, type).ownRoutes(prefix),
       ...foreignRoutes(port, type, prefix),
     ]);
+    return [...routes, ...within];
   });
 }
 

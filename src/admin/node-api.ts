@@ -24,10 +24,11 @@ export interface NodeOptions {
 
 export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): Route[] {
   const engine = () => port.store()?.engine ?? "off";
-  return [
-    {
-      path: "/",
+  const about = ["/", "/:workspace/kong"].map(
+    (path): Route => ({
+      path,
       GET(call) {
+        workspaceId(port, call);
         const available = port
           .plugins()
           .map((plugin) => [plugin.name, { version: plugin.version, priority: plugin.priority }]);
@@ -56,7 +57,11 @@ export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): R
           },
         };
       },
-    },
+    }),
+  );
+  return [
+    // Kong's tools read the second where they are at home in a workspace.
+    ...about,
     {
       path: "/status",
       async GET(call) {

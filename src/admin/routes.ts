@@ -99,9 +99,13 @@ function send(reply: FastifyReply, { status, headers = {}, body }: Answer): Fast
 function permitted(call: Call, path: string, method: string): Call {
   const { author, params } = call;
   const rule = ruleOf(path, method);
-  const named = rule.reach === "self" ? params.id : params.workspace;
-  const why = denial(author, rule, named ?? DEFAULT_WORKSPACE);
-  if (why !== null) throw new Refusal(403, { message: why });
+  const { workspace = DEFAULT_WORKSPACE, id = "" } = params;
+  // A workspace may be named twice: as where it is asked, and as what is asked for.
+  const named = rule.reach !== "self" ? [workspace] : params.workspace === undefined ? [id] : [id, workspace];
+  for (const name of named) {
+    const why = denial(author, rule, name);
+    if (why !== null) throw new Refusal(403, { message: why });
+  }
   if (rule.reach !== "anywhere" || author.workspace === null) return call;
   return { ...call, params: { ...params, workspace: author.workspace } };
 }

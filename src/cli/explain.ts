@@ -13,6 +13,7 @@ import type { PluginCatalogue, RouterFlavor } from "../entities/entities.ts";
 import type { Explained } from "../gateway/explain.ts";
 import type { ExplainRequest } from "../gateway/explain-input.ts";
 import type { Registry } from "../registry/registry.ts";
+import { AdminApi, type AdminOptions, DEFAULT_ADMIN, Unreachable, WrongAdmin } from "./admin-api.ts";
 import { explanationLines } from "./explain-text.ts";
 
 const EXIT = { matched: 0, unmatched: 1, wrong: 2, unreachable: 3 } as const;
@@ -25,14 +26,9 @@ Examples:
   gatehouse explain GET http://api.example.com/users/42
   gatehouse explain POST https://api.example.com/orders -H 'X-Version: 2' --config kong.yml`;
 
-const ADMIN = "http://127.0.0.1:8001";
-const TIMEOUT_MS = 30_000;
-
-interface Options {
+interface Options extends AdminOptions {
   readonly header: readonly string[];
   readonly config?: string;
-  readonly admin?: string;
-  readonly prefix?: string;
   readonly routerFlavor?: string;
   readonly clientIp?: string;
   readonly sni?: string;
@@ -60,8 +56,12 @@ export function registerExplainCommand(program: Command): void {
     .argument("<url>", "its URL: http://host[:port]/path?query")
     .option("-H, --header <field>", "a header field, 'Name: value'; may be given again", append, [])
     .option("-c, --config <file>", "explain by this declarative configuration, without a gateway")
-    .option("--admin <url>", `Admin API of the gateway to ask (default: ${ADMIN})`)
-    .option("--prefix <dir>", "with --config: prefix of a gateway, to look up uploaded plugins in")
+    .option("--admin <url>", `Admin API of the gateway to ask (default: ${DEFAULT_ADMIN})`)
+    .option("--token <token>", "token for it; better by GATEHOUSE_ADMIN_TOKEN, which others cannot see")
+    .option(
+      "--prefix <dir>",
+      "prefix of a gateway on this machine, whose own token is used; with --config: to look up uploaded plugins in",
+    )
     .option("--router-flavor <flavor>", "with --config: the setting router_flavor")
     .option("--client-ip <address>", "address of the client; default: 127.0.0.1")
     .option("--sni <name>", "name that the client asks for in TLS; default: the host of an https URL")
@@ -85,7 +85,7 @@ async function run(method: string, url: string, options: Options): Promise<void>
     };
     const explained =
       options.config === undefined
-        ? await ask(options.admin ?? ADMIN, request)
+        ? await ask(options, request)
         : await explainFile(options.config, request, options);
     if (options.json) console.log(JSON.stringify(explained, null, 2));
     else console.log(explanationLines(explained, process.stdout.isTTY === true).join("\n"));
@@ -98,18 +98,12 @@ async function run(method: string, url: string, options: Options): Promise<void>
 }
 
 /** What one way of asking does not listen to is not taken in silence. */
-function refuseMixed({ config, admin, prefix, routerFlavor }: Options): void {
+function refuseMixed({ config, admin, token, routerFlavor }: Options): void {
   if (config !== undefined) {
-    if (admin !== undefined)
+    if (admin !== undefined || token !== undefined)
       throw wrong("--admin asks a gateway, and --config reads a file without one; write one of them");
-    return;
-  }
-  for (const [flag, value] of [
-    ["--router-flavor", routerFlavor],
-    ["--prefix", prefix],
-  ] as const)
-    if (value !== undefined)
-      throw wrong(`${flag} goes with --config FILE; a gateway that is asked has its own`);
+  } else if (routerFlavor !== undefined)
+    throw wrong("--router-flavor goes with --config FILE; a gateway that is asked has its own");
 }
 
 function readField(field: string): [name: string, value: string] {
@@ -179,39 +173,23 @@ async function flavorOf(flag: string | undefined): Promise<RouterFlavor> {
   return settings.routerFlavor;
 }
 
-async function ask(admin: string, body: ExplainRequest): Promise<Explained> {
-  const base = URL.parse(admin);
-  if (!base || !["http:", "https:"].includes(base.protocol))
-    throw wrong(`'${admin}' is not the URL of an Admin API; write http://host:port`);
-  const { request } = await import("undici");
-  const url = new URL("explain", base.href.endsWith("/") ? base : `${base.href}/`);
-  let status: number;
-  let text: string;
+async function ask(options: AdminOptions, body: ExplainRequest): Promise<Explained> {
   try {
-    const answer = await request(url, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    status = answer.statusCode;
-    text = await answer.body.text();
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
+    const api = await AdminApi.open(options);
+    const answer = await api.ask("POST", "explain", { body: JSON.stringify(body) });
+    if (answer.status === 200 && isExplained(answer.body)) return answer.body;
+    if ([400, 403].includes(answer.status) && typeof answer.body?.message === "string")
+      throw wrong(answer.body.message);
     throw new Failure(
       EXIT.unreachable,
-      `${base.origin} cannot be reached (${code ?? message}); is the gateway running, and is this its Admin API? ` +
-        "With --config FILE no gateway is asked",
+      `${api.origin} answered ${answer.status}${answer.status === 200 ? ", but with no explanation" : ""}; ` +
+        "is this the Admin API of a gateway?",
     );
+  } catch (error) {
+    if (error instanceof WrongAdmin) throw wrong(error.message);
+    if (!(error instanceof Unreachable)) throw error;
+    throw new Failure(EXIT.unreachable, `${error.message} With --config FILE no gateway is asked`);
   }
-  const answer = parsed(text);
-  if (status === 200 && isExplained(answer)) return answer;
-  if (status === 400 && typeof answer?.message === "string") throw wrong(answer.message);
-  throw new Failure(
-    EXIT.unreachable,
-    `${base.origin} answered ${status}${status === 200 ? ", but with no explanation" : ""}; ` +
-      "is this the Admin API of a gateway?",
-  );
 }
 
 /** Whoever answers may be anybody: what is printed must be there. */
@@ -219,13 +197,4 @@ function isExplained(answer: unknown): answer is Explained {
   if (!isObject(answer) || !isObject(answer.request)) return false;
   const lists = ["others", "misses", "phases", "with_consumers", "idle"];
   return "match" in answer && lists.every((name) => Array.isArray(answer[name]));
-}
-
-function parsed(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
 }

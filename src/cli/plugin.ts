@@ -6,13 +6,19 @@
  */
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { type AdminOptions, addAdminOptions, Unreachable, WrongAdmin } from "./admin-api.ts";
 import { PackError, packDirectory } from "./pack.ts";
-import { publishFile, Unreachable } from "./publish.ts";
+import { publishFile } from "./publish.ts";
 
 const EXIT = { done: 0, refused: 1, tryAgain: 3 } as const;
 
 const EXIT_HELP = `
 Exit codes: 0 done; 1 refused, with every reason; 3 the gateway cannot be reached or is busy.`;
+
+interface PublishOptions extends AdminOptions {
+  readonly workspace: string;
+  readonly json?: boolean;
+}
 
 interface Result {
   /** For people. */
@@ -35,17 +41,16 @@ export function registerPluginCommands(program: Command): void {
     .action((dir: string, options: { output?: string; build?: boolean; json?: boolean }) =>
       report(options.json, () => pack(dir, options)),
     );
-  plugin
-    .command("publish")
-    .description("upload a package to a running gateway")
-    .argument("<file>", "package made by 'plugin pack'")
-    .option("--admin <url>", "Admin API of the gateway", "http://127.0.0.1:8001")
+  addAdminOptions(
+    plugin
+      .command("publish")
+      .description("upload a package to a running gateway")
+      .argument("<file>", "package made by 'plugin pack'"),
+  )
     .option("--workspace <name>", "workspace that the plugin is for", "default")
     .option("--json", "print the result as JSON")
     .addHelpText("after", EXIT_HELP)
-    .action((file: string, options: { admin: string; workspace: string; json?: boolean }) =>
-      report(options.json, () => publish(file, options)),
-    );
+    .action((file: string, options: PublishOptions) => report(options.json, () => publish(file, options)));
 }
 
 async function pack(dir: string, options: { output?: string; build?: boolean }): Promise<Result> {
@@ -64,8 +69,8 @@ async function pack(dir: string, options: { output?: string; build?: boolean }):
   };
 }
 
-async function publish(file: string, options: { admin: string; workspace: string }): Promise<Result> {
-  const published = await publishFile(file, options.admin, options.workspace);
+async function publish(file: string, options: PublishOptions): Promise<Result> {
+  const published = await publishFile(file, options, options.workspace);
   const { id, name, version, workspace, created } = published;
   const outcome = created ? "published" : "was there already:";
   return {
@@ -83,7 +88,8 @@ async function report(asJson: boolean | undefined, run: () => Promise<Result>): 
     const { lines, json } = await run();
     console.log(asJson ? JSON.stringify(json) : lines.join("\n"));
   } catch (error) {
-    const expected = error instanceof PackError || error instanceof Unreachable;
+    const expected =
+      error instanceof PackError || error instanceof WrongAdmin || error instanceof Unreachable;
     if (!expected) throw error;
     process.exitCode = error instanceof Unreachable ? EXIT.tryAgain : EXIT.refused;
     const reasons = error instanceof PackError ? error.reasons : [error.message];

@@ -371,7 +371,7 @@ test("flags that would not be listened to are refused, and so is a prefix that i
   const config = file(CLASSIC);
   for (const [args, message] of [
     [["--router-flavor", "expressions"], /--router-flavor goes with --config FILE/],
-    [["--prefix", scratch()], /--prefix goes with --config FILE/],
+    [["--config", config, "--token", "t"], /write one of them/],
     [["--config", config, "--admin", "http://127.0.0.1:1"], /write one of them/],
     [["--config", config, "--prefix", "/nonexistent"], /--prefix: \/nonexistent is no directory/],
   ] as const) {

@@ -3,9 +3,11 @@ import { Command } from "commander";
 import { registerExplainCommand } from "../../src/cli/explain.ts";
 import { registerMigrationCommands } from "../../src/cli/migrations.ts";
 import { registerPluginCommands } from "../../src/cli/plugin.ts";
+import { registerTokenCommands } from "../../src/cli/token.ts";
 
 const program = new Command("gatehouse");
 registerPluginCommands(program);
 registerExplainCommand(program);
 registerMigrationCommands(program);
+registerTokenCommands(program);
 await program.parseAsync();

@@ -138,7 +138,7 @@ export class Gateway implements AsyncDisposable {
   async ready(): Promise<undefined> {
     const line = await this.log((entry) => entry.msg === "ready", START_TIMEOUT_MS);
     this.ports = line.ports as typeof this.ports;
-    const token = await readFile(join(this.prefix, "admin-token"), "utf8").catch(() => null);
+    const token = await readFile(join(String(line.prefix), "admin-token"), "utf8").catch(() => null);
     this.adminHeaders = token === null ? {} : { "kong-admin-token": token.trim() };
     const { status, body } = await send(`${this.statusUrl}/status/ready`);
     if (status !== 200) throw new Error(`/status/ready answered ${status} ${body} after "ready" was logged`);
