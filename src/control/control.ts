@@ -400,7 +400,10 @@ export class Control {
     const { state } = this.#inForce;
     // The default workspace is there before anything is written.
     const nameOf = (id: string) => (id === DEFAULT_WORKSPACE_ID ? DEFAULT_WORKSPACE : undefined);
-    const all = readRows(rows, nameOf, this.#context);
+    const isBeside = ({ kind }: { readonly kind: string }) => kind === this.#beside.kind;
+    this.#beside.replace(rows.filter(isBeside));
+    const entities = rows.filter((row) => !isBeside(row));
+    const all = readRows(entities, nameOf, this.#context);
     if (!all.some(({ entity: { id } }) => id === DEFAULT_WORKSPACE_ID)) {
       const home = state.index.find("workspaces", DEFAULT_WORKSPACE_ID) ?? emptyConfig().workspaces[0];
       all.unshift({ kind: "workspaces", entity: home as unknown as Entity });

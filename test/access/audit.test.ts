@@ -1,7 +1,7 @@
 /** The audit log of a gateway: every change with who made it, and nothing in it by which anybody could get in. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { packageOf } from "../registry/packages.ts";
+import { packExample } from "../gateway/packages.ts";
 import { send } from "../support/client.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { addTenants, ask, operatorOf, tokenFor } from "./gateway.ts";
@@ -137,7 +137,7 @@ describe("the audit log", () => {
     const upload = await send(`${gateway.adminUrl}/acme/plugin-packages`, {
       method: "POST",
       headers: { "content-type": "application/gzip", "kong-admin-token": author },
-      body: await packageOf(),
+      body: await packExample("ts-hello"),
     });
     assert.equal(upload.status, 201, upload.body);
     const { id } = JSON.parse(upload.body);

@@ -39,6 +39,7 @@ const UNDER: Readonly<Record<string, Least>> = {
   "key-auths": ENTITY,
   oauth2: ENTITY,
   schemas: ["viewer", "viewer", "viewer", "viewer"],
+  config: ENTITY,
   kong: ["viewer", "-", "viewer", "owner"],
   "workspaces/:id": TELLS_NOTHING,
   tags: ["viewer", "-", "viewer", "owner"],
@@ -112,7 +113,7 @@ describe("every route by every role", () => {
 });
 
 test("a route that nobody has thought of is for an owner of all workspaces alone", () => {
-  for (const path of ["/new", "/:workspace/new", "/new/services", "/:workspace/config"])
+  for (const path of ["/new", "/:workspace/new", "/new/services", "/:workspace/debug"])
     for (const method of METHODS) {
       assert.deepEqual(ruleOf(path, method), { least: "owner", reach: "gateway" });
       assert.ok(denial({ role: "owner", workspace: "acme" }, ruleOf(path, method), "acme") !== null);
