@@ -12,12 +12,7 @@ import type { AddressInfo } from "node:net";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { rowOf } from "../src/control/rows.ts";
-import { emptyConfig, loadDeclarative } from "../src/declarative/declarative.ts";
-import { ENTITY_NAMES } from "../src/entities/entities.ts";
-import type { Entity } from "../src/entities/relations.ts";
-import { createCatalogue } from "../src/gateway/catalogue.ts";
-import { SqliteStore } from "../src/stores/sqlite/sqlite-store.ts";
+import { fillStore } from "./stored.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const COUNT = Number(process.argv[2] ?? 10_000);
@@ -127,7 +122,7 @@ console.log(`${COUNT} of each kind; load of the machine: ${loadavg()[0]?.toFixed
   const empty = await startGateway(prefix, "sqlite");
   tell("start with an empty store", [empty.startMs]);
   await empty.stop();
-  await fill(prefix);
+  await fillStore(prefix, text);
   const gateway = await startGateway(prefix, "sqlite");
   tell("start from SQLite", [gateway.startMs]);
   console.log(`memory after it: ${await gateway.rssMib()} MiB`);
@@ -165,16 +160,3 @@ console.log(`${COUNT} of each kind; load of the machine: ${loadavg()[0]?.toFixed
   await rm(prefix, { recursive: true });
 }
 origin.close();
-
-/** Writes the same configuration into the store that a gateway has made. */
-async function fill(prefix: string): Promise<void> {
-  const loaded = loadDeclarative(text, { plugins: createCatalogue({} as never), previous: emptyConfig() });
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.errors[0]));
-  const store = await SqliteStore.open({ path: join(prefix, "store", "configuration.sqlite") });
-  const rows = ENTITY_NAMES.flatMap((kind) =>
-    (loaded.config[kind] as unknown as Entity[]).map((entity) => ({ put: rowOf(kind, entity) })),
-  );
-  const { revision } = await store.read();
-  await store.write(revision, rows, []);
-  await store.close();
-}

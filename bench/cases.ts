@@ -14,6 +14,7 @@ import {
   gatewayTls,
   gatewayWithRoutes,
   gatewayWithThreads,
+  gatewayWriting,
 } from "./gateway.ts";
 import { POLICY_HEADERS, type Work } from "./proof.ts";
 import {
@@ -87,7 +88,7 @@ const TLS = {
 
 const FEW = gatewayWithRoutes(10);
 const MANY = gatewayWithRoutes(10_000);
-const RELOADING = gatewayReloading(10_000);
+const WRITING = gatewayWriting(10_000);
 const ONE_THREAD = gatewayWithThreads(1);
 const TWO_THREADS = gatewayWithThreads(2);
 
@@ -285,9 +286,10 @@ export const CASES: Case[] = [
     group: "reload",
     work: "routes",
     name: "reload",
-    title: "10,000 routes at a constant rate, one route replaced each second, and the same without",
-    variants: [RELOADING, MANY, nginxReloading(10_000), nginxWithRoutes(10_000)],
-    subject: RELOADING.name,
+    title:
+      "10,000 routes at a constant rate, one route replaced each second (a write of it, or the whole anew), and the same without",
+    variants: [WRITING, gatewayReloading(10_000), MANY, nginxReloading(10_000), nginxWithRoutes(10_000)],
+    subject: WRITING.name,
     path: "/r/5000/small",
     load: "half",
     seconds: 8,

@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { buildGuest } from "../wasm-plugins/build.ts";
 import { certificateIn } from "./certificate.ts";
 import { freePort, moveTo, start, tree, until } from "./processes.ts";
+import { fillStore } from "./stored.ts";
 import {
   CHANGE_EVERY_MS,
   JIT_WARM_SECONDS,
@@ -51,6 +52,8 @@ export interface GatewayOptions {
   cores?: string;
   /** The whole configuration, in place of the one made from the above. */
   document?: string;
+  /** The configuration is in a store, and not in a file. */
+  stored?: boolean;
   /** More settings. */
   env?: Record<string, string>;
 }
@@ -90,14 +93,16 @@ export async function startGateway(
 ): Promise<Running & { ports: Ports; prefix: string }> {
   const prefix = mkdtempSync(join(site.folder, "gateway-"));
   const config = join(prefix, "gateway.yml");
-  writeFileSync(config, options.document ?? configuration(site.upstreamPort, options));
+  const text = options.document ?? configuration(site.upstreamPort, options);
+  if (options.stored) await fillStore(prefix, text);
+  else writeFileSync(config, text);
   const tlsPort = options.tls ? await freePort() : undefined;
   const { certificate, key } = options.tls ? certificateIn(site.folder) : { certificate: "", key: "" };
   const process_ = start(
     "gateway",
     options.cores ?? site.subjectCore,
     process.execPath,
-    [...(watched?.nodeFlags ?? []), MAIN, "start", "--config", config],
+    [...(watched?.nodeFlags ?? []), MAIN, "start", ...(options.stored ? [] : ["--config", config])],
     {
       watch: watched?.watch,
       env: {
@@ -219,25 +224,48 @@ export function gatewayWithThreads(threads: number): Variant {
   };
 }
 
-/** One route among `count` is another one after each change. */
+/** One route among `count` is written over the Admin API, and is another one after each write. */
+export function gatewayWriting(count: number): Variant {
+  return {
+    ...gatewayVariant("gateway written to", { routes: count }),
+    changing: true,
+    async start(site) {
+      const gateway = await startGateway(site, { routes: count, stored: true });
+      const bodies = inTurn(
+        gateway.prefix,
+        JSON.stringify({ paths: ["/r/7-moved/"] }),
+        JSON.stringify({ paths: ["/r/7/"] }),
+      );
+      const send = { port: gateway.ports.admin, method: "PATCH", path: "/routes/bench-7", bodies } as const;
+      return { ...gateway, changes: { everyMs: CHANGE_EVERY_MS, send } };
+    },
+  };
+}
+
+/** A whole configuration of `count` routes, in which one is another one, replaces the one before. */
 export function gatewayReloading(count: number): Variant {
   return {
     ...gatewayVariant("gateway reloading", { routes: count }),
     changing: true,
     async start(site) {
       const gateway = await startGateway(site, { routes: count });
-      const documents: [string, string] = [
-        join(gateway.prefix, "moved.json"),
-        join(gateway.prefix, "back.json"),
-      ];
-      writeFileSync(documents[0], configuration(site.upstreamPort, { routes: count }, true));
-      writeFileSync(documents[1], configuration(site.upstreamPort, { routes: count }));
-      return {
-        ...gateway,
-        changes: { everyMs: CHANGE_EVERY_MS, post: { port: gateway.ports.admin, documents } },
-      };
+      const bodies = inTurn(
+        gateway.prefix,
+        configuration(site.upstreamPort, { routes: count }, true),
+        configuration(site.upstreamPort, { routes: count }),
+      );
+      const send = { port: gateway.ports.admin, method: "POST", path: "/config", bodies } as const;
+      return { ...gateway, changes: { everyMs: CHANGE_EVERY_MS, send } };
     },
   };
+}
+
+/** Two bodies as files, for the open-loop client. */
+function inTurn(folder: string, first: string, second: string): [string, string] {
+  const files: [string, string] = [join(folder, "moved.json"), join(folder, "back.json")];
+  writeFileSync(files[0], first);
+  writeFileSync(files[1], second);
+  return files;
 }
 
 /** The policy and one guest behind it. */

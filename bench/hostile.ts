@@ -1,6 +1,7 @@
 /**
  * 32 workspaces attack at once, each with a guest of its own, while a neighbour is called at a constant rate of
  * half of what the gateway can do: the neighbour's latency before and meanwhile, and what became of the attacks.
+ * Attackers keep a pace: what is asked is what guests can do to a neighbour, and not what requests without end can.
  *
  *     node bench/hostile.ts [--workspaces 32] [--seconds 10] [--rounds 3] [--write]
  *
@@ -10,6 +11,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { packed, workspaceOf } from "../test/attacks/guests/arena.ts";
 import { ATTACKS, type Attack } from "../test/attacks/guests/attacks.ts";
 import { readArguments } from "./arguments.ts";
@@ -32,6 +34,8 @@ const COUNT = Number(given.workspaces);
 const SECONDS = Number(given.seconds);
 const ROUNDS = Number(given.rounds);
 const CONNECTIONS = 64;
+/** Between two requests of one attacker's client: 32 workspaces with two clients each make 640 requests a second at most. */
+const PACE_MS = 100;
 /** The ones that hurt most come first: time and memory, then everything else. */
 const WORST: readonly Attack["aim"][] = ["CPU", "memory", "waiting", "recursion", "throwing", "host calls"];
 
@@ -54,8 +58,10 @@ class Attacker {
   constructor(port: number, host: string) {
     this.#clients = [0, 1].map(async () => {
       while (!this.#stopped) {
+        const pace = sleep(PACE_MS);
         const answer = await this.#ask(port, host);
         this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1);
+        await pace;
       }
     });
   }
@@ -71,10 +77,8 @@ class Attacker {
       const headers = { host, "x-attack": "~" };
       const asked = request({ host: "127.0.0.1", port, headers, agent: this.#agent }, (answer) => {
         answer.resume().once("close", () => {
-          // Whoever is told to come back later is not asked to wait: the attacker only breathes.
-          if (answer.statusCode === 429 || answer.statusCode === 503)
-            setTimeout(resolve, 20, `${answer.statusCode}`);
-          else resolve(`${answer.statusCode}`);
+          // Whoever is told to come back later does not wait longer than anybody else.
+          resolve(`${answer.statusCode}`);
         });
       });
       asked.once("error", (error) => resolve(error.message));

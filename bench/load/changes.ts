@@ -1,15 +1,15 @@
 /**
- * Changes of configuration while the open-loop client measures: the gateway is sent a whole configuration in
- * which one route differs, nginx is told to reload its file. The client makes them itself, between two requests:
- * another process on its core would have to wait for it, or keep it waiting.
+ * Changes of configuration while the open-loop client measures: the gateway is asked to write one route, or sent a
+ * whole configuration in which one route differs; nginx is told to reload its file. The client makes them itself,
+ * between two requests: another process on its core would have to wait for it, or keep it waiting.
  */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 
 export interface ChangePlan {
   everyMs: number;
-  /** `POST /config` on this port of the loopback, the two documents in turn. */
-  post?: { port: number; documents: [string, string] };
+  /** A request to this port of the loopback, with the contents of the two files in turn. */
+  send?: { port: number; method: "POST" | "PATCH"; path: string; bodies: [string, string] };
   /** SIGHUP to this process. */
   signal?: number;
 }
@@ -24,7 +24,7 @@ export interface ChangeReport {
 /** Makes a change now and every `everyMs` (later, if one takes longer) until `stop` is called. */
 export function makeChanges(plan: ChangePlan): { stop(): Promise<ChangeReport> } {
   const report: ChangeReport = { made: 0, liveMs: [], errors: [] };
-  const posts = plan.post?.documents.map((file) => postOf(readFileSync(file)));
+  const requests = plan.send?.bodies.map((file) => requestOf(plan.send!, readFileSync(file)));
   let underWay: Promise<void> = Promise.resolve();
   let busy = false;
 
@@ -33,8 +33,8 @@ export function makeChanges(plan: ChangePlan): { stop(): Promise<ChangeReport> }
     busy = true;
     try {
       if (plan.signal !== undefined) process.kill(plan.signal, "SIGHUP");
-      if (plan.post !== undefined && posts !== undefined)
-        report.liveMs.push(await send(plan.post.port, posts[report.made % 2]!));
+      if (plan.send !== undefined && requests !== undefined)
+        report.liveMs.push(await send(plan.send.port, requests[report.made % 2]!));
       report.made++;
     } catch (error) {
       report.errors.push(`a change failed: ${error instanceof Error ? error.message : error}`);
@@ -55,21 +55,21 @@ export function makeChanges(plan: ChangePlan): { stop(): Promise<ChangeReport> }
   };
 }
 
-function postOf(document: Buffer): Buffer {
+function requestOf({ method, path }: { method: string; path: string }, body: Buffer): Buffer {
   const head =
-    "POST /config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n" +
-    `Content-Length: ${document.length}\r\n\r\n`;
-  return Buffer.concat([Buffer.from(head), document]);
+    `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n` +
+    `Content-Length: ${body.length}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head), body]);
 }
 
 /** Resolves with the milliseconds until the answer began, once it has ended. */
-function send(port: number, post: Buffer): Promise<number> {
+function send(port: number, request: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
     let head = "";
     let answeredAt = 0;
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });
     const started = performance.now();
-    socket.write(post);
+    socket.write(request);
     socket.on("data", (bytes) => {
       if (answeredAt > 0) return;
       answeredAt = performance.now();
