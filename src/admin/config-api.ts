@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { setImmediate as rest } from "node:timers/promises";
 import { formatConfigErrors, toFields } from "../declarative/errors.ts";
 import { flattenedErrors } from "../declarative/flattened-errors.ts";
+import { textOf } from "../declarative/text.ts";
 import { ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
 import type { Entity } from "../entities/relations.ts";
 import { numbered, Refusal, unsupportedType } from "./answers.ts";
@@ -131,11 +132,10 @@ export async function documentOf({ type, contentType, body }: Call): Promise<str
 }
 
 function utf8(body: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(body);
-  } catch {
-    throw new Refusal(400, { message: "The body is not UTF-8" });
-  }
+  const read = textOf(body);
+  if (read.ok) return read.text;
+  const { line, column, message } = read.fault;
+  throw new Refusal(400, { message: `The body is not UTF-8: line ${line}, column ${column}: ${message}` });
 }
 
 async function formField(body: Uint8Array, contentType: string): Promise<string> {

@@ -3,7 +3,7 @@
  * configuration in force, that change as one write, and the document that says what is in force. Under a workspace's
  * name they are about that workspace alone.
  */
-import type { Plan, PlanRequest } from "../control/plan.ts";
+import { type PlanRequest, planBody } from "../control/plan.ts";
 import { type ConfigError, formatConfigErrors, toFields } from "../declarative/errors.ts";
 import { numbered } from "./answers.ts";
 import { checkDocumentType, documentOf, MAX_CONFIG_BYTES, type Turns } from "./config-api.ts";
@@ -18,14 +18,14 @@ export function configPlanRoutes(port: AdminPort, turns: Turns): Route[] {
   const plan = async (call: Call): Promise<Answer> => {
     const planned = await port.plan(await requestOf(call, port.noTenants()));
     if (!planned.ok) throw invalid(planned.errors);
-    return { status: 200, body: { configuration_hash: planned.hash, ...shown(planned.plan) } };
+    return { status: 200, body: { configuration_hash: planned.hash, ...planBody(planned.plan) } };
   };
   const sync = async (call: Call): Promise<Answer> => {
     const request = await requestOf(call, port.noTenants());
     const expected = textOf(call, "configuration_hash");
     const done = await turns.take(() => port.sync(request, expected, call.author));
     if (!done.ok) throw invalid(done.errors);
-    return { status: 200, body: { configuration_hash: port.hash(), ...shown(done.plan) } };
+    return { status: 200, body: { configuration_hash: port.hash(), ...planBody(done.plan) } };
   };
   const dump = (call: Call): Answer => ({
     status: 200,
@@ -90,12 +90,4 @@ function invalid(errors: readonly ConfigError[]) {
     fields: toFields(errors),
     errors,
   });
-}
-
-function shown({ changes }: Plan): object {
-  const count = (action: string) => changes.filter((change) => change.action === action).length;
-  return {
-    summary: { create: count("create"), update: count("update"), delete: count("delete") },
-    changes,
-  };
 }

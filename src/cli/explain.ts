@@ -5,15 +5,12 @@
  * Exit codes: 0 a route matches; 1 none does; 2 the question or the configuration is wrong; 3 the gateway cannot
  * be reached.
  */
-import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { any, isObject } from "@gatehouse/sdk";
+import { isObject } from "@gatehouse/sdk";
 import type { Command } from "commander";
-import type { PluginCatalogue, RouterFlavor } from "../entities/entities.ts";
 import type { Explained } from "../gateway/explain.ts";
 import type { ExplainRequest } from "../gateway/explain-input.ts";
-import type { Registry } from "../registry/registry.ts";
 import { AdminApi, type AdminOptions, DEFAULT_ADMIN, Unreachable, WrongAdmin } from "./admin-api.ts";
+import { catalogueOf, flavorOf, packagesOf, readBytes, Unusable } from "./configuration-file.ts";
 import { explanationLines } from "./explain-text.ts";
 
 const EXIT = { matched: 0, unmatched: 1, wrong: 2, unreachable: 3 } as const;
@@ -91,9 +88,9 @@ async function run(method: string, url: string, options: Options): Promise<void>
     else console.log(explanationLines(explained, process.stdout.isTTY === true).join("\n"));
     process.exitCode = explained.match === null ? EXIT.unmatched : EXIT.matched;
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
+    if (!(error instanceof Failure || error instanceof Unusable)) throw error;
     console.error(error.message);
-    process.exitCode = error.code;
+    process.exitCode = error instanceof Failure ? error.code : EXIT.wrong;
   }
 }
 
@@ -114,11 +111,14 @@ function readField(field: string): [name: string, value: string] {
 
 async function explainFile(file: string, request: ExplainRequest, options: Options): Promise<Explained> {
   // Loaded only when it is used: all commands share this program.
-  const [{ loadDeclarative, formatConfigErrors }, { Explainer }, input] = await Promise.all([
-    import("../declarative/declarative.ts"),
-    import("../gateway/explain.ts"),
-    import("../gateway/explain-input.ts"),
-  ]);
+  const [{ loadDeclarative }, { documentError, formatConfigErrors }, { textOf }, { Explainer }, input] =
+    await Promise.all([
+      import("../declarative/declarative.ts"),
+      import("../declarative/errors.ts"),
+      import("../declarative/text.ts"),
+      import("../gateway/explain.ts"),
+      import("../gateway/explain-input.ts"),
+    ]);
   const asked = (() => {
     try {
       return input.readExplainRequest(request);
@@ -126,51 +126,15 @@ async function explainFile(file: string, request: ExplainRequest, options: Optio
       throw error instanceof input.ExplainInputError ? wrong(error.message) : error;
     }
   })();
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw wrong(`${file} cannot be read (${error.code})`);
-  });
+  const read = textOf(await readBytes(file));
+  if (!read.ok) throw wrong(formatConfigErrors([documentError(file, read.fault)]));
   const packages = await packagesOf(options.prefix);
   const plugins = await catalogueOf(options.prefix === undefined, packages);
   const routerFlavor = await flavorOf(options.routerFlavor);
   // Which addresses may be reached is in a gateway's settings, and nothing is reached here.
-  const loaded = loadDeclarative(text, { file, plugins, routerFlavor, egress: null });
+  const loaded = loadDeclarative(read.text, { file, plugins, routerFlavor, egress: null });
   if (!loaded.ok) throw wrong(formatConfigErrors(loaded.errors));
   return new Explainer(packages).explain(loaded.config, asked);
-}
-
-type Packages = Pick<Registry, "find" | "names">;
-
-async function packagesOf(prefix: string | undefined): Promise<Packages> {
-  if (prefix === undefined) return { find: () => ({ missing: "" }), names: () => [] };
-  const there = await stat(prefix).catch(() => null);
-  if (!there?.isDirectory()) throw wrong(`--prefix: ${prefix} is no directory; name the prefix of a gateway`);
-  const { Registry } = await import("../registry/registry.ts");
-  return Registry.view(join(prefix, "artifacts"));
-}
-
-/** The plugins that the file may name. Without a registry to look in, any package may be there. */
-async function catalogueOf(isLenient: boolean, packages: Packages): Promise<PluginCatalogue> {
-  const { createCatalogue } = await import("../gateway/catalogue.ts");
-  const known = createCatalogue(packages);
-  if (!isLenient) return known;
-  return {
-    ...known,
-    find(name, workspace) {
-      if (!name.includes("@")) return known.find(name, workspace);
-      return { name, version: name.split("@")[1] ?? "", priority: 0, schema: any() };
-    },
-  };
-}
-
-async function flavorOf(flag: string | undefined): Promise<RouterFlavor> {
-  const { loadSettings } = await import("../settings.ts");
-  const name = "GATEHOUSE_ROUTER_FLAVOR";
-  const { settings, errors } = loadSettings({
-    flags: { router_flavor: flag },
-    env: { [name]: process.env[name] },
-  });
-  if (errors !== undefined) throw wrong(errors.join("\n"));
-  return settings.routerFlavor;
 }
 
 async function ask(options: AdminOptions, body: ExplainRequest): Promise<Explained> {

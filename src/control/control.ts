@@ -17,7 +17,9 @@ import {
   type Loaded,
   noConfig,
 } from "../declarative/declarative.ts";
+import { documentError } from "../declarative/errors.ts";
 import { equalJson } from "../declarative/identity.ts";
+import { textOf } from "../declarative/text.ts";
 import type { OwnListeners } from "../egress/own-listeners.ts";
 import { Policies } from "../egress/policies.ts";
 import { editsBetween } from "../entities/change.ts";
@@ -153,12 +155,7 @@ export class Control {
   }
 
   async #fromFile(file: string): Promise<GatewayConfig> {
-    let text: string;
-    try {
-      text = await readFile(file, "utf8");
-    } catch (error) {
-      throw new StartError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
-    }
+    const text = await fileText(file);
     const loaded = await this.#load(text, file);
     if (!loaded.ok) throw new StartError(formatConfigErrors(loaded.errors));
     return loaded.config;
@@ -323,11 +320,7 @@ export class Control {
   /** The file has changed. */
   async reload(file: string): Promise<void> {
     try {
-      const result = await this.replace(
-        await readFile(file, "utf8"),
-        { file, ifChanged: true },
-        { actor: null },
-      );
+      const result = await this.replace(await fileText(file), { file, ifChanged: true }, { actor: null });
       if (!result.ok)
         this.#log.error(
           { file, errors: formatConfigErrors(result.errors).split("\n") },
@@ -453,6 +446,16 @@ async function withHashes(judged: Judged): Promise<Judged> {
   const whole = { ...entity, ...hashed };
   const put = edits.put.map((one) => (one === own ? { ...own, entity: whole } : one));
   return { edits: { ...edits, put }, entity: whole, old };
+}
+
+/** @throws {StartError} it cannot be read, or is not UTF-8. */
+async function fileText(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw new StartError(`${file}: cannot be read (${error.code})`);
+  });
+  const read = textOf(bytes);
+  if (!read.ok) throw new StartError(formatConfigErrors([documentError(file, read.fault)]));
+  return read.text;
 }
 
 const movedOn = () =>

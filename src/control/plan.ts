@@ -279,3 +279,13 @@ function isSecretField(field: Field | undefined): boolean {
     inside !== undefined && (isSecretField(inside) || Object.values(inside.fields ?? {}).some(isSecretField))
   );
 }
+
+/** A plan as it is sent and printed: how many changes of each sort, and each of them. */
+export function planBody({ changes }: Plan): {
+  readonly summary: Readonly<Record<PlannedChange["action"], number>>;
+  readonly changes: readonly Readonly<Record<string, unknown>>[];
+} {
+  const summary = { create: 0, update: 0, delete: 0 };
+  for (const { action } of changes) summary[action]++;
+  return { summary, changes: changes.map((change) => ({ ...change })) };
+}

@@ -25,9 +25,10 @@ import { type Finding, type InspectionContext, inspect } from "../entities/inspe
 import { randomKey } from "../entities/made-up.ts";
 import { type Entity, relationFaults } from "../entities/relations.ts";
 import { hasReferences, type Vaults } from "../secrets/vaults.ts";
-import { readDocument } from "./document.ts";
+import { type ReadDocument, readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
-import type { ConfigError } from "./errors.ts";
+import { type ConfigError, documentError } from "./errors.ts";
+import { foundAt } from "./found.ts";
 import { COLLECTIONS, checkRemarks, Gatherer, OFFERED, suggest, writableNames } from "./gather.ts";
 import type { Ground } from "./ground.ts";
 import { checkTransformed, Passwords } from "./hashed-fields.ts";
@@ -114,23 +115,18 @@ export function judgeDeclarative(
   text: string,
   options: LoadOptions,
 ): Judged | Extract<Loaded, { ok: false }> {
-  const file = options.file ?? null;
   const document = readDocument(text);
-  if (!document.ok) {
-    const errors = document.faults.map(({ line, column, message }) => ({
-      file,
-      line,
-      column,
-      entity: null,
-      name: null,
-      workspace: null,
-      field: "",
-      path: [],
-      message,
-      hint: null,
-    }));
-    return { ok: false, errors };
-  }
+  if (document.ok) return judgeDocument(document, options);
+  const file = options.file ?? null;
+  return { ok: false, errors: document.faults.map((fault) => documentError(file, fault)) };
+}
+
+/** The same for a document that was read already. */
+export function judgeDocument(
+  document: Pick<Extract<ReadDocument, { ok: true }>, "value" | "locate">,
+  options: LoadOptions,
+): Judged | Extract<Loaded, { ok: false }> {
+  const file = options.file ?? null;
   const faults = new Faults(file, document.locate);
   const previous = new Previous(options.previous ?? noConfig());
   const { drafts, staying } = new Loader(options, faults, previous).load(document.value);
@@ -271,7 +267,7 @@ class Loader {
       );
     else if (version !== FORMAT_VERSION) {
       const hint = ["1.1", "2.1"].includes(version)
-        ? "Kong's older formats are not read; 'deck file convert' turns them into 3.0"
+        ? "Kong's older formats are not read; 'gatehouse import' turns them into 3.0"
         : null;
       this.#faults.document(["_format_version"], `expected one of: ${FORMAT_VERSION}`, hint);
     }
@@ -385,7 +381,8 @@ class Loader {
       : path.length === 1 && draft.type.schemaUnder?.expressions?.fields?.[last] !== undefined
         ? "routes have it under router_flavor: expressions"
         : suggest(last, namesAt(draft.type, schema, inside, prefix));
-    this.#faults.entity(draft, path, message, hint, unknown);
+    const found = foundAt(draft.type, draft.input, path, message, { schema, prefix });
+    this.#faults.entity(draft, path, message, hint ?? found.hint, unknown, found.shown);
   }
 
   /** @param drafts those that are not workspaces */

@@ -69,10 +69,18 @@ export class Faults {
       path,
       message,
       hint,
+      found: null,
     });
   }
 
-  entity(draft: Draft, field: Path, message: string, hint: string | null = null, atKey = false): void {
+  entity(
+    draft: Draft,
+    field: Path,
+    message: string,
+    hint: string | null = null,
+    atKey = false,
+    found: string | null = null,
+  ): void {
     const first = field[0];
     const shorthand = typeof first === "string" ? draft.expanded?.get(first) : undefined;
     const at = shorthand === undefined ? field : [shorthand];
@@ -87,6 +95,7 @@ export class Faults {
       path: [...draft.path, ...at],
       message: shorthand === undefined ? message : `${first}: ${message}`,
       hint,
+      found,
     };
     subjects.set(error, draft);
     this.list.push(error);

@@ -24,6 +24,17 @@ export interface ConfigError {
   message: string;
   /** What to write instead: the nearest valid name, or what is allowed. */
   hint: string | null;
+  /** What is there, shortened; never a secret. Null where the message says it, or there is nothing. */
+  found: string | null;
+}
+
+/** Of a fault of the text itself, which is about no entity. */
+export function documentError(
+  file: string | null,
+  { line, column, message }: { readonly line: number; readonly column: number; readonly message: string },
+): ConfigError {
+  const nothing = { entity: null, name: null, workspace: null, field: "", path: [], hint: null, found: null };
+  return { file, line, column, ...nothing, message };
 }
 
 const MAX_SHOWN = 120;
@@ -42,8 +53,9 @@ function formatConfigError(error: ConfigError): string {
   const what =
     error.entity === null ? "" : ` ${error.entity}${error.name === null ? "" : ` '${shown(error.name)}'`}`;
   const field = error.field === "" ? "" : ` ${shown(error.field)}`;
+  const found = error.found === null ? "" : `, found ${error.found}`;
   const hint = error.hint === null ? "" : `; ${error.hint}`;
-  return `${place}${what}${inWorkspace}${field}: ${printable(error.message)}${printable(hint)}`;
+  return `${place}${what}${inWorkspace}${field}: ${printable(`${error.message}${found}${hint}`)}`;
 }
 
 /** Text of a file inside a line of ours: no control characters, so that a name cannot forge another line. */

@@ -88,7 +88,9 @@ export function* relationFaults(
 /** A plugin's protocols must meet those of what it is scoped to. */
 function* protocolFaults(plugin: Entity, relations: Relations): Generator<RelationFault> {
   const protocols = plugin.protocols as readonly string[];
-  const meets = (route: Entity) => (route.protocols as readonly string[]).some((p) => protocols.includes(p));
+  // Of a route that is not sound nobody can tell; it is refused itself.
+  const meets = (route: Entity) =>
+    (route.protocols as readonly string[] | undefined)?.some((p) => protocols.includes(p)) ?? true;
   const fault = (message: string) => ({ path: ["protocols"], message, hint: null });
   const routeId = referenceOf(plugin, "route");
   const route = routeId === null ? undefined : relations.find("routes", routeId);

@@ -69,7 +69,7 @@ for (const [fields, message] of [
   ],
   [
     { expression: 'http.path == "/"', priority: 2 ** 46 },
-    "5:15 route 'r' priority: value should be between 0 and 70368744177663",
+    "5:15 route 'r' priority: value should be between 0 and 70368744177663, found 70368744177664",
   ],
   [
     { priority: 1 },

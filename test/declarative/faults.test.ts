@@ -47,16 +47,16 @@ test("everything that is wrong is said at once, each with its place, entity, fie
     "kong.yml:2:1 servics: unknown field; did you mean 'services'?",
     "kong.yml:4:3 service 'orders' host: required field missing",
     "kong.yml:5:3 service 'orders' hots: unknown field; did you mean 'host'?",
-    "kong.yml:6:12 service 'orders' retries: expected an integer",
+    "kong.yml:6:12 service 'orders' retries: expected an integer, found \"many\"",
     "kong.yml:9:13 route 'r1' paths[0]: non-normalized path, consider use '/b' instead",
     "kong.yml:10:5 route 'r1' strip_pth: unknown field; did you mean 'strip_path'?",
     "kong.yml:12:11 plugin 'key-aut' name: plugin 'key-aut' not enabled; add it to the 'plugins' configuration property; did you mean 'key-auth'?",
     "kong.yml:15:7 plugin 'key-auth' config.key_nams: unknown field; did you mean 'key_names'?",
-    "kong.yml:16:25 plugin 'key-auth' config.limits.minute: value should be between 1 and 100",
+    "kong.yml:16:25 plugin 'key-auth' config.limits.minute: value should be between 1 and 100, found 101",
     "kong.yml:18:15 plugin 'key-auth' consumer: value must be null; plugin 'key-auth' cannot be scoped by consumer",
     "kong.yml:18:15 plugin 'key-auth' consumer: invalid reference 'consumer: alice' (no such entry in 'consumers')",
     "kong.yml:19:9 service 'orders' name: uniqueness violation: 'services' entity with name set to 'orders' already declared; the first is on line 4",
-    "kong.yml:20:8 service 'orders' url: port: value should be between 0 and 65535",
+    "kong.yml:20:8 service 'orders' url: port: value should be between 0 and 65535, found 99999",
     "kong.yml:23:12 route 'r2' service: invalid reference 'service: order' (no such entry in 'services'); did you mean 'orders'?",
     "kong.yml:30:47 route 'r1' of workspace 'acme' hosts[2]: host 'acme.io' is not owned by workspace 'acme'; workspace 'acme' owns: acme.example.com, *.acme.io",
     "kong.yml:30:56 route 'r1' of workspace 'acme' hosts[3]: host 'evil.com' is not owned by workspace 'acme'; workspace 'acme' owns: acme.example.com, *.acme.io",
@@ -90,13 +90,20 @@ test("JSON is read by the same rules, with lines and columns", () => {
     faults('{\n  "_format_version": "3.0",\n  "services": [\n    { "nam": "a", "host": 5 }\n  ]\n}\n'),
     [
       "kong.yml:4:7 service nam: unknown field; did you mean 'name'?",
-      "kong.yml:4:27 service host: expected a string",
+      "kong.yml:4:27 service host: expected a string, found 5; write it in quotes",
     ],
   );
 });
 
 const HEAD = '_format_version: "3.0"\n';
 const CASES: [title: string, text: string, expected: string[]][] = [
+  [
+    "a route with a protocol that is none, and only it",
+    `${HEAD}services: [{ name: s, host: h, routes: [{ name: r, protocols: [htpp], plugins: [{ name: cors }] }] }]\n`,
+    [
+      `kong.yml:2:64 route 'r' protocols[0]: expected one of: grpc, grpcs, http, https, tcp, tls, tls_passthrough, udp, found "htpp"; did you mean 'http'?`,
+    ],
+  ],
   [
     "a missing format version",
     "services: []\n",
@@ -111,7 +118,7 @@ const CASES: [title: string, text: string, expected: string[]][] = [
     "an older format",
     '_format_version: "1.1"\n',
     [
-      "kong.yml:1:18 _format_version: expected one of: 3.0; Kong's older formats are not read; 'deck file convert' turns them into 3.0",
+      "kong.yml:1:18 _format_version: expected one of: 3.0; Kong's older formats are not read; 'gatehouse import' turns them into 3.0",
     ],
   ],
   ["an empty text", "", ['kong.yml:1:1: expected a map with _format_version: "3.0" and entities']],
@@ -268,7 +275,7 @@ consumers:
     `${HEAD}services: [{ name: "a\\nb", host: 1 }]\n`,
     [
       "kong.yml:2:20 service 'a\ufffdb' name: invalid value 'a\ufffdb': the only accepted ascii characters are alphanumerics or ., -, _, and ~",
-      "kong.yml:2:34 service 'a\ufffdb' host: expected a string",
+      "kong.yml:2:34 service 'a\ufffdb' host: expected a string, found 1; write it in quotes",
     ],
   ],
   [

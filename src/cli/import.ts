@@ -1,0 +1,101 @@
+/**
+ * `gatehouse import FILE`: what of a file of Kong or decK is there, and what is not, with the line of each; and the file
+ * that says the rest in format 3.0.
+ *
+ * Exit codes: 0 everything maps; 1 something is left out; 2 the file or the command line cannot be used.
+ */
+import { writeFile } from "node:fs/promises";
+import type { Command } from "commander";
+import type { KongImport, Remark } from "../kong-files/kong-file.ts";
+import { catalogueOf, flavorOf, packagesOf, readBytes, Unusable } from "./configuration-file.ts";
+
+const EXIT = { all: 0, some: 1, unusable: 2 } as const;
+
+const EXIT_HELP = `
+Exit codes: 0 everything maps; 1 something is left out; 2 the file or the command line cannot be used.`;
+
+interface Options {
+  readonly write?: string;
+  readonly prefix?: string;
+  readonly routerFlavor?: string;
+  readonly json?: boolean;
+}
+
+/** Adds `import` to a program. */
+export function registerImportCommand(program: Command): void {
+  program
+    .command("import")
+    .description("tell what of a file of Kong or decK maps and what does not, and write what does")
+    .argument("<file>", "declarative configuration of Kong or decK, formats 1.1 to 3.0")
+    .option("-w, --write <file>", "write what maps, as a document of format 3.0")
+    .option(
+      "--prefix <dir>",
+      "prefix of a gateway, to look up uploaded plugins in; without it any may be there",
+    )
+    .option("--router-flavor <flavor>", "the setting router_flavor")
+    .option("--json", "print the report as JSON")
+    .addHelpText("after", EXIT_HELP)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.all : EXIT.unusable))
+    .action(run);
+}
+
+async function run(file: string, options: Options): Promise<void> {
+  try {
+    const { remarks, mapped, text } = await read(file, options);
+    const left = remarks.filter(({ kind }) => kind === "left out").length;
+    if (options.write !== undefined)
+      await writeFile(options.write, text, { mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
+        throw new Unusable(`${options.write} cannot be written (${error.code})`);
+      });
+    if (options.json === true) console.log(JSON.stringify({ file, mapped, left_out: left, remarks }));
+    else console.log(lines(file, remarks, mapped, options.write).join("\n"));
+    process.exitCode = left === 0 ? EXIT.all : EXIT.some;
+  } catch (error) {
+    if (!(error instanceof Unusable)) throw error;
+    if (options.json === true) console.log(JSON.stringify({ error: error.message }));
+    else console.error(error.message);
+    process.exitCode = EXIT.unusable;
+  }
+}
+
+async function read(file: string, options: Options): Promise<KongImport> {
+  const [{ importKong }, { textOf }] = await Promise.all([
+    import("../kong-files/kong-file.ts"),
+    import("../declarative/text.ts"),
+  ]);
+  const decoded = textOf(await readBytes(file));
+  if (!decoded.ok) throw new Unusable(placed(file, decoded.fault));
+  const plugins = await catalogueOf(options.prefix === undefined, await packagesOf(options.prefix));
+  const routerFlavor = await flavorOf(options.routerFlavor);
+  const result = importKong(decoded.text, { plugins, routerFlavor, environment: process.env });
+  if ("unreadable" in result)
+    throw new Unusable(result.unreadable.map((fault) => placed(file, fault)).join("\n"));
+  return result.imported;
+}
+
+const placed = (file: string, { line, column, message }: { line: number; column: number; message: string }) =>
+  `${file}:${line}:${column}: ${message}`;
+
+function lines(
+  file: string,
+  remarks: readonly Remark[],
+  mapped: Readonly<Record<string, number>>,
+  output: string | undefined,
+): string[] {
+  const left = remarks.filter(({ kind }) => kind === "left out").length;
+  const counts = Object.entries(mapped).map(([collection, count]) => `${count} ${collection}`);
+  return [
+    ...remarks.map((remark) => {
+      const subject = [remark.entity, remark.field].filter((part) => part !== null && part !== "").join(" ");
+      const hint = remark.hint === null ? "" : `; ${remark.hint}`;
+      const what = subject === "" ? "" : ` ${printable(subject)}:`;
+      return `${file}:${remark.line}:${remark.column}: ${remark.kind}:${what} ${printable(remark.message + hint)}`;
+    }),
+    `maps: ${counts.length === 0 ? "nothing" : counts.join(", ")}`,
+    left === 0 ? "nothing is left out" : `left out: ${left}`,
+    ...(output === undefined ? [] : [`written: ${output}`]),
+  ];
+}
+
+/** No control characters, so that a name cannot forge another line. */
+const printable = (text: string) => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "\ufffd");
