@@ -9,7 +9,7 @@ import { type AdminToken, idOf, type TokenTable } from "./token-table.ts";
 
 /** How long, and how many. */
 const REMEMBERED_MS = 60_000;
-export const MAX_REMEMBERED = 1024;
+const MAX_REMEMBERED = 1024;
 /** Hashes worked on at once, and how many wait for that. */
 const MAX_HASHES = 2;
 const MAX_WAITING = 32;
@@ -33,15 +33,21 @@ export class Verifier {
   readonly #pending = new Map<string, Promise<boolean>>();
   readonly #waiting: (() => void)[] = [];
   readonly #now: () => number;
+  readonly #maxRemembered: number;
   #running = 0;
   /** Of no token: whoever names one that is not there waits as long. */
   readonly #decoy = hashPasswordNow(randomBytes(32).toString("hex"));
   /** How many hashes were worked out. */
   hashes = 0;
 
-  constructor(tokens: Pick<TokenTable, "find">, now: () => number = Date.now) {
+  constructor(
+    tokens: Pick<TokenTable, "find">,
+    now: () => number = Date.now,
+    maxRemembered: number = MAX_REMEMBERED,
+  ) {
     this.#tokens = tokens;
     this.#now = now;
+    this.#maxRemembered = maxRemembered;
   }
 
   /** The same for equal texts, for as long as the process lasts. */
@@ -73,7 +79,7 @@ export class Verifier {
     const token = this.#current(id);
     if (!isRight || token === null || token.hash !== hash) return null;
     this.#remembered.delete(key);
-    if (this.#remembered.size >= MAX_REMEMBERED) {
+    if (this.#remembered.size >= this.#maxRemembered) {
       const [oldest] = this.#remembered.keys();
       if (oldest !== undefined) this.#remembered.delete(oldest);
     }

@@ -96,6 +96,16 @@ test("beyond so many that wait nothing is worked out, and those that wait get th
   assert.equal(await verifier.verify("later"), null);
 });
 
+test("of those that were found right it remembers so many, the last ones", async () => {
+  const { table, texts } = await tableOf({}, {}, {});
+  const verifier = new Verifier(table, Date.now, 2);
+  for (const text of texts) await verifier.verify(text);
+  assert.deepEqual(
+    texts.map((text) => verifier.known(text) !== null),
+    [false, true, true],
+  );
+});
+
 test("a row that is no token in every field lets nobody in, and is told of", async () => {
   const { made } = await tableOf({});
   const row = rowOfToken((made[0] as MadeToken).token);
