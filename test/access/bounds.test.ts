@@ -10,6 +10,7 @@ import { DEFAULT_WORKSPACE_ID } from "../../src/entities/entities.ts";
 import { EntityIndex } from "../../src/entities/entity-index.ts";
 import type { Entity } from "../../src/entities/relations.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
+import type { AuditEntry } from "../../src/stores/store.ts";
 import { startAdmin } from "../admin/gateway.ts";
 
 const DAY_MS = 86_400_000;
@@ -72,7 +73,11 @@ test("an entity that is too large for the audit log is only told of", () => {
     { verb: "patch", kind: "services", workspace: DEFAULT_WORKSPACE_ID, key: "s", input: {} },
     { actor: "somebody" },
   );
-  const { before, after, changed } = entry?.body as { before: Entity; after: object; changed: string[] };
+  const { before, after, changed } = (entry as AuditEntry).body as {
+    before: Entity;
+    after: object;
+    changed: string[];
+  };
   assert.deepEqual(before.tags, ["small"]);
   assert.match(JSON.stringify(after), /^\{"id":"s","omitted":"70\d\d\d bytes"\}$/);
   assert.deepEqual(changed, ["tags"]);
