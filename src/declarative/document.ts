@@ -72,7 +72,7 @@ export function readDocument(text: string): ReadDocument {
 
 function readWithPlaces(text: string): ReadDocument {
   const lines = new LineCounter();
-  const tooMany = tokenFault(text);
+  const tooMany = unprintableFault(text) ?? tokenFault(text);
   if (tooMany) return tooMany;
   let document: Document.Parsed;
   try {
@@ -99,6 +99,16 @@ function readWithPlaces(text: string): ReadDocument {
   if (reader.faults.length > 0) return { ok: false, faults: reader.faults };
   const locator = new Locator(document, reader.anchors, lines);
   return { ok: true, value, locate: (path, atKey) => locator.locate(path, atKey) };
+}
+
+/** Neither YAML (5.1) nor JSON has control characters as they are; the library lets them pass. */
+function unprintableFault(text: string): ReadDocument | undefined {
+  const at = text.search(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/);
+  if (at < 0) return undefined;
+  const before = text.slice(0, at).split("\n");
+  const code = text.charCodeAt(at).toString(16).toUpperCase().padStart(4, "0");
+  const message = `control character U+${code} is not allowed; in a quoted text it is written \\u${code}`;
+  return fault(before.length, (before.at(-1) as string).length + 1, message);
 }
 
 /** The library's syntax tree takes 300 bytes a token: what would not fit is refused before it is built. */

@@ -12,6 +12,9 @@ const HOSTILE: [title: string, text: string, expected: RegExp][] = [
   ["a key given twice in JSON", '{"a": 1,\n "a": 2}', /^2:2 key 'a' is given twice$/],
   ["__proto__ as a key", "a:\n  __proto__: { x: 1 }\n", /^2:3 '__proto__' is not allowed as a key$/],
   ["__proto__ as a quoted key", '{"__proto__": {"x": 1}}', /^1:2 '__proto__' is not allowed as a key$/],
+  ["a NUL", "a: 1\nb: c\0d\n", /^2:5 control character U\+0000 is not allowed/],
+  ["a control character in JSON", '{"a": "b\u0007"}', /^1:9 control character U\+0007 is not allowed/],
+  ["a tab as indentation", "a:\n\tb: 1\n", /^2:1 Tabs are not allowed as indentation$/],
   ["an alias of nothing", "a: *b\n", /^1:4 .*b/],
   ["an anchor that holds itself", "a: &b [*b]\n", /^1:8 no anchor '&b' is complete before this alias$/],
   ["text that is not YAML", "a: [1, 2\nb: }\n", /^\d+:\d+ /],
@@ -66,6 +69,8 @@ test("nesting up to the bound is read", () => {
 
 const VALUES: [text: string, value: unknown][] = [
   ["a: 10.0.0.1\nb: 10s\nc: -5\nd: 007\n", { a: "10.0.0.1", b: "10s", c: -5, d: 7 }],
+  ["a: 2020-01-01\nb: 1:30\nc: 1_000\n", { a: "2020-01-01", b: "1:30", c: "1_000" }],
+  ["\ufeffa: 1\n", { a: 1 }],
   ["a: True\nb: NULL\nc: yes\n", { a: true, b: null, c: "yes" }],
   ["a: &x { b: 1 }\nc: *x\nd: { <<: *x, e: 2 }\n", { a: { b: 1 }, c: { b: 1 }, d: { e: 2, b: 1 } }],
   ['{"a": [1, {"b": null}], "c": "\\u00e9"}', { a: [1, { b: null }], c: "é" }],
