@@ -104,7 +104,13 @@ class Collection {
         PUT: async (call) => this.#put(call, call.params.id ?? ""),
         PATCH: async (call) => this.#patch(call, call.params.id ?? ""),
         DELETE: (call) =>
-          this.#written(204, call, { ...this.#addressed(call), verb: "remove", key: call.params.id ?? "" }),
+          this.#type.name === "workspaces"
+            ? this.#removeWorkspace(call)
+            : this.#written(204, call, {
+                ...this.#addressed(call),
+                verb: "remove",
+                key: call.params.id ?? "",
+              }),
       },
     ];
   }
@@ -191,6 +197,21 @@ class Collection {
     const entity = await this.#port.write(write, call.author);
     if (entity === null) return { status: 204 };
     return { status, body: shown(this.#type, entity, this.#port.entities()) };
+  }
+
+  /**
+   * A workspace takes with it what is kept of it outside of the store. With `cascade` it takes everything, and the answer
+   * says how much; one that was deleted and could not be forgotten everywhere is tried again.
+   */
+  async #removeWorkspace(call: Call): Promise<Answer> {
+    const key = call.params.id ?? "";
+    const cascade = call.query.cascade === "true";
+    const known = lookUp(this.#port.entities(), "workspaces", "", key, null);
+    await this.#port.write({ ...this.#addressed(call), verb: "remove", key, cascade }, call.author);
+    const departure = await this.#port.departure(String(known?.name ?? key));
+    if (!cascade || departure === null) return { status: 204 };
+    const workspace = { id: known?.id ?? null, name: known?.name ?? key };
+    return { status: 200, body: { workspace, ...departure } };
   }
 
   #addressed(call: Call): { kind: EntityName; workspace: string; parent?: Parent } {

@@ -51,7 +51,15 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
         const workspace = workspaceName(call);
         if (!uploads.take(workspace, 1)) throw busy();
         try {
-          return await publish(port, registry, call);
+          const id = workspaceId(port, call);
+          const answer = await publish(port, registry, call);
+          // Deleted while the forge was at work, or made anew: it has no packages of before.
+          return await port.alone(async () => {
+            if (port.entities().named("workspaces", "", workspace)?.id === id) return answer;
+            const stored = registry.get(workspace, String((answer.body as { id?: unknown }).id));
+            if (stored !== undefined) await registry.delete(stored);
+            throw notFound();
+          });
         } finally {
           uploads.give(workspace, 1);
         }

@@ -13,6 +13,7 @@ import type { Entity } from "../entities/relations.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Settings } from "../settings.ts";
 import type { Store } from "../stores/store.ts";
+import type { Departure } from "../tenancy/tenants.ts";
 
 export interface AdminPort {
   /** The entities in force. */
@@ -29,6 +30,11 @@ export interface AdminPort {
    * @throws {WriteRefused} and nothing has changed.
    */
   write(write: Write, by: Author): Promise<Entity | null>;
+  /**
+   * What has become of a workspace that was deleted: resolves once it is forgotten everywhere, as far as that could be.
+   * @returns null if none of that name is being forgotten.
+   */
+  departure(workspace: string): Promise<Departure | null>;
   /**
    * Checks a declarative configuration and puts it in force in place of the old one, where there is no store.
    * @param options.ifChanged whether an equal configuration is left alone, answered with `changed: false`.

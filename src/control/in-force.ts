@@ -12,6 +12,7 @@ import type { Registry } from "../registry/registry.ts";
 import { limitsOf, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { Vaults } from "../secrets/vaults.ts";
 import type { Settings } from "../settings.ts";
+import type { Counts, Tenant, Tenants } from "../tenancy/tenants.ts";
 import { type InstalledPackage, identityOf, isPackaged, packagesOf } from "../threads/packages.ts";
 import type { DataThreads } from "../threads/threads.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
@@ -25,6 +26,8 @@ export interface InForceParts {
   readonly log: Logger;
   /** Reads what references to vaults lead to. */
   readonly vaults: Pick<Vaults, "resolve">;
+  /** Where workspaces come and go; absent where what is kept of them outlives them, as they may come back. */
+  readonly tenants?: Pick<Tenants, "arriving" | "left">;
   /** Called after each change: limits of workspaces may be others. */
   onLimits(): void;
 }
@@ -103,6 +106,7 @@ export class InForce {
       const installed = packages.all[id];
       return installed === undefined ? [] : [[id, installed] as const];
     });
+    await this.#parts.tenants?.arriving(newTenants(edits, before));
     let revision = next.revision;
     await threads.deploy(
       { change, packages: Object.fromEntries(own) },
@@ -119,6 +123,8 @@ export class InForce {
     this.#resolved = resolved.all;
     this.#limits.clear();
     this.#parts.onLimits();
+    for (const tenant of goneTenants(edits, before, next.index))
+      this.#parts.tenants?.left(tenant, removedOf(tenant.id, edits, before));
     warnOfEnds(log, change.put.certificates as readonly Certificate[]);
     return sizeOf(change);
   }
@@ -153,6 +159,7 @@ export class InForce {
       (id) => after.find("workspaces", id) as Workspace | undefined,
       this.#parts.registry,
       ({ name, plugin_limits: own }) => limitsOf(name, own, this.#parts.settings),
+      (name) => after.named("workspaces", "", name)?.id,
     );
     const all = { ...this.#packages };
     for (const { id } of gone) delete all[id];
@@ -166,4 +173,27 @@ export class InForce {
     }
     return { all, changed };
   }
+}
+
+function newTenants({ put }: EntityEdits, before: EntityIndex): Tenant[] {
+  return put.flatMap(({ kind, entity: { id, name } }) =>
+    kind === "workspaces" && before.find(kind, id) === undefined ? [{ id, name: String(name) }] : [],
+  );
+}
+
+function goneTenants({ removed }: EntityEdits, before: EntityIndex, after: EntityIndex): Tenant[] {
+  return removed.flatMap(({ kind, id }) => {
+    const known =
+      kind === "workspaces" && after.find(kind, id) === undefined ? before.find(kind, id) : undefined;
+    return known === undefined ? [] : [{ id, name: String(known.name) }];
+  });
+}
+
+/** How many entities of a workspace are removed, by collection. */
+function removedOf(workspaceId: string, { removed }: EntityEdits, before: EntityIndex): Counts {
+  const counts: Record<string, number> = {};
+  for (const { kind, id } of removed)
+    if (kind !== "workspaces" && before.find(kind, id)?.ws_id === workspaceId)
+      counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
 }

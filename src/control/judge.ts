@@ -66,7 +66,7 @@ class Judge {
     if (write.verb === "create")
       return this.#put(type, workspace, withParent(write.input, above), { old: null, patch: false });
     const found = lookUp(this.#index, write.kind, workspace, write.key, above);
-    if (write.verb === "remove") return this.#remove(type, found, above !== null);
+    if (write.verb === "remove") return this.#remove(type, found, above !== null, write.cascade === true);
     if (write.verb === "patch") {
       if (found === undefined) throw notFound();
       return this.#put(type, workspace, withParent(write.input, above), { old: found, patch: true });
@@ -86,12 +86,12 @@ class Judge {
     return found.id;
   }
 
-  #remove(type: EntityType, found: Entity | undefined, nested: boolean): Judged {
+  #remove(type: EntityType, found: Entity | undefined, nested: boolean, cascade: boolean): Judged {
     if (found === undefined) {
       if (nested) throw notFound();
       return { edits: { put: [], removed: [] }, entity: null, old: null };
     }
-    return { edits: removal(type.name, found, this.#index), entity: null, old: found };
+    return { edits: removal(type.name, found, this.#index, cascade), entity: null, old: found };
   }
 
   #put(

@@ -24,10 +24,17 @@ const DEPENDENCIES: ReadonlyMap<EntityName, readonly Dependency[]> = new Map(
   ]),
 );
 
-/** @throws {WriteRefused} if something that would stay points to it. */
-export function removal(kind: EntityName, entity: Entity, index: EntityIndex): EntityEdits {
+/**
+ * @param cascade whether a workspace goes with everything that it holds.
+ * @throws {WriteRefused} if something that would stay points to it.
+ */
+export function removal(kind: EntityName, entity: Entity, index: EntityIndex, cascade = false): EntityEdits {
   const removed = new Map<string, { kind: EntityName; id: string }>();
-  if (kind === "workspaces") checkEmpty(entity, index);
+  if (kind === "workspaces") {
+    checkMayGo(entity, index);
+    if (cascade) return { put: [], removed: [...everythingOf(entity, index)] };
+    checkEmpty(entity, index);
+  }
   collect(kind, entity.id, index, removed);
   return { put: [], removed: [...removed.values()] };
 }
@@ -68,16 +75,30 @@ function checkListed(kind: EntityName, id: string, index: EntityIndex): void {
     }
 }
 
-/** A workspace goes when it holds nothing more; the operator's own stays. */
-function checkEmpty({ id, name }: Entity, index: EntityIndex): void {
-  if (name === DEFAULT_WORKSPACE)
-    throw new WriteRefused(
-      "schemaViolation",
-      `schema violation (name: workspace '${name}' cannot be deleted)`,
-      {
-        name: `workspace '${name}' cannot be deleted`,
-      },
-    );
+/** The operator's own workspace stays, and one whose packages run in another. */
+function checkMayGo({ id, name }: Entity, index: EntityIndex): void {
+  if (name === DEFAULT_WORKSPACE) {
+    const message = `workspace '${name}' cannot be deleted`;
+    throw new WriteRefused("schemaViolation", `schema violation (name: ${message})`, { name: message });
+  }
+  for (const plugin of index.all("plugins"))
+    if (plugin.ws_id !== id && String(plugin.name).startsWith(`${name}/`)) {
+      const user = `plugin '${plugin.name}' (id = ${plugin.id}) of workspace '${index.workspace(plugin.ws_id)?.name}'`;
+      throw new WriteRefused("referencedByOthers", `a package of workspace '${name}' is used by ${user}`, {
+        "@referenced_by": "plugins",
+      });
+    }
+}
+
+/** A workspace goes when it holds nothing more. */
+function checkEmpty({ id }: Entity, index: EntityIndex): void {
   for (const kind of ENTITY_NAMES)
     if (kind !== "workspaces" && index.list(kind, id).length > 0) throw referenced("workspaces", kind);
+}
+
+/** A workspace with all its entities, children before parents. */
+function* everythingOf({ id }: Entity, index: EntityIndex): Generator<{ kind: EntityName; id: string }> {
+  for (const kind of ENTITY_NAMES.toReversed())
+    if (kind !== "workspaces") for (const entity of index.list(kind, id)) yield { kind, id: entity.id };
+  yield { kind: "workspaces", id };
 }

@@ -35,7 +35,8 @@ export type Write =
   /** Creates it, or replaces all of it. `key` is an id or an endpoint key. */
   | (Addressed & { readonly verb: "put"; readonly key: string; readonly input: Input })
   | (Addressed & { readonly verb: "patch"; readonly key: string; readonly input: Input })
-  | (Addressed & { readonly verb: "remove"; readonly key: string });
+  /** `cascade`: of a workspace, with everything that it holds. */
+  | (Addressed & { readonly verb: "remove"; readonly key: string; readonly cascade?: boolean });
 
 /** A write that nothing speaks against. */
 export interface Judged {

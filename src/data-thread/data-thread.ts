@@ -183,6 +183,18 @@ async function report(id: number): Promise<void> {
   post({ kind: "metrics", id, metrics: json, connections: connections.states(), ledger: guests.ledger() });
 }
 
+/** What its last requests count when they end goes the same way. */
+function forget(id: number, workspace: string): void {
+  const series = metrics.forget(workspace);
+  const rows = guests.forgetWorkspace(workspace);
+  secrets.forget(workspace);
+  config.afterReplaced(() => {
+    metrics.forget(workspace);
+    guests.forgetWorkspace(workspace);
+  });
+  post({ kind: "forgotten", id, series, rows });
+}
+
 const reports = new LedgerReports(
   () => guests.ledger(),
   (rows) => post({ kind: "ledger", rows }),
@@ -218,6 +230,8 @@ port.on("message", (message: ToThread) => {
       return terminator?.replace(message.tls);
     case "log-level":
       return log.setLevel(message.level);
+    case "forget":
+      return forget(message.id, message.workspace);
     case "drain":
       return connections.drain();
     case "metrics":

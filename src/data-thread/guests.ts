@@ -84,6 +84,11 @@ export class Guests {
     return this.#client.ledger();
   }
 
+  /** A workspace is no more. @returns how many rows of the ledger it had. */
+  forgetWorkspace(workspace: string): number {
+    return this.#client.forgetWorkspace(workspace);
+  }
+
   close(): void {
     this.#client.close();
   }

@@ -37,7 +37,7 @@ export class PluginInstances {
       metrics: installed === undefined ? metrics : metrics.guest(workspace, installed.manifest.name),
       logFrom: log.from,
       snapshot,
-      services: servicesFor(services, plugin.name, workspace, installed),
+      services: servicesFor(services, plugin, workspace, installed),
       log: (level, message, fields) =>
         log.plugin(workspace, level as LogLevel, message, fields, installed?.limits.logLinesPerSecond),
     });

@@ -32,7 +32,7 @@ export interface ServiceParts {
  */
 export function servicesFor(
   { store, secrets, callouts }: ServiceParts,
-  plugin: string,
+  { name: plugin, ws_id: workspaceId }: { readonly name: string; readonly ws_id: string },
   workspace: string,
   installed: InstalledPackage | undefined,
 ): PluginServices {
@@ -48,7 +48,7 @@ export function servicesFor(
   };
   return {
     kv: store.values(
-      { workspace, owner: installed?.workspace ?? "", plugin: name },
+      { workspace: workspaceId, owner: installed?.workspaceId ?? "", plugin: name },
       { bytes, keys: MAX_KEYS, workspaceBytes },
     ),
     fetch: (request, signal) => callouts.fetch(caller, request, signal),

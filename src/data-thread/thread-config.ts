@@ -56,6 +56,8 @@ export class ThreadConfig {
   #arriving: { readonly version: number; readonly pieces: Uint8Array[] } = { version: 0, pieces: [] };
   #prepared: (Prepared & { readonly version: number }) | null = null;
   readonly #replaced = new Replaced();
+  /** What waits for the end of all requests that go by those. */
+  readonly #jobs: (() => void)[] = [];
 
   constructor(parts: ThreadConfigParts) {
     this.#parts = parts;
@@ -121,8 +123,21 @@ export class ThreadConfig {
     this.#prepared = null;
   }
 
+  /** Does something once no request goes by a snapshot that was replaced. */
+  afterReplaced(job: () => void): void {
+    this.#jobs.push(job);
+    this.#doJobs();
+  }
+
   /** A request that was served by that snapshot is over. Hot: once for each request. */
   release(snapshot: Snapshot): void {
-    if (--snapshot.inFlight === 0 && snapshot !== this.#parts.plane.snapshot) this.#replaced.sweep();
+    if (--snapshot.inFlight !== 0 || snapshot === this.#parts.plane.snapshot) return;
+    this.#replaced.sweep();
+    this.#doJobs();
+  }
+
+  #doJobs(): void {
+    if (!this.#replaced.isOver) return;
+    for (const job of this.#jobs.splice(0)) job();
   }
 }

@@ -29,6 +29,7 @@ import { Vaults } from "../secrets/vaults.ts";
 import { shownSettings } from "../settings/shown.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { openStore } from "../stores/open-store.ts";
+import { Tenants } from "../tenancy/tenants.ts";
 import { type CapColumns, openCaps } from "../threads/connection-caps.ts";
 import { counterTableSpec } from "../threads/counter-table.ts";
 import { NotDeployed } from "../threads/deployment.ts";
@@ -38,6 +39,7 @@ import { VERSION } from "../version.ts";
 import { AdminAccess } from "./admin-access.ts";
 import { fencedCatalogue, nativePlugins } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
+import { placesOf } from "./departed.ts";
 import { Explainer } from "./explain.ts";
 import { ExplainInputError, readExplainRequest } from "./explain-input.ts";
 import { LogLevel } from "./log-level.ts";
@@ -68,6 +70,8 @@ export class Gateway {
   #threads!: DataThreads;
   #logLevel!: LogLevel;
   #control!: Control;
+  /** Null where workspaces come from a file: what is kept of one outlives a moment in which the file has it not. */
+  #tenants: Tenants | null = null;
   #catalogue!: PluginCatalogue;
   #access!: AdminAccess;
   /** Null if no listener speaks TLS. */
@@ -115,7 +119,10 @@ export class Gateway {
       dir: join(settings.prefix, "artifacts"),
       limitsOf: (workspace) => this.#control.limitsOf(workspace),
       forge: (input) => this.#sandbox.forge(input),
-      onGone: (workspace, plugin) => this.#store.forget(workspace, plugin),
+      onGone: (workspace, plugin) => {
+        const owner = this.#control.index.named("workspaces", "", workspace);
+        if (owner !== undefined) this.#store.forget(owner.id, plugin);
+      },
       log: (level, message, details) => this.#log[level](details ?? {}, message),
     });
     this.#servers = await serverListeners(settings);
@@ -149,14 +156,29 @@ export class Gateway {
       control: () => this.#control,
       log: this.#log,
     });
+    const entityStore = settings.database === "off" ? null : await startable(openStore(settings));
+    if (entityStore !== null) {
+      this.#tenants = await Tenants.open({
+        directory: join(settings.prefix, "store"),
+        places: placesOf({
+          sandbox: this.#sandbox,
+          threads: this.#threads,
+          registry: this.#registry,
+          values: this.#store,
+          store: entityStore,
+        }),
+        log: (level, message, fields) => this.#log[level](fields, message),
+      });
+    }
     this.#control = new Control({
       settings,
       beside: this.#access.table,
       auditOf: this.#access.audit.entriesOf,
       registry: this.#registry,
       catalogue: this.#catalogue,
-      store: settings.database === "off" ? null : await startable(openStore(settings)),
+      store: entityStore,
       threads: this.#threads,
+      ...(this.#tenants === null ? {} : { tenants: this.#tenants }),
       own: this.#own,
       log: this.#log,
       vaults: new Vaults({ environment: process.env, directory: settings.secretsDir }),
@@ -167,6 +189,7 @@ export class Gateway {
     const started = this.#threads.start();
     started.catch(() => {});
     await this.#control.open(started);
+    void this.#tenants?.settle((id) => this.#control.index.find("workspaces", id) !== undefined);
     this.#sandbox.expectGuests(this.#registry.runtimes());
     const ports: Record<string, number | number[]> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
@@ -223,6 +246,7 @@ export class Gateway {
     const ended = (await this.#threads?.drain(this.#settings.drainTimeoutMs)) ?? true;
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
+    this.#tenants?.close();
     await this.#sandbox?.close();
     await this.#store?.close();
     await this.#control?.close();
@@ -333,6 +357,7 @@ export class Gateway {
       hash: () => control.hash,
       store: () => control.store,
       write: (write, by) => this.#deployed(control.write(write, by)),
+      departure: async (workspace) => (await this.#tenants?.departure(workspace)) ?? null,
       replace: async (text, options, by) => {
         const outcome = await this.#deployed(control.replace(text, options, by));
         const deed = { action: "replace", entity: "config", id: null, name: null, workspace: "" } as const;

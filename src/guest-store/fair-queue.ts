@@ -22,7 +22,12 @@ export class FairQueue<T> {
   }
 
   add(operation: Operation, answer: T): void {
-    const workspace = "scope" in operation ? operation.scope.workspace : operation.owner;
+    const workspace =
+      "scope" in operation
+        ? operation.scope.workspace
+        : operation.op === "forget"
+          ? operation.owner
+          : operation.workspace;
     const queue = this.#queues.get(workspace);
     if (queue === undefined) this.#queues.set(workspace, [{ operation, answer }]);
     else queue.push({ operation, answer });

@@ -1,6 +1,7 @@
 /** The main thread's hold of the store: starts its thread when the first value is asked for, and connects data threads. */
 import { once } from "node:events";
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import type { Outcome } from "./key-value-store.ts";
 import type { FromStore, StoreKind, ToStore } from "./store-thread.ts";
 
 /** A thread that ends as soon as it has started is not started again before this time is over. */
@@ -33,6 +34,26 @@ export class GuestStore {
   /** A published plugin is no more: what it kept goes, in every workspace. */
   forget(owner: string, plugin: string): void {
     this.#running()?.postMessage({ type: "forget", owner, plugin } satisfies ToStore);
+  }
+
+  /**
+   * A workspace is no more: what is kept in it goes, and what its plugins keep in others.
+   * @returns how many keys went.
+   * @throws {Error} if the store cannot be had now.
+   */
+  async forgetWorkspace(workspace: string): Promise<number> {
+    const worker = this.#running();
+    if (worker === null) throw new Error("the store of plugins' values cannot be had now");
+    const { port1, port2 } = new MessageChannel();
+    const answer = once(port1, "message");
+    const lost = Promise.race([once(port1, "close"), once(worker, "exit")]);
+    const message: ToStore = { type: "forget_workspace", workspace, answer: port2 };
+    worker.postMessage(message, [port2]);
+    const [outcome] = (await Promise.race([answer, lost])) as [Outcome | undefined];
+    port1.close();
+    if (typeof outcome !== "object" || "fault" in outcome)
+      throw new Error("the store of plugins' values cannot be reached");
+    return outcome.removed ?? 0;
   }
 
   async close(): Promise<void> {

@@ -4,11 +4,14 @@
  * not at all; the last write wins; quotas are exact.
  */
 
-/** Whose values they are. A plugin's versions share them. */
+/**
+ * Whose values they are. A plugin's versions share them. Workspaces go by their ids: one that is made under the name of
+ * one that was deleted sees nothing of it, even where a gateway was away and hears late of that.
+ */
 export interface Scope {
   /** The workspace that uses the plugin. */
   readonly workspace: string;
-  /** The workspace that published it; empty for a built-in, which no workspace's name is. */
+  /** The workspace that published it; empty for a built-in, which no workspace's id is. */
   readonly owner: string;
   readonly plugin: string;
 }
@@ -36,11 +39,15 @@ export type Operation =
     }
   | { readonly op: "delete"; readonly scope: Scope; readonly key: string }
   /** Everything that a published plugin keeps, in whatever workspace. */
-  | { readonly op: "forget"; readonly owner: string; readonly plugin: string };
+  | { readonly op: "forget"; readonly owner: string; readonly plugin: string }
+  /** Everything that is kept in a workspace, and what plugins that it published keep in others. */
+  | { readonly op: "forget_workspace"; readonly workspace: string };
 
 /** Why an operation was not done. */
 export type StoreFault = "quota" | "workspace_quota" | "keys" | "full" | "unavailable";
-export type Outcome = { readonly value: Uint8Array | null } | { readonly fault: StoreFault };
+export type Outcome =
+  /** `removed`: by `forget_workspace`, how many keys went. */
+  { readonly value: Uint8Array | null; readonly removed?: number } | { readonly fault: StoreFault };
 
 export interface KeyValueStore {
   /** Outcomes in the order of the operations. Never rejects. */

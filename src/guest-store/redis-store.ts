@@ -87,10 +87,12 @@ return ''
 `;
 const FORGET = `${COMMON}
 local held = tonumber(redis.call('HGET', usage, plugin) or '0')
+local keys = redis.call('HLEN', values)
 redis.call('HINCRBY', usage, '', -held)
 redis.call('HDEL', usage, plugin)
 redis.call('UNLINK', values, times)
-return ''
+if redis.call('HLEN', usage) <= 1 and redis.call('HGET', usage, '') == '0' then redis.call('UNLINK', usage) end
+return keys
 `;
 
 export class RedisStore implements KeyValueStore {
@@ -147,6 +149,8 @@ export class RedisStore implements KeyValueStore {
       case "forget":
         await this.#forget(operation.owner, operation.plugin);
         return { value: null };
+      case "forget_workspace":
+        return { value: null, removed: await this.#forgetWorkspace(operation.workspace) };
     }
   }
 
@@ -157,20 +161,43 @@ export class RedisStore implements KeyValueStore {
 
   /** In every workspace that has values of the plugin. */
   async #forget(owner: string, plugin: string): Promise<void> {
-    const field = fieldOf(owner, plugin);
-    const pattern = `${PREFIX}:{*}:values:${field.replace(/[*?[\]\\]/g, "\\$&")}`;
+    await this.#forgetAll(`${PREFIX}:{*}:values:${literal(fieldOf(owner, plugin))}`);
+  }
+
+  async #forgetWorkspace(workspace: string): Promise<number> {
+    const name = literal(encodeURIComponent(workspace));
+    const own = await this.#forgetAll(`${PREFIX}:{${name}}:values:*`);
+    await this.#redis.unlink(keysOf({ workspace, owner: "", plugin: "" }).usage);
+    return own + (await this.#forgetAll(`${PREFIX}:{*}:values:${name}/*`));
+  }
+
+  /** All values under keys that fit a pattern. @returns how many there were. */
+  async #forgetAll(pattern: string): Promise<number> {
+    let removed = 0;
     for await (const found of this.#redis.scanStream({ match: pattern, count: 1000 })) {
-      for (const key of found as string[]) {
-        const workspace = decodeURIComponent(key.slice(PREFIX.length + 2, key.indexOf("}")));
-        await this.#eval(FORGET, { workspace, owner, plugin }, "");
-      }
+      for (const key of found as string[]) removed += Number(await this.#eval(FORGET, scopeOf(key), ""));
     }
+    return removed;
   }
 
   #failed(error: Error): Outcome {
     this.#onFailure(error.message);
     return { fault: error.message.startsWith("OOM") ? "full" : "unavailable" };
   }
+}
+
+/** A text in a pattern of Redis that stands for itself. */
+const literal = (text: string) => text.replace(/[*?[\]\\]/g, "\\$&");
+
+/** Whose values a key holds. */
+function scopeOf(key: string): Scope {
+  const end = key.indexOf("}");
+  const [owner = "", plugin = ""] = key.slice(end + ":values:".length + 1).split("/");
+  return {
+    workspace: decodeURIComponent(key.slice(PREFIX.length + 2, end)),
+    owner: decodeURIComponent(owner),
+    plugin: decodeURIComponent(plugin),
+  };
 }
 
 const fieldOf = (owner: string, plugin: string): string =>

@@ -92,6 +92,9 @@ export class SqliteStore implements KeyValueStore {
       if (writes) this.#db.exec("BEGIN IMMEDIATE");
       const outcomes = operations.map((one) => this.#outcome(one, now));
       if (writes) this.#db.exec("COMMIT");
+      // The workspace is no more: nor shall the log hold what the file does not.
+      if (operations.some(({ op }) => op === "forget_workspace"))
+        this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
       return outcomes;
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
@@ -133,6 +136,8 @@ export class SqliteStore implements KeyValueStore {
         case "forget":
           this.#run("DELETE FROM scope WHERE owner = ? AND plugin = ?", operation.owner, operation.plugin);
           return { value: null };
+        case "forget_workspace":
+          return { value: null, removed: this.#forgetWorkspace(operation.workspace) };
       }
     } catch (error) {
       if (error instanceof Refusal) return { fault: error.fault };
@@ -222,6 +227,13 @@ export class SqliteStore implements KeyValueStore {
     if (row !== undefined) this.#drop(row.rowid as number, row.scope as number, row.cost as number);
   }
 
+  #forgetWorkspace(workspace: string): number {
+    const where = "WHERE workspace = ?1 OR owner = ?1";
+    const held = this.#row(`SELECT coalesce(sum(keys), 0) AS keys FROM scope ${where}`, workspace);
+    this.#run(`DELETE FROM scope ${where}`, workspace);
+    return held?.keys as number;
+  }
+
   #drop(rowid: number, scope: number, cost: number): void {
     this.#run("DELETE FROM entry WHERE rowid = ?", rowid);
     this.#run("UPDATE scope SET bytes = bytes - ?, keys = keys - 1 WHERE id = ?", cost, scope);
@@ -252,7 +264,9 @@ export class SqliteStore implements KeyValueStore {
 function open(path: string, maxBytes: number): DatabaseSync {
   const db = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 1000 });
   try {
-    db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;`);
+    db.exec(
+      `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;`,
+    );
     db.exec(
       `PRAGMA journal_size_limit = 67108864; PRAGMA max_page_count = ${Math.ceil(maxBytes / PAGE_BYTES)};`,
     );

@@ -18,6 +18,8 @@ export type StoreKind =
 export type ToStore =
   | { readonly type: "connect"; readonly port: MessagePort }
   | { readonly type: "forget"; readonly owner: string; readonly plugin: string }
+  /** Answered over the port. */
+  | { readonly type: "forget_workspace"; readonly workspace: string; readonly answer: MessagePort }
   | { readonly type: "close" };
 
 export interface FromStore {
@@ -98,7 +100,14 @@ main.on("message", (message: ToStore) => {
     );
   } else if (message.type === "forget")
     add({ op: "forget", owner: message.owner, plugin: message.plugin }, () => {});
-  else {
+  else if (message.type === "forget_workspace") {
+    const { workspace, answer } = message;
+    // After what was asked before the workspace was deleted.
+    add({ op: "forget_workspace", workspace }, (outcome) => {
+      answer.postMessage(outcome);
+      answer.close();
+    });
+  } else {
     while (!queue.isEmpty) run();
     void store.close().then(() => process.exit(0));
   }

@@ -98,6 +98,36 @@ export class MetricStore {
     return true;
   }
 
+  /**
+   * Drops every series in which a label has a value.
+   * @returns how many.
+   */
+  forget(label: string, value: string): number {
+    let dropped = 0;
+    for (const known of [...this.#counters.values(), ...this.#histograms.values()]) {
+      const names = known.labels.split(",");
+      const at = names.indexOf(label);
+      if (at < 0) continue;
+      for (const key of known.series) {
+        const values = key.split("\u0000");
+        if (values[at] !== value || values.length !== names.length) continue;
+        known.metric.remove(Object.fromEntries(names.map((name, i) => [name, values[i] as string])));
+        known.series.delete(key);
+        this.#lines -= known.linesEach;
+        this.#labelCharacters -= known.labels.length + key.length;
+        dropped++;
+      }
+    }
+    return dropped;
+  }
+
+  /** How many series there are. */
+  get size(): number {
+    let size = 0;
+    for (const { series } of [...this.#counters.values(), ...this.#histograms.values()]) size += series.size;
+    return size;
+  }
+
   #drop(): null {
     this.#onDropped();
     return null;

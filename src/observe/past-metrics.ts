@@ -33,6 +33,18 @@ export class PastMetrics {
     for (const row of ledger) this.#ledger.add(row);
   }
 
+  /** A workspace is no more. @returns how many samples it had. */
+  forget(workspace: string): number {
+    let dropped = 0;
+    for (const { samples } of this.#kept.values())
+      for (const [key, { labels }] of samples)
+        if ((labels as Readonly<Record<string, unknown>>).workspace === workspace && samples.delete(key))
+          dropped++;
+    this.#samples -= dropped;
+    this.#ledger.forget(workspace);
+    return dropped;
+  }
+
   get metrics(): MetricsJson {
     return Array.from(this.#kept.values(), ({ metric, samples }) => ({
       ...metric,

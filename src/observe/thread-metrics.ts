@@ -30,7 +30,7 @@ export const WORKSPACE_METRICS: MetricBounds = {
 
 export class ThreadMetrics implements MetricSink {
   readonly #own = new MetricStore(OWN, () => this.#dropped(""));
-  /** By workspace; kept as long as the thread, as counters must be. */
+  /** By workspace; kept as long as the thread or the workspace, as counters must be. */
   readonly #guests = new Map<string, MetricStore>();
   #overflow: Counter<"workspace"> | null = null;
 
@@ -50,6 +50,18 @@ export class ThreadMetrics implements MetricSink {
       this.#guests.set(workspace, store);
     }
     return new GuestSink(store, workspace, plugin, () => this.#dropped(workspace));
+  }
+
+  /**
+   * A workspace is no more, and its series are not either. What guests of it count from now on counts for nothing.
+   * @returns how many series it had.
+   */
+  forget(workspace: string): number {
+    const own = this.#own.forget("workspace", workspace);
+    const guests = this.#guests.get(workspace)?.size ?? 0;
+    this.#guests.delete(workspace);
+    this.#overflow?.remove({ workspace });
+    return own + guests;
   }
 
   async json(): Promise<MetricsJson> {

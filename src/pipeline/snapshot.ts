@@ -202,6 +202,11 @@ export class Replaced {
     this.sweep();
   }
 
+  /** Whether no request goes by any of them. */
+  get isOver(): boolean {
+    return this.#snapshots.every(({ inFlight }) => inFlight === 0);
+  }
+
   /** Frees what only snapshots without requests still hold. */
   sweep(): void {
     this.#snapshots = this.#snapshots.filter(({ inFlight }) => inFlight > 0);

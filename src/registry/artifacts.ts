@@ -64,6 +64,17 @@ export class Artifacts {
     );
   }
 
+  /** Removes all others. @returns how many there were. */
+  async keepOnly(digests: ReadonlySet<string>): Promise<number> {
+    let removed = 0;
+    for (const name of await readdir(this.#dir)) {
+      if (!/^[0-9a-f]{64}$/.test(name) || digests.has(`sha256:${name}`)) continue;
+      await rm(join(this.#dir, name), { force: true });
+      removed++;
+    }
+    return removed;
+  }
+
   async remove(digest: string): Promise<void> {
     await rm(join(this.#dir, hex(digest)), { force: true });
   }

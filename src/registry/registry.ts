@@ -265,7 +265,7 @@ export class Registry {
     const key = `${stored.workspace}/${name}@${version}`;
     await this.#alone(async () => {
       await this.#change((packages) => packages.delete(key));
-      const kept = new Set([...this.#packages.values()].flatMap(({ id, emitted }) => [id, emitted]));
+      const kept = this.#digests();
       for (const digest of [stored.id, stored.emitted]) {
         if (!kept.has(digest)) await this.#artifacts.remove(digest);
       }
@@ -273,6 +273,28 @@ export class Registry {
     this.#options.log("info", "plugin package deleted", { key, id: stored.id });
     if (!this.list(stored.workspace).some(({ manifest }) => manifest.name === name))
       this.#options.onGone?.(stored.workspace, name);
+  }
+
+  /**
+   * Removes all packages of a workspace, and the artifacts that no other workspace has as well.
+   * @returns how many of each.
+   */
+  async deleteAll(workspace: string): Promise<{ readonly packages: number; readonly artifacts: number }> {
+    return this.#alone(async () => {
+      const gone = this.list(workspace);
+      if (gone.length > 0)
+        await this.#change((packages) => {
+          for (const { manifest } of gone)
+            packages.delete(`${workspace}/${manifest.name}@${manifest.version}`);
+        });
+      // Also what a process that ended in the middle of this has left.
+      const artifacts = await this.#artifacts.keepOnly(this.#digests());
+      return { packages: gone.length, artifacts };
+    });
+  }
+
+  #digests(): ReadonlySet<string> {
+    return new Set([...this.#packages.values()].flatMap(({ id, emitted }) => [id, emitted]));
   }
 
   /** Writes the index with a change in it, and only then makes the change visible. */

@@ -64,6 +64,13 @@ export class Ledger {
     addRow(this.#row(row.workspace, row.plugin, row.version), row);
   }
 
+  /** A workspace is no more. @returns how many rows it had. */
+  forget(workspace: string): number {
+    const rows = this.#workspaces.get(workspace);
+    this.#workspaces.delete(workspace);
+    return rows?.size ?? 0;
+  }
+
   rows(): LedgerRow[] {
     return [...this.#workspaces.values()].flatMap((rows) => [...rows.values()]);
   }

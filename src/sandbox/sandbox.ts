@@ -101,6 +101,11 @@ export class Sandbox {
     this.#supervisor.allowancesMoved();
   }
 
+  /** A workspace is no more. @returns how many cordons it had, which are killed. */
+  forgetWorkspace(workspace: string): number {
+    return this.#supervisor.forgetWorkspace(workspace);
+  }
+
   /** There are packages of these runtimes: their engines are kept ready for first calls. */
   expectGuests(runtimes: Iterable<Manifest["runtime"]>): void {
     for (const runtime of runtimes) this.#supervisor.expectGuests(runtime === "isolate" ? "isolate" : "wasm");

@@ -70,6 +70,12 @@ export class Secrets {
     return value;
   }
 
+  /** A workspace is no more: nothing of its secrets is kept in memory. */
+  forget(workspace: string): void {
+    for (const keys of [this.#kept, this.#complained])
+      for (const key of keys.keys()) if (key.startsWith(`${workspace}/`)) keys.delete(key);
+  }
+
   #complain(key: string, workspace: string, name: string, reason: string): void {
     const now = performance.now();
     if (now - (this.#complained.get(key) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;

@@ -138,6 +138,27 @@ export class CounterTable {
     }
   }
 
+  /**
+   * Gives up every window of an owner: a workspace that is no more.
+   * @returns how many were running.
+   */
+  forget(owner: number, now: number): number {
+    const ints = this.#ints;
+    let running = 0;
+    for (let bucket = HEADER_INTS; bucket < ints.length; bucket += BUCKET_INTS) {
+      if (this.#held(bucket, owner) === 0) continue;
+      this.#lock(bucket);
+      for (let i = 0; i < SLOTS; i++) {
+        const slot = bucket + FIRST_SLOT + i * SLOT_INTS;
+        if (ints[slot + OWNER] !== owner) continue;
+        if ((ints[slot + ENDS_AT] as number) >>> 0 > now / 1000) running++;
+        ints.fill(0, slot, slot + SLOT_INTS);
+      }
+      Atomics.store(ints, bucket, 0);
+    }
+    return running;
+  }
+
   #bucket(key: string, ends: number): number {
     halfSipHash(key, ends, this.#key, this.#hash);
     return HEADER_INTS + ((this.#hash[0] as number) & this.#mask) * BUCKET_INTS;

@@ -55,6 +55,8 @@ export type ToThread =
   | { kind: "tls"; tls: ThreadTls }
   /** Lines are logged from this level on, in Kong's words. */
   | { kind: "log-level"; level: string }
+  /** A workspace is no more: nothing is remembered of it. Answered by `forgotten`. */
+  | { kind: "forget"; id: number; workspace: string }
   | { kind: "drain" }
   | { kind: "metrics"; id: number }
   | { kind: "sandbox"; message: unknown }
@@ -69,6 +71,8 @@ export type FromThread =
   | { kind: "live"; version: number }
   | { kind: "drained" }
   | { kind: "metrics"; id: number; metrics: MetricsJson; connections: ConnectionStates; ledger: LedgerRow[] }
+  /** How many series of metrics and rows of the ledger the workspace had. */
+  | { kind: "forgotten"; id: number; series: number; rows: number }
   /** What guests have cost, unasked. */
   | { kind: "ledger"; rows: LedgerRow[] }
   | { kind: "access"; records: readonly AccessRecord[] }

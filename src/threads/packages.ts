@@ -8,8 +8,9 @@ import { sharedBytes } from "./shared-bytes.ts";
 export interface InstalledPackage {
   /** Digest of the package as it was uploaded, its manifest included. */
   readonly id: string;
-  /** The workspace that published it. */
+  /** Name and id of the workspace that published it. */
   readonly workspace: string;
+  readonly workspaceId: string;
   readonly manifest: Manifest;
   /** Digest of the code that runs: what the forge emitted. */
   readonly digest: string;
@@ -43,6 +44,7 @@ export async function packagesOf(
   workspaceOf: (id: string) => Workspace | undefined,
   registry: Pick<Registry, "find" | "load">,
   limitsOf: (workspace: Workspace) => WorkspaceLimits,
+  idOf: (workspace: string) => string | undefined,
 ): Promise<Record<string, InstalledPackage>> {
   const packages: Record<string, InstalledPackage> = {};
   const loaded = new Map<string, Promise<Uint8Array>>();
@@ -59,7 +61,9 @@ export async function packagesOf(
     }
     const { id, workspace: owner, manifest, emitted: digest } = stored;
     const limits = limitsOf(workspace);
-    packages[plugin.id] = { id, workspace: owner, manifest, digest, code: await code, limits };
+    // Nobody's id is a name.
+    const workspaceId = idOf(owner) ?? owner;
+    packages[plugin.id] = { id, workspace: owner, workspaceId, manifest, digest, code: await code, limits };
   }
   return packages;
 }

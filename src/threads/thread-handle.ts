@@ -206,6 +206,28 @@ export class ThreadHandle {
     this.ledger = message.ledger;
   }
 
+  /**
+   * A workspace is no more.
+   * @returns how many series and rows of the ledger the thread had of it; null if it does not answer.
+   */
+  async forget(id: number, workspace: string): Promise<{ series: number; rows: number } | null> {
+    const answer = this.#answerWithin(SCRAPE_MS, (m) => m.kind === "forgotten" && m.id === id);
+    this.post({ kind: "forget", id, workspace });
+    const message = await answer;
+    this.ledger = this.ledger.filter((row) => row.workspace !== workspace);
+    if (this.lastSeen !== null) {
+      const isOthers = ({ labels }: { labels: Partial<Record<string, unknown>> }) =>
+        labels.workspace !== workspace;
+      const metrics = this.lastSeen.metrics.map((metric) => ({
+        ...metric,
+        values: metric.values.filter(isOthers),
+      }));
+      this.lastSeen = { ...this.lastSeen, metrics: metrics as typeof this.lastSeen.metrics };
+    }
+    if (message === LATE || message?.kind !== "forgotten") return null;
+    return { series: message.series, rows: message.rows };
+  }
+
   /** Resolves when its last request is over, or it is lost. */
   async drain(): Promise<void> {
     const answer = this.#answer((m) => m.kind === "drained");

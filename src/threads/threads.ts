@@ -17,7 +17,7 @@ import type { ProxyListen, Settings } from "../settings.ts";
 import type { KeyPair } from "../tls/contexts.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 import type { CapColumns } from "./connection-caps.ts";
-import { type CounterTableSpec, releaseCounters } from "./counter-table.ts";
+import { CounterTable, type CounterTableSpec, releaseCounters } from "./counter-table.ts";
 import { NotDeployed, offer, timeoutOf } from "./deployment.ts";
 import type { AccessRecord, Deployment, ThreadStats } from "./messages.ts";
 import { type Losses, type LossReason, PastThreads } from "./past-threads.ts";
@@ -52,6 +52,13 @@ export interface Collected {
   readonly losses: Losses;
   /** Bodies that are on disk now, and the bytes taken for them. */
   readonly spilled: { readonly bodies: number; readonly bytes: number };
+}
+
+/** What threads had of a workspace: series of metrics, rows of the ledger, windows that were counted. */
+export interface Forgotten {
+  readonly series: number;
+  readonly rows: number;
+  readonly counters: number;
 }
 
 const SHORT_LIFE_MS = 1000;
@@ -197,6 +204,23 @@ export class DataThreads {
       stats.reading += lastSeen.connections.reading;
     }
     return { metrics, stats, ledger, losses, spilled: SpillBudget.spilled(this.#spill) };
+  }
+
+  /**
+   * A workspace is no more: nothing is remembered of what was counted for it.
+   * @returns what there was, over all threads.
+   */
+  async forget({ id, name }: { readonly id: string; readonly name: string }): Promise<Forgotten> {
+    const number = ++this.#scrapes;
+    const answers = await Promise.all(this.#threads.map((thread) => thread.forget(number, name)));
+    const sum = { series: this.#past.metrics.forget(name), rows: 0, counters: 0 };
+    for (const answer of answers) {
+      sum.series += answer?.series ?? 0;
+      sum.rows += answer?.rows ?? 0;
+    }
+    const counters = new CounterTable(this.#options.counters);
+    sum.counters = counters.forget(counters.owner(id), Date.now());
+    return sum;
   }
 
   /** Where the gateway itself listens, with the ports that the system has chosen. */

@@ -120,6 +120,7 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     hash: () => control.hash,
     store: () => control.store,
     write: (write, by) => control.write(write, by),
+    departure: async () => null,
     replace: (text, options, by) => control.replace(text, options, by),
     plan: (request) => control.plan(request),
     sync: (request, expected, by) => control.sync(request, expected, by),

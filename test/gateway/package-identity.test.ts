@@ -24,6 +24,7 @@ async function installed(changes: object, limits = DEFAULT_LIMITS): Promise<Inst
   return {
     id: digestOf(bytes),
     workspace: "default",
+    workspaceId: "0dc6f45b-8f8d-40d2-a504-473544ee190b",
     manifest: opened.manifest,
     digest: digestOf(CODE),
     code: CODE,

@@ -76,6 +76,11 @@ export class SandboxClient {
     return this.#ledger.rows();
   }
 
+  /** A workspace is no more. @returns how many rows its guests had. */
+  forgetWorkspace(workspace: string): number {
+    return this.#ledger.forget(workspace);
+  }
+
   /**
    * Hooks for the phases that the guest's manifest names. `host` executes its host calls; `credentials` are the names
    * under which clients of the workspace send theirs.

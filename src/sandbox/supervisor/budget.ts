@@ -21,7 +21,7 @@ export const UNBOUNDED: CpuAllowance = {
   burstMs: Number.POSITIVE_INFINITY,
 };
 
-/** Workspaces that can ever have had a cordon in the life of a process. */
+/** Workspaces that can have had a cordon, those aside that are no more. */
 const MAX_WORKSPACES = 65_536;
 /** How far below nothing an account may be before calls that run are cut off as well. */
 export const MAX_DEBT_MS = 500;
@@ -81,6 +81,8 @@ export class CpuBudgets {
   readonly #until = new Int32Array(this.buffer);
   readonly #options: CpuBudgetsOptions;
   readonly #accounts = new Map<string, Account>();
+  /** Slots of accounts that were closed. */
+  readonly #free: number[] = [];
   #sharedAt = sharedNow();
   /** Milliseconds a second that each may have at most, where there is not enough for all. */
   #share = Number.POSITIVE_INFINITY;
@@ -92,7 +94,7 @@ export class CpuBudgets {
   /** Opens a workspace's account, full, if it has none. @throws {Error} if there are too many. */
   open(workspace: string): void {
     if (this.#accounts.has(workspace)) return;
-    const slot = this.#accounts.size;
+    const slot = this.#free.pop() ?? this.#accounts.size;
     if (slot >= MAX_WORKSPACES)
       throw new Error(`${MAX_WORKSPACES} workspaces have run guests since the gateway started; restart it`);
     this.#accounts.set(workspace, {
@@ -107,6 +109,15 @@ export class CpuBudgets {
       blocked: false,
     });
     this.#options.onOpened(workspace, slot);
+  }
+
+  /** The workspace is no more. Threads that still know its slot have no calls for it. */
+  close(workspace: string): void {
+    const account = this.#accounts.get(workspace);
+    if (account === undefined) return;
+    this.#accounts.delete(workspace);
+    Atomics.store(this.#until, account.slot, 0);
+    this.#free.push(account.slot);
   }
 
   /** Every account's slot, for a thread that has just begun. */

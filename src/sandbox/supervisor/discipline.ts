@@ -57,6 +57,14 @@ export class Discipline {
     tell({ type: "suspended", blame, untilMs });
   }
 
+  /** A workspace is no more: whoever comes by its name has done nothing. */
+  forget(workspace: string): void {
+    for (const blame of this.#suspensions.forget(workspace)) {
+      this.#options.tell({ type: "suspended", blame, untilMs: 0 });
+      this.#options.tell({ type: "apart", blame, apart: false });
+    }
+  }
+
   #forgiveLater(): void {
     this.#forgiving ??= setTimeout(() => {
       this.#forgiving = null;

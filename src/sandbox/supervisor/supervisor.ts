@@ -166,6 +166,22 @@ export class Supervisor {
     this.#spares.want(engine);
   }
 
+  /**
+   * A workspace is no more: its cordons are killed, and nothing is remembered of what its guests used or did.
+   * @returns how many cordons it had.
+   */
+  forgetWorkspace(workspace: string): number {
+    let killed = 0;
+    for (const cordon of this.#cordons.values()) {
+      if (cordon.lane?.workspace !== workspace || cordon.cause !== null) continue;
+      this.#kill(cordon, null, "its workspace is deleted", null);
+      killed++;
+    }
+    this.#discipline.forget(workspace);
+    this.#budgets.close(workspace);
+    return killed;
+  }
+
   /** `heldBack` are plugins that are kept apart or suspended; `deaths` counts cordons that failed. */
   status(): { cordons: CordonStatus[]; heldBack: HeldBack[]; deaths: number } {
     const cordons = [...this.#cordons.values()]

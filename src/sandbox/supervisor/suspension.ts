@@ -90,6 +90,13 @@ export class Suspensions {
     return back;
   }
 
+  /** A workspace is no more. Returns its plugins that were remembered. */
+  forget(workspace: string): Blame[] {
+    const gone = [...this.#records].filter(([, { blame }]) => blame.workspace === workspace);
+    for (const [key] of gone) this.#records.delete(key);
+    return gone.map(([, { blame }]) => blame);
+  }
+
   #apartIn(workspace: string): number {
     let count = 0;
     for (const { blame, apart } of this.#records.values())

@@ -1,0 +1,56 @@
+/** Everywhere that something of a workspace is kept outside of the configuration, in the order in which it goes. */
+import type { GuestStore } from "../guest-store/guest-store.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { Store } from "../stores/store.ts";
+import type { Place } from "../tenancy/tenants.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { DataThreads } from "../threads/threads.ts";
+
+export interface Keepers {
+  readonly sandbox: Pick<Sandbox, "forgetWorkspace">;
+  readonly threads: Pick<DataThreads, "forget">;
+  readonly registry: Pick<Registry, "deleteAll">;
+  readonly values: Pick<GuestStore, "forgetWorkspace">;
+  readonly store: Pick<Store, "forgetAudit">;
+}
+
+/** Processes first: what runs no more keeps nothing new. */
+export function placesOf({ sandbox, threads, registry, values, store }: Keepers): Place[] {
+  return [
+    {
+      what: "processes",
+      byName: true,
+      forget: async ({ name }) => ({ cordons: sandbox.forgetWorkspace(name) }),
+    },
+    {
+      what: "metrics",
+      byName: true,
+      async forget(tenant) {
+        const { series, rows, counters } = await threads.forget(tenant);
+        return { metric_series: series, usage_rows: rows, counters };
+      },
+    },
+    {
+      what: "packages",
+      byName: true,
+      async forget({ name }) {
+        const { packages, artifacts } = await registry.deleteAll(name);
+        return { plugin_packages: packages, artifacts };
+      },
+    },
+    {
+      what: "values",
+      byName: false,
+      forget: async ({ id }) => ({ values: await values.forgetWorkspace(id) }),
+    },
+    {
+      // Also what the database keeps of deleted rows goes with it.
+      what: "audit log",
+      byName: false,
+      async forget({ id }) {
+        await store.forgetAudit({ workspace: id });
+        return {};
+      },
+    },
+  ];
+}
