@@ -150,6 +150,8 @@ async function publish(port: AdminPort, registry: Registry, call: Call): Promise
       const fields = violationFields(result.violations);
       throw numbered("schemaViolation", violationMessage(fields), { fields });
     }
+    case "full":
+      throw new Refusal(413, { message: result.message });
     case "busy":
       throw busy();
   }

@@ -99,6 +99,7 @@ export class Control {
       flavor: parts.settings.routerFlavor,
       patterns: new Map(),
       policies: Policies.of(parts.settings, parts.own),
+      quotas: parts.settings.workspaceQuotas,
     };
     this.#inForce = new InForce(parts, this.#context);
   }
@@ -144,7 +145,8 @@ export class Control {
       await this.#inForce
         .deploy(edits, next, async () => next.revision)
         .catch((error) => {
-          throw error instanceof UnresolvedReferences ? new StartError(error.message) : error;
+          const isSaid = error instanceof UnresolvedReferences || error instanceof WriteRefused;
+          throw isSaid ? new StartError(error.message) : error;
         });
       this.#unwatch = this.#store.watch(() => void this.#followStore());
       return;
@@ -346,6 +348,7 @@ export class Control {
         plugins: this.#context.plugins,
         previous: this.#loaded,
         egress: this.#context.policies,
+        quotas: this.#context.quotas,
         routerFlavor: this.#context.flavor,
         ...(file === undefined ? {} : { file }),
       }),

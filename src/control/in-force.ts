@@ -16,6 +16,7 @@ import type { Counts, Tenant, Tenants } from "../tenancy/tenants.ts";
 import { type InstalledPackage, identityOf, isPackaged, packagesOf } from "../threads/packages.ts";
 import type { DataThreads } from "../threads/threads.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
+import { WriteRefused } from "./refusal.ts";
 import { type Resolved, resolvedAfter, withResolved } from "./resolved.ts";
 import { configOf, NOTHING, type State } from "./state.ts";
 
@@ -106,7 +107,9 @@ export class InForce {
       const installed = packages.all[id];
       return installed === undefined ? [] : [[id, installed] as const];
     });
-    await this.#parts.tenants?.arriving(newTenants(edits, before));
+    await this.#parts.tenants?.arriving(newTenants(edits, before)).catch((error: Error) => {
+      throw new WriteRefused("unavailable", error.message);
+    });
     let revision = next.revision;
     await threads.deploy(
       { change, packages: Object.fromEntries(own) },

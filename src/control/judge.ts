@@ -8,11 +8,12 @@ import type { Policies } from "../egress/policies.ts";
 import {
   DEFAULT_WORKSPACE,
   ENTITIES,
+  ENTITY_NAMES,
   type EntityName,
   type EntityType,
   schemaOf,
 } from "../entities/entities.ts";
-import type { EntityIndex } from "../entities/entity-index.ts";
+import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
 import { isUuid } from "../entities/fields.ts";
 import { coveredHostFaults, hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
 import { type InspectionContext, inspect } from "../entities/inspect.ts";
@@ -24,6 +25,7 @@ import {
   uniqueKeys,
   workspaceFacts,
 } from "../entities/relations.ts";
+import { type GivenQuotas, overQuota, quotasOf } from "../tenancy/quotas.ts";
 import { namesOf, takeNames } from "./certificate-names.ts";
 import {
   fieldsOf,
@@ -39,6 +41,8 @@ import { removal } from "./removal.ts";
 import type { Judged, Parent, Write } from "./write.ts";
 
 export interface JudgeContext extends InspectionContext {
+  /** Setting `workspace_quotas`. */
+  readonly quotas: GivenQuotas;
   readonly policies: Policies | null;
 }
 
@@ -120,9 +124,37 @@ class Judge {
     this.#checkReferences(type, whole);
     this.#checkRelations(type, whole, old);
     const edits = { put: [{ kind: type.name, entity: whole }], removed: [] };
-    if (names === null) return { edits, entity: whole, old };
+    if (names === null) {
+      this.#checkQuota(workspaceId, edits);
+      return { edits, entity: whole, old };
+    }
     const sniEdits = namesOf(whole, names, this.#index, this.#context, this.#now);
-    return { edits: { put: [...edits.put, ...sniEdits.put], removed: sniEdits.removed }, entity: whole, old };
+    const all = { put: [...edits.put, ...sniEdits.put], removed: sniEdits.removed };
+    this.#checkQuota(workspaceId, all);
+    return { edits: all, entity: whole, old };
+  }
+
+  /** A workspace that grows has to have room; one that holds more than it may since its quota was lowered may change. */
+  #checkQuota(workspaceId: string, { put, removed }: EntityEdits): void {
+    const added = put.filter(
+      ({ kind, entity }) => kind !== "workspaces" && this.#index.find(kind, entity.id) === undefined,
+    );
+    const grows = added.length - removed.length;
+    const workspace = this.#index.find("workspaces", workspaceId) as { readonly name: string } & Entity;
+    if (grows <= 0) return;
+    const held = (kind: EntityName) => this.#index.list(kind, workspaceId).length;
+    const entities = ENTITY_NAMES.reduce(
+      (sum, kind) => sum + (kind === "workspaces" ? 0 : held(kind)),
+      grows,
+    );
+    const newRoutes = added.filter(({ kind }) => kind === "routes").length;
+    const routes = newRoutes === 0 ? 0 : held("routes") + newRoutes;
+    const message = overQuota(
+      workspace.name,
+      { entities, routes },
+      quotasOf(workspace, this.#context.quotas),
+    );
+    if (message !== null) throw schemaViolation([{ path: ["@entity"], message }]);
   }
 
   /** The entity as the schemas have it. `change` is brought into the form in which it is kept. */

@@ -91,6 +91,7 @@ export async function planOf(
     judgeDeclarative(text, {
       plugins: context.plugins,
       egress: context.policies,
+      quotas: context.quotas,
       routerFlavor: context.flavor,
       ground: selected,
     }),

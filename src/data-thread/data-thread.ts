@@ -23,6 +23,7 @@ import { Snapshot } from "../pipeline/snapshot.ts";
 import { standFirst } from "../sandbox/supervisor/scheduling.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import type { ProxyListen } from "../settings.ts";
+import { RequestQuotas } from "../tenancy/request-quotas.ts";
 import { ConnectionCaps } from "../threads/connection-caps.ts";
 import { CounterTable } from "../threads/counter-table.ts";
 import type { Deployment, FromThread, ThreadData, ToThread } from "../threads/messages.ts";
@@ -74,6 +75,7 @@ const plane: DataPlane = {
     onSpilled: (bodies, bytes) => counts.spilled(bodies, bytes),
   }),
   owners: HostOwners.none,
+  quotas: null,
   onFinished,
   onError(x, error) {
     counts.refused(error.code);
@@ -134,9 +136,10 @@ const secrets = new Secrets({
   directory: settings.secretsDir,
   onRefused: (workspace, name, reason) => log.secret(workspace, name, reason),
 });
+const counters = new CounterTable(data.counters);
 const instances = new PluginInstances({
   services: { store, callouts, secrets },
-  counters: new CounterTable(data.counters),
+  counters,
   metrics,
   guests,
   log,
@@ -153,6 +156,17 @@ const config = new ThreadConfig({
   plane,
   terminator,
   egress,
+  quotas: RequestQuotas.none({
+    counters,
+    settings: settings.workspaceQuotas,
+    onRefused: (workspace) =>
+      metrics.count(
+        "gatehouse_requests_over_quota_total",
+        "Requests beyond their workspace's quota.",
+        { workspace },
+        1,
+      ),
+  }),
   instantiate: (plugin, workspace, installed) => instances.make(plugin, workspace, installed),
   balancer: (service, upstream, targets, keys, policies) =>
     balancers.make(service, upstream, targets, keys, policies.of(service.ws_id, "configuration")),

@@ -11,6 +11,7 @@ import type { DataPlane } from "../pipeline/data-plane.ts";
 import type { HostOwners } from "../pipeline/host-owners.ts";
 import { inSlices } from "../pipeline/slices.ts";
 import { type PluginInstance, Replaced, type Snapshot } from "../pipeline/snapshot.ts";
+import type { RequestQuotas } from "../tenancy/request-quotas.ts";
 import type { Deployment } from "../threads/messages.ts";
 import type { InstalledPackage } from "../threads/packages.ts";
 import type { Certificates } from "../tls/certificates.ts";
@@ -23,6 +24,8 @@ interface ThreadConfigParts {
   readonly plane: DataPlane;
   /** Null if no listener speaks TLS. */
   readonly terminator: Terminator | null;
+  /** What workspaces may have, while none is there. */
+  readonly quotas: RequestQuotas;
   /** Where the gateway connects to; a commit replaces its policies. */
   readonly egress: Egress;
   /** `installed` is the package of a plugin that is not built in. */
@@ -46,6 +49,7 @@ interface Prepared {
   readonly keys: UpstreamKeys;
   readonly owners: HostOwners;
   readonly policies: Policies;
+  readonly quotas: RequestQuotas;
 }
 
 export class ThreadConfig {
@@ -59,8 +63,11 @@ export class ThreadConfig {
   /** What waits for the end of all requests that go by those. */
   readonly #jobs: (() => void)[] = [];
 
+  #quotas: RequestQuotas;
+
   constructor(parts: ThreadConfigParts) {
     this.#parts = parts;
+    this.#quotas = parts.quotas;
   }
 
   /** A piece of a change: a serialized `ConfigChange`. */
@@ -97,7 +104,8 @@ export class ThreadConfig {
       instantiate: (plugin, workspace) => instantiate(plugin, workspace, packages[plugin.id]),
       balancer: (service, upstream, targets) => balancer(service, upstream, targets, keys, policies),
     });
-    return { snapshot, certificates, keys, policies, owners: plane.owners.next(change) };
+    const quotas = this.#quotas.next(change);
+    return { snapshot, certificates, keys, policies, quotas, owners: plane.owners.next(change) };
   }
 
   /** Serves what was prepared; returns whether that version was. */
@@ -108,6 +116,8 @@ export class ThreadConfig {
     const old = plane.snapshot;
     plane.snapshot = prepared.snapshot;
     plane.owners = prepared.owners;
+    this.#quotas = prepared.quotas;
+    plane.quotas = prepared.quotas.orNull;
     this.#keys = prepared.keys;
     egress.policies = prepared.policies;
     if (terminator !== null && prepared.certificates !== null)

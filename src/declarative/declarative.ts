@@ -15,7 +15,6 @@ import {
   type EntityName,
   type EntityType,
   type GatewayConfig,
-  OwnedHosts,
   type PluginCatalogue,
   type RouterFlavor,
 } from "../entities/entities.ts";
@@ -23,8 +22,9 @@ import { isUuid } from "../entities/fields.ts";
 import { coveredHostFaults, hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
 import { type Finding, type InspectionContext, inspect } from "../entities/inspect.ts";
 import { randomKey } from "../entities/made-up.ts";
-import { type Entity, relationFaults } from "../entities/relations.ts";
+import { type Entity, relationFaults, workspaceFacts } from "../entities/relations.ts";
 import { hasReferences, type Vaults } from "../secrets/vaults.ts";
+import { type GivenQuotas, overQuota, quotasOf } from "../tenancy/quotas.ts";
 import { type ReadDocument, readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import { type ConfigError, documentError } from "./errors.ts";
@@ -54,6 +54,8 @@ export interface LoadOptions {
   egress?: Policies | null;
   /** What the document is put upon. Without it the document is the whole configuration. */
   ground?: Ground;
+  /** Setting `workspace_quotas`; default: what holds without it. */
+  quotas?: GivenQuotas;
   /** Milliseconds since the epoch that `created_at` and `updated_at` get. Default: now. */
   now?: number;
 }
@@ -169,6 +171,7 @@ type WorkspaceScope = Scope & { readonly draft: Draft };
 class Loader {
   readonly #inspection: InspectionContext;
   readonly #egress: Policies | null;
+  readonly #quotas: GivenQuotas;
   readonly #faults: Faults;
   readonly #previous: Previous;
   readonly #gatherer: Gatherer;
@@ -176,25 +179,32 @@ class Loader {
   /** Whether passwords are in the form in which they are kept. */
   #transformed = false;
   /** Workspaces themselves are the operator's. */
-  readonly #top = newScope(DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID, []);
+  readonly #top = newScope(DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID);
   /** Whose top-level entities are: the operator's, unless the document is for one workspace. */
   readonly #home: Scope;
   readonly #ground: Ground | null;
 
   constructor(
-    { plugins, routerFlavor = "traditional_compatible", egress = Policies.of(), ground }: LoadOptions,
+    {
+      plugins,
+      routerFlavor = "traditional_compatible",
+      egress = Policies.of(),
+      quotas = {},
+      ground,
+    }: LoadOptions,
     faults: Faults,
     previous: Previous,
   ) {
     this.#inspection = { plugins, flavor: routerFlavor, patterns: new Map() };
     this.#egress = egress;
+    this.#quotas = quotas;
     this.#faults = faults;
     this.#previous = previous;
     this.#gatherer = new Gatherer(faults);
     this.#directory = new Directory(faults);
     this.#ground = ground ?? null;
     const home = ground?.home ?? null;
-    this.#home = home === null ? this.#top : newScope(home.name, home.id, home.hosts);
+    this.#home = home === null ? this.#top : newScope(home.name, home.id);
     if (home !== null) this.#directory.addWorkspace(home);
   }
 
@@ -228,6 +238,7 @@ class Loader {
     }
     for (const draft of [...staying, ...drafts]) this.#directory.checkCacheKey(draft);
     this.#checkTogether(drafts, staying);
+    this.#checkQuotas(workspaces, [...staying, ...drafts]);
     return { drafts: [...workspaces.map(({ draft }) => draft), ...drafts], staying };
   }
 
@@ -242,7 +253,7 @@ class Loader {
     for (const message of stuck) this.#faults.document([], message);
     for (const facts of ground.workspaces())
       if (!scopes.has(facts.id)) {
-        scopes.set(facts.id, newScope(facts.name, facts.id, facts.hosts));
+        scopes.set(facts.id, newScope(facts.name, facts.id));
         this.#directory.addWorkspace(facts);
       }
     return staying.flatMap(({ type, entity }): Draft[] => {
@@ -299,7 +310,10 @@ class Loader {
       else scopes.push(this.#workspace(node, path));
     });
     const facts = new Map(
-      scopes.map((scope) => [scope, { ...scope, egress: scope.draft.value.egress ?? null }]),
+      scopes.map((scope) => [
+        scope,
+        workspaceFacts({ ...soundOf(scope.draft), id: scope.id, name: scope.name }),
+      ]),
     );
     const beside = this.#ground?.workspaces().filter(({ id }) => !scopes.some((scope) => scope.id === id));
     const before = hostOwners(beside ?? []);
@@ -345,7 +359,7 @@ class Loader {
         "entities of the default workspace stand at the top level",
       );
     else this.#directory.add(draft);
-    const scope = newScope(name, id, (draft.sound ? draft.value.hosts : []) as string[]);
+    const scope = newScope(name, id);
     this.#collections(entities, path, scope, []);
     return { ...scope, draft };
   }
@@ -385,6 +399,34 @@ class Loader {
     this.#faults.entity(draft, path, message, hint ?? found.hint, unknown, found.shown);
   }
 
+  #checkQuotas(workspaces: readonly WorkspaceScope[], drafts: readonly Draft[]): void {
+    const counts = new Map(workspaces.map(({ id }) => [id, { entities: 0, routes: 0 }]));
+    for (const { scope, type } of drafts) {
+      const count = counts.get(scope.id);
+      if (count === undefined) continue;
+      count.entities++;
+      if (type.name === "routes") count.routes++;
+    }
+    // One that the document is put upon is not in it.
+    const { id: homeId, name: homeName } = this.#home;
+    const home = counts.has(homeId) ? undefined : this.#ground?.workspaces().find(({ id }) => id === homeId);
+    if (home !== undefined) {
+      const own = drafts.filter(({ scope }) => scope.id === homeId);
+      const routes = own.filter(({ type }) => type.name === "routes").length;
+      const message = overQuota(homeName, { entities: own.length, routes }, quotasOf(home, this.#quotas));
+      if (message !== null) this.#faults.document([], message);
+    }
+    for (const { id, name, draft } of workspaces) {
+      const { quotas } = draft.value;
+      const count = counts.get(id);
+      const message =
+        count === undefined || !draft.sound
+          ? null
+          : overQuota(name, count, quotasOf({ name, quotas }, this.#quotas));
+      if (message !== null) this.#faults.entity(draft, [], message);
+    }
+  }
+
   /** @param drafts those that are not workspaces */
   #checkTogether(drafts: readonly Draft[], staying: readonly Draft[]): void {
     for (const draft of [...staying, ...drafts]) this.#directory.link(draft);
@@ -399,9 +441,10 @@ class Loader {
   }
 }
 
-function newScope(name: string, id: string, hosts: readonly string[]): Scope {
-  return { name, id, hosts, owned: new OwnedHosts(hosts), byKey: new Map() };
-}
+const newScope = (name: string, id: string): Scope => ({ name, id, byKey: new Map() });
+
+/** Fields of a workspace; of one that is not sound nothing counts but where it may have the gateway connect to. */
+const soundOf = ({ sound, value }: Draft) => (sound ? value : { egress: value.egress });
 
 /** The names that may stand where an unknown one was found. */
 function namesAt(type: EntityType, schema: Field, path: Path, prefix: Path): string[] {

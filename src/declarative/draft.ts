@@ -1,5 +1,5 @@
 /** What loading passes from step to step: entities on their way from a file to a configuration. */
-import type { EntityName, EntityType, OwnedHosts } from "../entities/entities.ts";
+import type { EntityName, EntityType } from "../entities/entities.ts";
 import type { Place } from "./document.ts";
 import { type ConfigError, fieldName } from "./errors.ts";
 
@@ -9,8 +9,6 @@ export type Path = readonly (string | number)[];
 export interface Scope {
   readonly name: string;
   readonly id: string;
-  readonly owned: OwnedHosts;
-  readonly hosts: readonly string[];
   /** Entities by endpoint key: references look here, so they never leave the workspace. */
   readonly byKey: Map<EntityName, Map<string, Draft>>;
 }

@@ -3,6 +3,7 @@
  * apart: does a workspace own a host? Ownership is decided on lower-case names, ports aside.
  */
 import { isIP } from "node:net";
+import { checkRouterPath } from "./paths.ts";
 
 /** A name of one or more labels, as DNS and Kong allow them (`_` included). At most 253 bytes. */
 const HOSTNAME = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/;
@@ -76,6 +77,18 @@ export function checkOwnedHost(text: string): string | undefined {
   if (!text.startsWith("*.") || text.lastIndexOf("*") > 0)
     return "only whole names and '*.name' can be owned; '*' must be the leftmost label";
   return checkHost(text.slice(2));
+}
+
+/** A path that a workspace owns on a host that is nobody's: `name/prefix/`. */
+export function checkOwnedPath(text: string): string | undefined {
+  const slash = text.indexOf("/");
+  const host = slash === -1 ? text : text.slice(0, slash);
+  if (host.includes("*")) return "must begin with one whole name of a host";
+  const wrong = checkOwnedHost(host);
+  if (wrong !== undefined) return wrong;
+  if (slash === -1 || text.length === slash + 1 || !text.endsWith("/"))
+    return "must be a host and a path that begins and ends with '/', as in 'example.com/orders/'";
+  return checkRouterPath(text.slice(slash));
 }
 
 /** The name that ownership looks at: lower-case, without port. A wildcard keeps its `*`. */

@@ -26,8 +26,12 @@ export interface WorkspaceFacts {
   readonly name: string;
   readonly hosts: readonly string[];
   readonly owned: OwnedHosts;
-  /** As its entity has it. */
+  /** `host/prefix/`, of hosts that others use as well. */
+  readonly paths: readonly string[];
+  readonly ports: readonly number[];
+  /** As its entity has them. */
   readonly egress: unknown;
+  readonly quotas: unknown;
 }
 
 /** How rules look around. */
@@ -62,7 +66,10 @@ export function workspaceFacts(entity: Readonly<Record<string, unknown>>): Works
     name: entity.name as string,
     hosts,
     owned: new OwnedHosts(hosts),
+    paths: (entity.paths ?? []) as readonly string[],
+    ports: (entity.ports ?? []) as readonly number[],
     egress: entity.egress ?? null,
+    quotas: entity.quotas ?? null,
   };
 }
 

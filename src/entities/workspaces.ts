@@ -2,11 +2,12 @@
  * workspaces: the tenants of one gateway. Every other entity belongs to one; `default` is the operator's. A
  * workspace's routes match only hosts that it owns, which is what keeps the one router index apart.
  */
-import { record, set, string } from "@gatehouse/sdk";
+import { integer, record, set, string } from "@gatehouse/sdk";
 import { checkNetwork } from "../egress/networks.ts";
 import { workspaceLimitsField } from "../sandbox/limits.ts";
+import { quotasField } from "../tenancy/quotas.ts";
 import { id, MAX_TEXT, tags, timestamp } from "./fields.ts";
-import { checkOwnedHost } from "./hosts.ts";
+import { checkOwnedHost, checkOwnedPath } from "./hosts.ts";
 
 export const DEFAULT_WORKSPACE = "default";
 /** The id that Kong gives its default workspace without a database. */
@@ -35,6 +36,19 @@ export const workspaceSchema = record({
     default: [],
     description: "Hosts that its routes may match: names, addresses, or '*.name' for all below a name.",
   }),
+  paths: set(string({ lenMax: MAX_TEXT, check: checkOwnedPath }), {
+    required: true,
+    default: [],
+    description:
+      "Paths that its routes may match on hosts that belong to no workspace: 'name/prefix/', for all below.",
+  }),
+  ports: set(integer({ between: [1, 65_535] }), {
+    required: true,
+    default: [],
+    description:
+      "Ports of proxy_listen that are its own: what arrives there reaches no other workspace's routes, and its routes " +
+      "may match 'name:port' there, unless the name is another workspace's.",
+  }),
   // The operator's to write, as a workspace is: who may change what is in a workspace may not change this.
   egress: record(
     {
@@ -47,5 +61,6 @@ export const workspaceSchema = record({
     { description: "Where the gateway connects to for it; goes before the settings `egress_*`." },
   ),
   plugin_limits: workspaceLimitsField(),
+  quotas: quotasField(),
   tags: tags(),
 });

@@ -1,9 +1,9 @@
 /** Everywhere that something of a workspace is kept outside of the configuration, in the order in which it goes. */
 import type { GuestStore } from "../guest-store/guest-store.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Store } from "../stores/store.ts";
 import type { Place } from "../tenancy/tenants.ts";
-import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { DataThreads } from "../threads/threads.ts";
 
 export interface Keepers {

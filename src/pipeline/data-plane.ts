@@ -4,6 +4,7 @@ import type { ErrorCode, GatewayError } from "../errors.ts";
 import type { Deadlines } from "../http1/deadlines.ts";
 import type { ServerLimits } from "../http1/request-handler.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
+import type { RequestQuotas } from "../tenancy/request-quotas.ts";
 import type { BodyStore } from "./body-store.ts";
 import type { Trust } from "./client-address.ts";
 import type { Exchange } from "./exchange.ts";
@@ -45,6 +46,8 @@ export interface DataPlane {
   readonly bodies: BodyStore;
   /** Which workspace owns which hosts; replaced whole, with the snapshot. */
   owners: HostOwners;
+  /** Requests that workspaces may have; null while none has a bound. Replaced whole, with the snapshot. */
+  quotas: RequestQuotas | null;
   /** A request is over, answered or not. */
   onFinished(x: Exchange): void;
   /** Something failed; the client has seen no more than its status and message. */

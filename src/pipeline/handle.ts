@@ -19,6 +19,7 @@ import { countForward } from "./max-forwards.ts";
 import { ProxyExchange } from "./proxy-exchange.ts";
 import { fail, reply } from "./respond.ts";
 import { runAccess, runRewrite } from "./run.ts";
+import type { RouteMatch } from "./snapshot.ts";
 
 type Step = (x: ProxyExchange) => void;
 
@@ -35,12 +36,27 @@ function rewrite(x: ProxyExchange): void {
 
 function match(x: ProxyExchange): void {
   const found = x.snapshot.match(x);
-  if (found === null) throw new GatewayError("no_route");
+  if (found === null || !mayAnswer(x, found)) throw new GatewayError("no_route");
+  const { quotas } = x.plane;
+  if (quotas !== null) {
+    const { workspaceId, workspace } = found.data;
+    const refused = quotas.refuse(workspaceId, workspace);
+    if (refused !== null) {
+      // It is the workspace's, and none of its plugins sees it.
+      x.entry = found.data;
+      return reply(x, refused);
+    }
+  }
   x.take(found);
   const { httpsStatus } = found.data;
   if (httpsStatus !== 0 && x.request.scheme !== "https") return toHttps(x, httpsStatus);
   if (x.chain.access.length === 0) return send(x);
   advance(x, runAccess(x), send);
+}
+
+/** A port that belongs to a workspace is nobody else's. */
+function mayAnswer({ plane, request }: ProxyExchange, { data }: RouteMatch): boolean {
+  return plane.owners.mayAnswer(data.workspaceId, request.host, request.port);
 }
 
 function send(x: ProxyExchange): void {

@@ -17,10 +17,13 @@ export class HostOwners {
   /** Ids of workspaces by name, and by the name below which everything is theirs. */
   readonly #exact = new Map<string, string>();
   readonly #below = new Map<string, string>();
+  /** Ids of workspaces by the port that is theirs. */
+  readonly #ports = new Map<number, string>();
 
   private constructor(workspaces: ReadonlyMap<string, Workspace>) {
     this.#workspaces = workspaces;
-    for (const { id, hosts } of workspaces.values()) {
+    for (const { id, hosts, ports } of workspaces.values()) {
+      for (const port of ports) this.#ports.set(port, id);
       for (const host of hosts) {
         if (host.startsWith("*.")) this.#below.set(host.slice(2), id);
         else this.#exact.set(host, id);
@@ -34,6 +37,18 @@ export class HostOwners {
     for (const id of removed.workspaces) workspaces.delete(id);
     for (const workspace of put.workspaces) workspaces.set(workspace.id, workspace);
     return new HostOwners(workspaces);
+  }
+
+  /**
+   * Whether a workspace may answer for a name, lower-case, at a port of ours: at one that belongs to a workspace nobody
+   * else does, and not for a name of somebody else.
+   */
+  mayAnswer(workspaceId: string, host: string, port: number): boolean {
+    if (this.#ports.size === 0) return true;
+    const owner = this.#ports.get(port);
+    if (owner === undefined) return true;
+    const named = this.#owner(host);
+    return owner === workspaceId && (named === NOBODY || named === owner);
   }
 
   /** Whether two names, lower-case, belong to the same workspace. */

@@ -26,12 +26,12 @@ export class RouteEntry {
   readonly route: { readonly id: string; readonly name: string | null };
   /** Its name. */
   readonly workspace: string;
+  readonly workspaceId: string;
   readonly service: ServiceEntry | null;
   readonly stripPath: boolean;
   readonly preserveHost: boolean;
   /** Status that tells a client on plain http to use https; 0 if the route serves http. */
   readonly httpsStatus: number;
-  readonly #workspaceId: string;
   // The chain as it was last asked for. An entry outlives snapshots that change nothing about it, so what it
   // remembers names them by number and holds none.
   #version = -1;
@@ -45,7 +45,7 @@ export class RouteEntry {
     this.stripPath = route.strip_path;
     this.preserveHost = route.preserve_host;
     this.httpsStatus = route.protocols.includes("http") ? 0 : route.https_redirect_status_code;
-    this.#workspaceId = route.ws_id;
+    this.workspaceId = route.ws_id;
   }
 
   /**
@@ -54,7 +54,7 @@ export class RouteEntry {
    */
   chain(snapshot: PluginsInForce): Chain {
     if (this.#version !== snapshot.version) {
-      const chains = snapshot.chainsOf(this.#workspaceId);
+      const chains = snapshot.chainsOf(this.workspaceId);
       if (chains !== this.#chains) {
         this.#chains = chains;
         this.#chain = chains.chain(this.route.id, this.service?.entity.id ?? null);

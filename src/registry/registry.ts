@@ -46,6 +46,8 @@ export type PutResult =
   | { readonly kind: "created" | "same"; readonly stored: StoredPackage }
   | { readonly kind: "conflict"; readonly stored: StoredPackage }
   | { readonly kind: "refused"; readonly violations: readonly Violation[] }
+  /** The workspace may not keep so much. */
+  | { readonly kind: "full"; readonly message: string }
   | { readonly kind: "busy" };
 
 export interface RegistryOptions {
@@ -236,24 +238,21 @@ export class Registry {
   }
 
   /** Why a workspace cannot keep one more package of so many bytes; null if it can. */
-  async #noRoom(workspace: string, bytes: number): Promise<Extract<PutResult, { kind: "refused" }> | null> {
+  async #noRoom(workspace: string, bytes: number): Promise<Extract<PutResult, { kind: "full" }> | null> {
     const { packages, packageBytes } = this.#limits(workspace);
     const kept = this.list(workspace);
-    const refused = (message: string) => ({
-      kind: "refused" as const,
-      violations: [{ path: ["@entity"], message }],
-    });
+    const full = (message: string) => ({ kind: "full" as const, message });
     if (kept.length >= packages)
-      return refused(`the workspace holds ${kept.length} packages and may hold ${packages}; delete some`);
+      return full(`the workspace holds ${kept.length} packages and may hold ${packages}; delete some`);
     if (kept.reduce((sum, stored) => sum + entryText(stored).length, 0) > MAX_INDEX_BYTES)
-      return refused(
+      return full(
         `manifests and reports of the workspace's packages take more than ${MAX_INDEX_BYTES} bytes; delete some packages`,
       );
     const digests = [...new Set(kept.flatMap(({ id, emitted }) => [id, emitted]))];
     const sizes = await Promise.all(digests.map((digest) => this.#artifacts.size(digest)));
     const held = sizes.reduce((sum, size) => sum + size, 0);
     if (held + bytes > packageBytes)
-      return refused(
+      return full(
         `the workspace's packages take ${held} bytes on disk and may take ${packageBytes}; delete some`,
       );
     return null;

@@ -220,7 +220,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     default: 1000,
     between: [0, 10_000],
     inManifest: false,
-    beyond: "the upload is refused: 400",
+    beyond: "the upload is refused: 413",
     enforcedBy: "registry/registry.ts",
   },
   package_bytes: {
@@ -230,7 +230,7 @@ export const WORKSPACE_LIMIT_TABLE = {
     default: GIB,
     between: [0, 1024 * GIB],
     inManifest: false,
-    beyond: "the upload is refused: 400",
+    beyond: "the upload is refused: 413",
     enforcedBy: "registry/registry.ts",
   },
 } as const satisfies Record<string, WorkspaceLimit>;

@@ -2,6 +2,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { array, integer, string } from "@gatehouse/sdk";
 import { type GivenLimits, readLimits } from "../sandbox/limits.ts";
+import { type GivenQuotas, readQuotas } from "../tenancy/quotas.ts";
 import { UnreadableValue } from "./addresses.ts";
 import { MIB, plain, read } from "./setting.ts";
 
@@ -109,6 +110,17 @@ export const GUEST_SETTINGS = {
       "The same for the workspace `default` alone, which has all the CPU time there is otherwise.",
     ),
     limits,
+  ),
+  workspace_quotas: read(
+    limitEntries(
+      "What every workspace but `default` may have, `name=value`, such as `requests_per_second=500`. docs/workspaces.md " +
+        "lists them. A workspace's own `quotas` go before.",
+    ),
+    (entries): GivenQuotas => {
+      const given = readQuotas(entries);
+      if ("wrong" in given) throw new UnreadableValue(String(given.wrong));
+      return given;
+    },
   ),
   plugin_cpu_ms_per_second: read(
     integer({

@@ -54,7 +54,7 @@ export function upload(gateway: Gateway, bytes: Uint8Array, workspace?: string):
   const path = workspace === undefined ? "plugin-packages" : `${workspace}/plugin-packages`;
   return send(`${gateway.adminUrl}/${path}`, {
     method: "POST",
-    headers: { "content-type": "application/gzip" },
+    headers: { "content-type": "application/gzip", ...gateway.adminHeaders },
     body: bytes,
   });
 }

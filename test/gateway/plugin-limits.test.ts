@@ -158,11 +158,11 @@ test("a package may ask for what its workspace has, and no more", async () => {
 test("a workspace keeps so many packages, and so many bytes of them, as it may", async () => {
   await gateway.reload(config(origin, { packages: 2 }));
   const [count] = [await upload(gateway, await pack({ version: "3.0.0" }), "acme")];
-  assert.equal(count.status, 400);
+  assert.equal(count.status, 413);
   assert.match(count.body, /the workspace holds 2 packages and may hold 2; delete some/);
   await gateway.reload(config(origin, { package_bytes: 1000 }));
   const bytes = await upload(gateway, await pack({ version: "3.0.0" }), "acme");
-  assert.equal(bytes.status, 400);
+  assert.equal(bytes.status, 413);
   assert.match(bytes.body, /packages take \d+ bytes on disk and may take 1000; delete some/);
   assert.equal((await upload(gateway, await pack({ version: "3.0.0" }), "globex")).status, 201);
 });

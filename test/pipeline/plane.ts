@@ -106,6 +106,7 @@ export class Plane implements AsyncDisposable {
         budget: new SpillBudget(this.#spilled, 0, settings.bodyBufferDiskBytes),
       }),
       owners: HostOwners.none,
+      quotas: null,
       onFinished: (x) => this.statuses.push(x.response.status),
       onError: (_x, error) => this.errors.push(error.message),
       onCut: (_connection, _code, detail) => this.errors.push(detail),

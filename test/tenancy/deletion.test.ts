@@ -42,7 +42,7 @@ before(async () => {
       runtime: "isolate",
       entry: "plugin.js",
       phases: ["access"],
-      grants: { kv_bytes: 1000 },
+      grants: { kv_bytes: 1000, metrics: true },
     },
     "plugin.js",
     await bundleSource(SOURCE),
@@ -63,7 +63,18 @@ async function start(
     config: null,
     settings: { data_threads: "2", unfenced_uploads: NAME, ...settings },
   });
-  return { gateway, call: callOf(() => gateway.ports.admin) };
+  const { prefix } = settings;
+  if (prefix !== undefined)
+    gateway.adminHeaders = {
+      "kong-admin-token": (await readFile(join(prefix, "admin-token"), "utf8")).trim(),
+    };
+  return {
+    gateway,
+    call: callOf(
+      () => gateway.ports.admin,
+      () => gateway.adminHeaders,
+    ),
+  };
 }
 
 async function made(call: Call, path: string, body: object): Promise<string> {
@@ -104,8 +115,8 @@ async function holding(prefix: string, word = TRACE): Promise<string[]> {
   for (const entry of await readdir(prefix, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     if (word.test(path)) found.push(path);
-    // What every gateway's guests live in, and sockets.
-    if (!entry.isFile() || path.startsWith(join(prefix, "cordon"))) continue;
+    // What every gateway's guests live in, sockets, and the log, which tells of what has been.
+    if (!entry.isFile() || ["cordon", "logs"].some((other) => path.startsWith(join(prefix, other)))) continue;
     // One may go meanwhile.
     if (word.test(await readFile(path, "latin1").catch(() => ""))) found.push(path);
   }
@@ -141,7 +152,8 @@ for (const [values, settings] of [
     for (let i = 0; i < 3; i++) assert.equal((await ask(gateway, "/other")).status, 200);
 
     const metrics = async () => (await send(`${gateway.statusUrl}/metrics`)).body;
-    assert.match(await metrics(), /zebraroute[\s\S]*zebra|zebra[\s\S]*zebraroute/);
+    assert.match(await metrics(), /kong_http_requests_total\{[^}]*route="zebraroute"/);
+    assert.match(await metrics(), /gatehouse_guest_zebracounts_total\{[^}]*of="zebralabel"/);
     const usage = async () => (await call("GET", "/plugin-usage")).text;
     assert.match(await usage(), /zebrakeeper/);
     assert.notDeepEqual(await holding(gateway.prefix), []);
