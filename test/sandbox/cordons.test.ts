@@ -211,8 +211,8 @@ test("a thread that ends in the middle of its calls takes its cordons with it, a
     await one.worker.terminate();
     assert.deepEqual((await served).failures, {});
     assert.deepEqual((await two.call("good", 20, 2)).failures, {});
-    assert.ok(!serving().some(({ pid }) => pids.includes(pid as number)));
-    // They are told of as gone once they are killed; their end is the kernel's to announce.
+    // They are killed when their calls have had time to end; their end is the kernel's to announce.
     while (pids.some((pid) => processEntry(pid) !== null))
       await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.ok(!serving().some(({ pid }) => pids.includes(pid as number)));
   }));

@@ -171,6 +171,7 @@ export class SandboxClient {
         id: 0,
         attempts: 0,
         sentAt: 0,
+        othersMs: 0,
         began: false,
         hostCalls: 0,
         tally: null,

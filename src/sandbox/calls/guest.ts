@@ -95,6 +95,8 @@ export interface Call {
   attempts: number;
   /** `performance.now()` when it was last sent for the first time. */
   sentAt: number;
+  /** For how long other threads' calls had come before this thread's on its link by then, milliseconds. */
+  othersMs: number;
   /** Whether a turn of it has ended: then it cannot be sent again. */
   began: boolean;
   hostCalls: number;

@@ -34,8 +34,8 @@ const STARVED_FACTOR = 4;
  */
 export const LOADING_MS = 400;
 /**
- * A cordon that serves several threads says whose calls it begins. One that begins none for this long, although
- * calls wait, is not to be believed.
+ * A cordon that serves several threads says whose calls it begins. One that has others' calls come first for this long
+ * while one waits in it, all the times together in which it said so, is not to be believed.
  */
 export const STALLED_MS = 20_000;
 /**
@@ -91,7 +91,10 @@ export class CordonLink {
   /** Calls whose turn is awaited, in the order in which the cordon runs them. */
   readonly order: Call[] = [];
   /** When the first of `order` began to run (`performance.now()`); 0 while another thread's batch may run. */
-  headSince = 0;
+  #headSince = 0;
+  /** For how long calls have waited here behind others', without the present time, and when that began; 0 if none do. */
+  #othersMs = 0;
+  #othersSince = 0;
   /** What its thread had waited when the running call was first looked at, by when it began. */
   #watched = { since: 0, waitedMs: 0 };
   /** Whose turn has ended last. */
@@ -113,8 +116,6 @@ export class CordonLink {
   /** How many at the end of `order` are among them: they cannot run before they have left. */
   #unsent = 0;
   #marked = false;
-  /** When the cordon last began or ended something, or was given something after it had nothing. */
-  #progressAt = 0;
   #batchLeft = 0;
 
   /** Open calls are counted in `activity`. */
@@ -191,6 +192,7 @@ export class CordonLink {
     call.guest.row.bytesIn += frame.length;
     call.attempts++;
     call.sentAt = now;
+    call.othersMs = this.#othersUntil(now);
     instance.inside++;
     this.#expect(call, now);
     this.#write(frame);
@@ -259,19 +261,35 @@ export class CordonLink {
    */
   isOverdue(now: number): boolean {
     const [head] = this.order;
-    if (head === undefined || this.headSince === 0 || this.broken) return false;
+    if (head === undefined || this.#headSince === 0 || this.broken) return false;
     const waitedMs = this.slot < 0 ? 0 : (this.#activity?.waited(this.slot) ?? 0);
-    if (this.headSince !== this.#watched.since) this.#watched = { since: this.headSince, waitedMs };
+    if (this.#headSince !== this.#watched.since) this.#watched = { since: this.#headSince, waitedMs };
     const { wallMs } = head.guest.config.limits;
     const warm = this.#instances.get(head.guest)?.warm ?? true;
     const limit = warm ? wallMs : wallMs + LOADING_MS;
     const starved = Math.min(Math.max((waitedMs - this.#watched.waitedMs) | 0, 0), limit * STARVED_FACTOR);
-    return now - this.headSince > limit + starved;
+    return now - this.#headSince > limit + starved;
   }
 
-  /** Whether calls wait here although nothing happens, for longer than all other threads' calls may take. */
+  /**
+   * Whether a call waits here for longer than all other threads' calls may take. Its own thread's, which come before it,
+   * have their deadlines; so every call comes to its end, however slowly a cordon trickles its answers.
+   */
   isStalled(now: number): boolean {
-    return this.order.length > 0 && !this.broken && now - this.#progressAt > STALLED_MS;
+    const [head] = this.order;
+    if (head === undefined || this.broken) return false;
+    return this.#othersUntil(now) - head.othersMs > STALLED_MS;
+  }
+
+  #othersUntil(now: number): number {
+    return this.#othersMs + (this.#othersSince === 0 ? 0 : now - this.#othersSince);
+  }
+
+  /** The first of `order` begins to run, or (0) does not run. */
+  #setHead(since: number, now: number): void {
+    this.#othersMs = this.#othersUntil(now);
+    this.#othersSince = since === 0 && this.order.length > 0 ? now : 0;
+    this.#headSince = since;
   }
 
   /** Whether the socket was closed by a cordon that lives on. */
@@ -285,14 +303,12 @@ export class CordonLink {
 
   #expect(call: Call, now: number): void {
     this.#unsent++;
-    if (this.order.push(call) > 1) return;
-    this.#progressAt = now;
-    if (!this.#marked) this.headSince = now;
+    if (this.order.push(call) === 1) this.#setHead(this.#marked ? 0 : now, now);
   }
 
   /** Whether the first of `order` has reached the cordon and nobody else's call is known to run. */
   get headRuns(): boolean {
-    return this.headSince > 0 && this.order.length > this.#unsent;
+    return this.#headSince > 0 && this.order.length > this.#unsent;
   }
 
   /**
@@ -315,7 +331,7 @@ export class CordonLink {
     if (out === "") return;
     this.#out = "";
     // What waited here for its turn to end has not used up time of its own.
-    if (this.headSince > 0 && this.order.length === this.#unsent) this.headSince = performance.now();
+    if (this.#headSince > 0 && this.order.length === this.#unsent) this.#headSince = performance.now();
     this.#unsent = 0;
     this.#wire.writeText(out);
   }
@@ -327,14 +343,10 @@ export class CordonLink {
       if (count > this.order.length - this.#unsent || this.#batchLeft > 0 || (count === 0 && this.#marked))
         throw new FrameError("a batch of frames that were not sent");
       this.#marked = true;
-      this.#progressAt = performance.now();
-      if (count === 0) {
-        // Another thread's first calls come before those that wait here.
-        this.headSince = 0;
-        return;
-      }
+      const now = performance.now();
       this.#batchLeft = count;
-      this.headSince = performance.now();
+      // Where there are none, another thread's first calls come before those that wait here.
+      this.#setHead(count > 0 ? now : 0, now);
     } else if (type === FROM_CORDON.ready && !this.ready) {
       payload.end();
       this.ready = true;
@@ -353,14 +365,13 @@ export class CordonLink {
     this.order.shift();
     this.turns++;
     const now = performance.now();
-    this.#progressAt = now;
     this.last = call.guest;
     const instance = this.#instances.get(call.guest);
     if (instance !== undefined) instance.warm = true;
     if (this.#marked) {
       if (this.#batchLeft === 0) throw new FrameError("a turn outside of a batch");
-      this.headSince = --this.#batchLeft > 0 ? now : 0;
-    } else this.headSince = this.order.length > 0 ? now : 0;
+      this.#setHead(--this.#batchLeft > 0 ? now : 0, now);
+    } else this.#setHead(this.order.length > 0 ? now : 0, now);
     call.began = true;
     // An answer that crossed with the call's end yields a turn of its own, for a call that is closed already.
     if (turn.kind !== "waiting" && this.open.delete(id)) {

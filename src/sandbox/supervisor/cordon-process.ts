@@ -49,6 +49,8 @@ export class CordonProcess {
   /** Whether its workspace's cordons die lately. */
   suspect = false;
   readonly startedAt = Date.now();
+  /** Since when calls wait for it to come up, milliseconds since the epoch. */
+  awaitedSince = this.startedAt;
   /** When it was killed, milliseconds since the epoch; 0 if it was not. */
   killedAt = 0;
   /** Whether data threads have been told that it is gone. */

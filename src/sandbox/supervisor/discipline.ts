@@ -33,28 +33,29 @@ export class Discipline {
     if (this.#forgiving !== null) clearTimeout(this.#forgiving);
   }
 
-  /** `certain` unless other plugins may have been to blame. */
-  strike(blame: Blame, certain: boolean): void {
+  /** `certain` unless other plugins may have been to blame. Returns whether the plugin is kept apart from now on. */
+  strike(blame: Blame, certain: boolean): boolean {
     const sentence = this.#suspensions.strike(blame, certain, Date.now());
     this.#forgiveLater();
-    if (sentence === null) return;
+    if (sentence === null) return false;
+    const { apart, untilMs } = sentence;
     const { workspace, plugin } = blame;
     const { log, tell } = this.#options;
-    if (sentence.apart) {
+    if (apart) {
       log("warn", "a plugin gets a cordon of its own: it keeps killing its workspace's", {
         workspace,
         plugin,
       });
       tell({ type: "apart", blame, apart: true });
     }
-    const { untilMs } = sentence;
-    if (untilMs === null) return;
+    if (untilMs === null) return apart;
     log("error", "a plugin is suspended: it keeps killing its cordon", {
       workspace,
       plugin,
       until: new Date(untilMs).toISOString(),
     });
     tell({ type: "suspended", blame, untilMs });
+    return apart;
   }
 
   /** A workspace is no more: whoever comes by its name has done nothing. */

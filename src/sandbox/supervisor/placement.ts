@@ -4,6 +4,7 @@
  * while. Busy is a cordon that works or waits for a core while more than one of its calls is open: on a machine
  * that is busy with other things it has just as much of a queue.
  */
+import { setTimeout } from "node:timers/promises";
 import { OneAtATime } from "../../tenancy/owners-turns.ts";
 import type { EngineKind } from "../protocol/engine.ts";
 import { type Activity, type LaneName, laneKey, MAX_CORDONS } from "../protocol/messages.ts";
@@ -22,13 +23,31 @@ const DEATHS = 20;
 const DEATHS_WINDOW_MS = 10_000;
 /** One whose cordons have died so often in that time is not trusted with a core before it has served at ease. */
 const SUSPECT_DEATHS = 2;
+/** For how long the start of one holds up the next: on a machine that is busy it takes long. */
+const TURN_MS = 1000;
+
+/** For whom a cordon is started. */
+export interface Want {
+  /** Whether it is for a lane whose cordons die. */
+  readonly suspect: boolean;
+  /** Since when others' calls than those of a plugin that is alone wait for it, milliseconds since the epoch. */
+  readonly since: number;
+}
+
+interface Death {
+  readonly at: number;
+  /** Who is to blame, if anybody. */
+  readonly plugin: string | null;
+}
 
 interface Lane {
   readonly name: LaneName;
   /** In the order in which they were assigned. */
   readonly cordons: CordonProcess[];
   starting: boolean;
-  deaths: number[];
+  /** Since when calls wait for its first cordon, milliseconds since the epoch. */
+  askedAt: number;
+  deaths: Death[];
   busyRounds: number;
   /** Since when it has a cordon too many, milliseconds since the epoch; 0 if it has not. */
   slackSince: number;
@@ -41,8 +60,7 @@ export interface PlacementOptions {
   /** How long a lane has a cordon too many before it gives one up. */
   readonly slackMs: number;
   readonly takeSpare: (engine: EngineKind) => CordonProcess | null;
-  /** `suspect` tells whether it is for a lane whose cordons die. */
-  readonly start: (engine: EngineKind, suspect: boolean) => Promise<CordonProcess>;
+  readonly start: (engine: EngineKind, want: Want) => Promise<CordonProcess>;
   /** Whether there is a place for a cordon without another one having to go. */
   readonly hasPlace: () => boolean;
   /** It belongs to its lane from now on. May throw: then it is retired. */
@@ -84,7 +102,10 @@ export class Placement {
   acquire(name: LaneName): void {
     const lane = this.#lane(name);
     if (lane.cordons.length > 0) for (const cordon of lane.cordons) this.#options.announce(cordon);
-    else if (!lane.starting && !this.#closing) void this.#add(lane);
+    else if (!lane.starting && !this.#closing) {
+      lane.askedAt = Date.now();
+      void this.#add(lane);
+    }
   }
 
   /** The cordons of a lane. */
@@ -104,15 +125,21 @@ export class Placement {
   }
 
   /** A cordon of this lane has failed. */
-  countDeath({ lane: name }: CordonProcess, now: number): void {
-    if (name !== null) this.#lane(name).deaths.push(now);
+  countDeath({ lane: name }: CordonProcess, plugin: string | null, now: number): void {
+    if (name !== null) this.#lane(name).deaths.push({ at: now, plugin });
+  }
+
+  /** A plugin has left for a lane of its own: those who stay do not answer for its deaths. */
+  forgive(name: LaneName, plugin: string): void {
+    const lane = this.#lane(name);
+    lane.deaths = lane.deaths.filter((death) => death.plugin !== plugin);
   }
 
   #lane(name: LaneName): Lane {
     const key = laneKey(name);
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
-      lane = { name, cordons: [], starting: false, deaths: [], busyRounds: 0, slackSince: 0 };
+      lane = { name, cordons: [], starting: false, askedAt: 0, deaths: [], busyRounds: 0, slackSince: 0 };
       this.#lanes.set(key, lane);
     }
     return lane;
@@ -128,8 +155,11 @@ export class Placement {
       const spare = lane.cordons.length === 0 && !lost ? takeSpare(name.engine) : null;
       if (spare !== null) return this.#assign(lane, spare);
       const wait = this.#backOff(lane);
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      this.#assign(lane, lost ? await this.#restart(lane) : await start(name.engine, false));
+      if (wait > 0) await setTimeout(wait);
+      this.#assign(
+        lane,
+        lost ? await this.#restart(lane) : await start(name.engine, { suspect: false, since: Date.now() }),
+      );
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log("error", "a cordon could not be started", { ...name, reason });
@@ -155,13 +185,15 @@ export class Placement {
 
   /** Starts a cordon for a lane that has lost one, when it is its workspace's turn. */
   #restart(lane: Lane): Promise<CordonProcess> {
-    const { engine, workspace } = lane.name;
+    const { engine, workspace, plugin } = lane.name;
     const { promise, resolve, reject } = Promise.withResolvers<CordonProcess>();
     const start = async () => {
       if (this.#closing) throw new Error("the gateway shuts down");
-      const cordon = await this.#options.start(engine, this.#recentDeaths(lane) >= SUSPECT_DEATHS);
+      const suspect = this.#recentDeaths(lane) >= SUSPECT_DEATHS;
+      const since = plugin === null && lane.cordons.length === 0 ? lane.askedAt : Date.now();
+      const cordon = await this.#options.start(engine, { suspect, since });
       resolve(cordon);
-      await cordon.up;
+      await Promise.race([cordon.up, setTimeout(TURN_MS, null, { ref: false })]);
     };
     const turn = this.#restarts.run(workspace, start);
     if (turn === null) reject(new Error("too many cordons wait to be started again"));
@@ -171,7 +203,7 @@ export class Placement {
 
   #recentDeaths(lane: Lane): number {
     const now = Date.now();
-    lane.deaths = lane.deaths.filter((at) => now - at < DEATHS_WINDOW_MS);
+    lane.deaths = lane.deaths.filter(({ at }) => now - at < DEATHS_WINDOW_MS);
     return lane.deaths.length;
   }
 
@@ -188,7 +220,7 @@ export class Placement {
     this.#roundAt = now;
     for (const [key, lane] of this.#lanes) {
       if (lane.cordons.length > 0) this.#weighLane(lane, now, elapsed);
-      else if (!lane.starting && lane.deaths.every((at) => now - at >= DEATHS_WINDOW_MS))
+      else if (!lane.starting && lane.deaths.every(({ at }) => now - at >= DEATHS_WINDOW_MS))
         this.#lanes.delete(key);
     }
   }

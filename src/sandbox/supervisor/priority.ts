@@ -21,7 +21,10 @@ const RESTS_MS = 1000;
 const RESTS = 0.7;
 /** After so long a start, or an end, is carried: several times what it takes where nobody else wants the core. */
 const START_MS = 250;
-/** The same for those of a workspace whose cordons die. */
+/**
+ * The same for those of a workspace whose cordons die, from when calls began to wait for it: those of its other plugins
+ * among them fail when they have waited for five times as long.
+ */
 const SUSPECTS_START_MS = 1000;
 /** Part of its time that a cordon waits for a core which is to be carried. */
 const STARVES = 0.5;
@@ -35,6 +38,8 @@ export interface Runner {
   readonly ready: boolean;
   /** By `Date.now()`. */
   readonly startedAt: number;
+  /** Since when calls wait for it to be up: before its start, where others were started first. */
+  readonly awaitedSince: number;
   /** When it was killed, if it was, and has not come to its end yet: that takes a core as well. 0 if it was not. */
   readonly killedAt: number;
   /** Whom it serves; null while it is a spare. */
@@ -84,7 +89,10 @@ export class Priorities<C extends Runner> {
     if (cordon.killedAt > 0) {
       if (now - cordon.killedAt >= START_MS) this.#carry(cordon, now);
     } else if (!cordon.ready) {
-      if (now - cordon.startedAt >= (cordon.suspect ? SUSPECTS_START_MS : START_MS)) this.#carry(cordon, now);
+      const late = cordon.suspect
+        ? now - cordon.awaitedSince >= SUSPECTS_START_MS
+        : now - cordon.startedAt >= START_MS;
+      if (late) this.#carry(cordon, now);
     } else if (cordon.lane === null) return;
     else if (seen.at === 0) {
       Object.assign(seen, { at: now, wantedMs: cordon.wantedMs(), waitedMs: cordon.waitedMs(now), calls });

@@ -24,7 +24,7 @@ import { CpuWatch } from "./cpu-watch.ts";
 import { Discipline } from "./discipline.ts";
 import { heaviest, idlest } from "./eviction.ts";
 import { MemoryWatch } from "./memory-watch.ts";
-import { Placement } from "./placement.ts";
+import { Placement, type Want } from "./placement.ts";
 import { Priorities } from "./priority.ts";
 import { Spares } from "./spares.ts";
 import { type SupervisorOptions, withDefaults } from "./supervisor-options.ts";
@@ -95,7 +95,7 @@ export class Supervisor {
     const shared = {
       ...options,
       activity: this.#activity,
-      start: (engine: EngineKind, suspect = false) => this.#start(engine, suspect),
+      start: (engine: EngineKind, want: Want | null = null) => this.#start(engine, want),
       retire: (cordon: CordonProcess) => this.#retire(cordon),
       onSettled: () => this.#settleClose(),
     };
@@ -236,7 +236,7 @@ export class Supervisor {
         return;
       }
       case "suspect":
-        if (!this.#outsiders.has(message.cordon)) this.#discipline.strike(message.blame, false);
+        if (!this.#outsiders.has(message.cordon)) this.#strike(message.blame, false);
         return;
     }
   }
@@ -247,6 +247,13 @@ export class Supervisor {
    */
   #isOutsiders({ cause, ownBytes }: CordonProcess): boolean {
     return cause === null && ownBytes < this.#options.maxRssBytes / 2;
+  }
+
+  #strike(blame: Blame, certain: boolean): void {
+    if (!this.#discipline.strike(blame, certain)) return;
+    const { workspace, plugin } = blame;
+    for (const engine of ["isolate", "wasm"] as const)
+      this.#placement.forgive({ engine, workspace, plugin: null }, plugin);
   }
 
   #tell(message: ToThread): void {
@@ -280,9 +287,9 @@ export class Supervisor {
     return this.#cordons.size < this.#options.maxCordons;
   }
 
-  async #start(engine: EngineKind, suspect: boolean): Promise<CordonProcess> {
+  async #start(engine: EngineKind, want: Want | null): Promise<CordonProcess> {
     for (let attempt = 1; ; attempt++) {
-      const cordon = await this.#startOnce(engine, suspect);
+      const cordon = await this.#startOnce(engine, want);
       // A thread that began to listen in the meantime would wait for this lane's cordon for ever.
       const whole = [...this.#threads.values()].every(
         ({ id, socketName }) => socketName === null || cordon.threads.has(id),
@@ -293,7 +300,7 @@ export class Supervisor {
     }
   }
 
-  async #startOnce(engine: EngineKind, suspect: boolean): Promise<CordonProcess> {
+  async #startOnce(engine: EngineKind, want: Want | null): Promise<CordonProcess> {
     if (!this.#hasPlace() && !this.#evictSpare() && !this.#evictIdle("place"))
       throw new Error(`there are ${this.#cordons.size} cordons already and none of them is idle`);
     const slot = this.#slots.pop();
@@ -314,7 +321,10 @@ export class Supervisor {
       this.#slots.push(slot);
       throw error;
     }
-    cordon.suspect = suspect;
+    if (want !== null) {
+      cordon.suspect = want.suspect;
+      cordon.awaitedSince = want.since;
+    }
     this.#cordons.set(id, cordon);
     cordon.onExit((how, killed) => this.#died(cordon, how, killed));
     if (this.#closing) this.#kill(cordon, null, "the gateway shuts down", null);
@@ -357,7 +367,7 @@ export class Supervisor {
       const itsDoing = cause.failure !== "budget" && !this.#outsiders.has(id);
       const blame = cause.blame ?? (itsDoing ? aloneIn(lane) : null);
       this.#deaths++;
-      this.#placement.countDeath(cordon, Date.now());
+      this.#placement.countDeath(cordon, blame?.plugin ?? null, Date.now());
       this.#options.log("warn", "a cordon died", {
         cordon: id,
         engine,
@@ -368,7 +378,7 @@ export class Supervisor {
         rss_bytes: cordon.rssBytes,
         ...(cordon.lastWords === "" ? {} : { stderr: cordon.lastWords }),
       });
-      if (blame !== null) this.#discipline.strike(blame, true);
+      if (blame !== null) this.#strike(blame, true);
     }
     for (const thread of this.#threads.values())
       if (cordon.threads.has(thread.id)) thread.port.post({ type: "gone", cordon: id, ...cause });

@@ -81,6 +81,7 @@ function send(link: CordonLink, guest: Guest, now: number): Call {
     id: 0,
     attempts: 0,
     sentAt: 0,
+    othersMs: 0,
     began: false,
     hostCalls: 0,
     pending: null,
@@ -140,6 +141,38 @@ test("a cordon that keeps calls waiting for ever, as if others ran, is found out
   assert.equal(link.isOverdue(now + 1e9), false);
   assert.equal(link.isStalled(now + 10_000), false);
   assert.equal(link.isStalled(now + 30_000), true);
+});
+
+test("a cordon that answers one call now and then, as if others ran in between, is found out by the next one", async (t) => {
+  using ends = await linked();
+  const { link, say } = ends;
+  const guest = newGuest();
+  let now = 1_000_000;
+  t.mock.method(performance, "now", () => now);
+  const [first, second, third, fourth] = Array.from({ length: 4 }, () => send(link, guest, now));
+  assert.ok(first && second && third && fourth);
+  await new Promise((resolve) => setImmediate(resolve));
+  await say(batchFrame(0) + batchFrame(1) + turnOf(first));
+  now += 12_000;
+  assert.equal(link.isStalled(now), false);
+  await say(batchFrame(1) + turnOf(second));
+  const young = send(link, guest, now);
+  now += 7000;
+  assert.equal(link.isStalled(now), false);
+  now += 1001;
+  assert.equal(link.isStalled(now), true, "both times together are too long");
+  await say(batchFrame(2) + turnOf(third) + turnOf(fourth));
+  assert.equal(
+    link.isStalled(now + 11_000),
+    false,
+    "whoever was sent later has waited for the second time only",
+  );
+  assert.equal(link.isStalled(now + 12_000), true);
+  assert.equal(link.order[0], young);
+  await say(batchFrame(1) + turnOf(young));
+  now += 100_000;
+  send(link, guest, now);
+  assert.equal(link.isStalled(now + 20_000), false, "nothing waits in a cordon that has nothing to do");
 });
 
 test("reading long host calls is charged, and reading a long verdict is not", async () => {

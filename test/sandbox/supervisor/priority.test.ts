@@ -21,6 +21,7 @@ const SLEEPER = `console.log("up"); setInterval(() => {}, 1e6);`;
 class Sleeper implements Runner {
   ready = true;
   startedAt = 0;
+  awaitedSince = 0;
   killedAt = 0;
   lane: object | null = {};
   suspect = false;
@@ -138,7 +139,7 @@ if (comesBack) {
 
   test("starts that take long are carried, one after the other, those whose cordons die later", async () => {
     const startedAt = 1_000_000;
-    const starting = { ready: false, lane: null, startedAt };
+    const starting = { ready: false, lane: null, startedAt, awaitedSince: startedAt };
     const [suspect, first, second] = await Promise.all([
       Sleeper.start({ ...starting, suspect: true }),
       Sleeper.start(starting),
@@ -161,6 +162,23 @@ if (comesBack) {
     assert.deepEqual(standing(), ["back", "back", "back"], "it is too early for the one whose cordons die");
     course.pass(200);
     assert.deepEqual(standing(), [NEAR, "back", "back"]);
+  });
+
+  test("a start that calls have waited for is carried at once, whoever died before, as many as there are cores", async () => {
+    const startedAt = 1_000_000;
+    const starting = { ready: false, lane: null, suspect: true, startedAt };
+    const all = await Promise.all([
+      Sleeper.start({ ...starting, awaitedSince: startedAt - 600 }),
+      ...Array.from({ length: 3 }, () => Sleeper.start({ ...starting, awaitedSince: startedAt - 2000 })),
+    ]);
+    const standing = () => all.map((cordon) => cordon.standing);
+    const course = new Course(all, 2);
+    assert.deepEqual(standing(), ["back", NEAR, NEAR, "back"]);
+    for (const cordon of all) cordon.ready ||= cordon.standing === NEAR;
+    course.pass(200);
+    assert.deepEqual(standing(), ["back", "back", "back", NEAR], "up, they have to show what they are like");
+    course.pass(200);
+    assert.deepEqual(standing(), [NEAR, "back", "back", NEAR]);
   });
 
   test("an end that takes long is carried", async () => {
