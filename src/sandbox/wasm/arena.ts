@@ -3,35 +3,49 @@
  * moving a mark. Every operation takes constant time, and both the bytes and the number of blocks have a limit,
  * so no pattern of allocations costs the host more than the guest paid for.
  *
- * Addresses are offsets into the buffer as the guest's i64 values. A guest may read and write anywhere below
- * the mark; nothing but its own call's data is there, and no length or link of ours is kept in it.
+ * Addresses are offsets into the buffer as the guest's i64 values. A guest may read and write anywhere between
+ * FIRST and the mark; nothing but its own call's data is there, and no length or link of ours is kept in it.
+ *
+ * The buffer can be a WebAssembly memory (arena-code.ts), in whose first words stands how far the mark is. A call
+ * that needs more than that has a buffer of its own, and nothing is allowed there meanwhile.
  */
+import { ALLOWED, FIRST } from "./arena-code.ts";
 import { GuestFault } from "./fault.ts";
 
-/** Address 0 means "nothing" in the Extism ABI. */
-const FIRST = 16;
 const SMALL = 64 * 1024;
 /** A buffer that one large call needed is given back after it. */
 const KEEP = 1024 * 1024;
 const MAX_BLOCKS = 16_384;
 
 export class Arena {
-  #bytes = new Uint8Array(SMALL);
+  #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(SMALL);
   #view = new DataView(this.#bytes.buffer);
+  /** The memory that quick access is over, and what is allowed in it. */
+  #quick: { bytes: Uint8Array<ArrayBuffer>; allowed: Uint32Array } | null = null;
   /** Length of each block by its address. */
   readonly #blocks = new Map<number, number>();
   #mark = FIRST;
   #highest = FIRST;
   #limit = SMALL;
+  /** Bytes of the input, which is the first block; 0 if there is none. */
+  #input = 0;
+
+  /** From the next reset on, calls whose data fits use this memory. */
+  useMemory({ buffer }: WebAssembly.Memory): void {
+    this.#quick = { bytes: new Uint8Array(buffer), allowed: new Uint32Array(buffer, 0, 4) };
+  }
 
   /** Forgets everything, zeroes what was used, and starts anew with room for `limit` bytes. */
   reset(limit: number): void {
-    if (this.#bytes.length > KEEP) this.#use(new Uint8Array(SMALL));
-    else this.#bytes.fill(0, 0, this.#highest);
+    if (this.#bytes.length <= KEEP) this.#bytes.fill(0, FIRST, this.#highest);
+    else if (this.#quick === null) this.#use(new Uint8Array(SMALL));
+    if (this.#quick !== null && this.#bytes !== this.#quick.bytes) this.#use(this.#quick.bytes);
     this.#blocks.clear();
     this.#mark = FIRST;
     this.#highest = FIRST;
     this.#limit = limit + FIRST;
+    this.#input = 0;
+    this.#allow();
   }
 
   /** The most bytes that this call has used. */
@@ -66,6 +80,7 @@ export class Arena {
     this.#blocks.set(address, size);
     this.#mark = end;
     if (end > this.#highest) this.#highest = end;
+    this.#allow();
     return address;
   }
 
@@ -75,7 +90,10 @@ export class Arena {
     const length = this.#blocks.get(at);
     if (length === undefined) return;
     this.#blocks.delete(at);
-    if (at + Math.max(Math.ceil(length / 8), 1) * 8 === this.#mark) this.#mark = at;
+    if (at + Math.max(Math.ceil(length / 8), 1) * 8 === this.#mark) {
+      this.#mark = at;
+      this.#allow();
+    }
   }
 
   /** Length of the block that starts at `address`, or 0. */
@@ -96,10 +114,12 @@ export class Arena {
     return this.#bytes.subarray(at, at + Number(length));
   }
 
-  /** Stores text as UTF-8. `length` is its length in UTF-8 bytes. */
-  storeText(text: string, length: number): number {
+  /** Stores the input, as the first block, in UTF-8. `length` is its length in UTF-8 bytes. */
+  storeInput(text: string, length: number): number {
     const address = this.alloc(length);
     if (address !== 0) encoder.encodeInto(text, this.#bytes.subarray(address, address + length));
+    this.#input = length;
+    this.#allow();
     return address;
   }
 
@@ -130,11 +150,25 @@ export class Arena {
     return at;
   }
 
+  /** Writes down what needs no further check. */
+  #allow(): void {
+    if (this.#quick === null) return;
+    const { bytes, allowed } = this.#quick;
+    const size = this.#bytes === bytes ? this.#mark - FIRST : 0;
+    const input = Math.min(this.#input, size);
+    allowed[ALLOWED.word] = Math.max(size - 7, 0);
+    allowed[ALLOWED.byte] = size;
+    allowed[ALLOWED.inputWord] = Math.max(input - 7, 0);
+    allowed[ALLOWED.inputByte] = input;
+  }
+
   #grow(needed: number): void {
     const bytes = new Uint8Array(
       Math.min(Math.max(needed, this.#bytes.length * 2), Math.max(this.#limit, needed)),
     );
-    bytes.set(this.#bytes.subarray(0, this.#highest));
+    bytes.set(this.#bytes.subarray(FIRST, this.#highest), FIRST);
+    // What a call leaves behind is not to be found by the next one.
+    if (this.#bytes === this.#quick?.bytes) this.#bytes.fill(0, FIRST, this.#highest);
     this.#use(bytes);
   }
 

@@ -21,6 +21,7 @@ import {
   WASI_MODULE,
 } from "./abi.ts";
 import { Arena } from "./arena.ts";
+import { type Functions, quickAccess } from "./arena-code.ts";
 import { GuestFault } from "./fault.ts";
 import { HostDesk, type Level } from "./host-desk.ts";
 import { HostFunctions } from "./host-functions.ts";
@@ -129,8 +130,12 @@ export class Kernel {
       warn: (message) => this.#desk.log("warn", message),
       isGranted: (ask) => this.#call.asks.includes(ask),
     });
+    const kernel: Functions = this.#kernelImports();
+    // One that may be suspended is one of many, and waiting costs it more than its copying.
+    const quick = suspends ? null : quickAccess(kernel);
+    if (quick !== null) this.#arena.useMemory(quick.memory);
     const imports = {
-      [KERNEL_MODULE]: this.#kernelImports(),
+      [KERNEL_MODULE]: { ...kernel, ...quick?.functions },
       [USER_MODULE]: this.#userImports(),
     };
     this.imports = {
@@ -148,7 +153,7 @@ export class Kernel {
     const inputLength = call.input === null ? 0 : Buffer.byteLength(call.input);
     this.#call = call;
     this.#arena.reset(call.arenaBytes + inputLength + 8);
-    this.#inputAt = call.input === null ? 0n : BigInt(this.#arena.storeText(call.input, inputLength));
+    this.#inputAt = call.input === null ? 0n : BigInt(this.#arena.storeInput(call.input, inputLength));
     this.#inputLength = BigInt(inputLength);
     this.#output = null;
     this.#error = 0n;
