@@ -104,7 +104,7 @@ export async function compile(
 /** In a process of its own: the compiler's types declare globals of its own, and it keeps a lot of memory. */
 function compileAssemblyScript(source: string, target: string): Promise<void> {
   // A failed assertion becomes a trap; without `--use abort=` the guest would import env.abort.
-  const options = "--optimizeLevel 3 --shrinkLevel 1 --runtime incremental --use abort=".split(" ");
+  const options = "--optimizeLevel 3 --runtime incremental --use abort=".split(" ");
   const compiler = join(ROOT, "node_modules", "assemblyscript", "bin", "asc.js");
   const main = join(source, "assembly", "index.ts");
   return run(source, process.execPath, [compiler, main, "--outFile", target, ...options], { cwd: ROOT });

@@ -1,7 +1,7 @@
 /** The guest that is measured, in WebAssembly: reads two headers, sets one. */
 // @ts-nocheck AssemblyScript, not TypeScript
 import { readInput, writeOutput } from "../../../../wasm-plugins/assembly/extism";
-import { member, skip, stringAt } from "../../../../wasm-plugins/assembly/json";
+import { isString, member, skip, stringAt } from "../../../../wasm-plugins/assembly/json";
 
 export function access(): i32 {
   const input = readInput();
@@ -10,11 +10,11 @@ export function access(): i32 {
   // [["Name","value"],["Name","value"]]
   let at = member(input, member(input, 0, "request"), "headers") + 1;
   while (at < input.length && input.charCodeAt(at) == 0x5b) {
-    const name = stringAt(input, at + 1).toLowerCase();
-    const value = skip(input, at + 1) + 1;
-    if (name == "user-agent") agent = stringAt(input, value);
-    else if (name == "x-bench-added") added = true;
-    at = skip(input, at);
+    const name = at + 1;
+    const value = skip(input, name) + 1;
+    if (isString(input, name, "user-agent", true)) agent = stringAt(input, value);
+    else if (isString(input, name, "x-bench-added", true)) added = true;
+    at = skip(input, value) + 1;
     if (input.charCodeAt(at) == 0x2c) at++;
   }
   const stamp = agent.length.toString() + (added ? " true" : " false");
