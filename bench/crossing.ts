@@ -11,8 +11,8 @@ import { prepareRoom } from "../src/sandbox/fence/room.ts";
 import { forgeArtifact } from "../src/sandbox/forge/forge.ts";
 import { DEFAULT_FORGE_LIMITS } from "../src/sandbox/forge/limits.ts";
 import { WORKSPACE_LIMITS } from "../src/sandbox/limits.ts";
-import type { EngineTurn, GuestCall, GuestConfig } from "../src/sandbox/protocol/engine.ts";
-import { callFrame, readCall, readTurn, turnFrame } from "../src/sandbox/protocol/frames.ts";
+import type { EngineTurn, GuestCall, GuestConfig, ShownCall } from "../src/sandbox/protocol/engine.ts";
+import { callFrame, readShown, readTurn, turnFrame } from "../src/sandbox/protocol/frames.ts";
 import { FrameSplitter, type Reader } from "../src/sandbox/protocol/wire.ts";
 import { createWasmEngine } from "../src/sandbox/wasm/wasm-engine.ts";
 import { buildGuest } from "../wasm-plugins/build.ts";
@@ -70,11 +70,11 @@ async function extism(): Promise<Bench> {
   engine.load(forged.digest, forged.emitted);
   engine.configure(1, configFor("extism", forged.digest));
   const start = (call: number, request: unknown) => {
-    const turn = engine.start(call, 1, request as GuestCall);
+    const turn = engine.start(call, 1, request as ShownCall);
     if (turn instanceof Promise) throw new Error("a guest without host calls has waited");
     return turn;
   };
-  return { read: readCall, start };
+  return { read: readShown, start };
 }
 
 function callWith(count: number): GuestCall {

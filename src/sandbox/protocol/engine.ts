@@ -109,6 +109,12 @@ export interface GuestCall {
   };
 }
 
+/** What a guest in WebAssembly is told of it. */
+export type ShownCall = Pick<
+  GuestCall,
+  "phase" | "requestId" | "now" | "request" | "response" | "chunk" | "consumer" | "vars"
+>;
+
 /** What a guest asks of the gateway in the middle of a call. */
 export interface HostCall {
   /** Counts from 0 within one hook call; the reply carries it back. */

@@ -11,7 +11,7 @@
  */
 import { PHASES, type Phase } from "@gatehouse/sdk";
 import { MAX_ARGUMENTS_BYTES, MAX_ARGUMENTS_PARTS } from "../calls/host-call-limits.ts";
-import { parsed, readCallText, SOURCES } from "./call-text.ts";
+import { type CallText, parsed, readCallText, SOURCES } from "./call-text.ts";
 import {
   type EngineTurn,
   FAILURES,
@@ -22,6 +22,7 @@ import {
   type HostCall,
   type RequestEdit,
   type ResponseEdit,
+  type ShownCall,
   type Turn,
   type Usage,
   type Verdict,
@@ -202,15 +203,29 @@ function headerBlock(pairs: readonly (readonly [string, string])[]): string {
 
 const NO_MEASURES = { requestBytes: 0, responseBytes: 0, totalMs: -1, upstreamMs: -1, gatewayMs: -1 };
 
-/** What follows the instance's number: for engines that need a call as plain data. */
+/** What follows the instance's number: a call as plain data. */
 export function readCall(payload: Reader): GuestCall {
-  const { request, response, chunk, last, measures, ...call } = readCallText(payload.restText());
-  const { phase, requestId, now, workspace } = call;
+  const text = readCallText(payload.restText());
   return {
-    phase,
-    requestId,
-    now,
-    workspace,
+    ...shown(text),
+    workspace: text.workspace,
+    route: parsed(text.routeJson),
+    service: parsed(text.serviceJson),
+    credential: parsed(text.credentialJson),
+    measures: text.measures ?? NO_MEASURES,
+  };
+}
+
+/** The same for a guest in WebAssembly: what it is not told is not even parsed. */
+export function readShown(payload: Reader): ShownCall {
+  return shown(readCallText(payload.restText()));
+}
+
+function shown({ request, response, chunk, ...call }: CallText): ShownCall {
+  return {
+    phase: call.phase,
+    requestId: call.requestId,
+    now: call.now,
     request: {
       ...request,
       headers: request.headers.entries(),
@@ -222,13 +237,9 @@ export function readCall(payload: Reader): GuestCall {
       headers: response.headers.entries(),
       body: bodyBytes(response.body),
     },
-    chunk: chunk === null ? null : { data: Buffer.from(chunk, "latin1"), last },
-    route: parsed(call.routeJson),
-    service: parsed(call.serviceJson),
+    chunk: chunk === null ? null : { data: Buffer.from(chunk, "latin1"), last: call.last },
     consumer: parsed(call.consumerJson),
-    credential: parsed(call.credentialJson),
     vars: parsed(call.varsJson) ?? {},
-    measures: measures ?? NO_MEASURES,
   };
 }
 

@@ -13,17 +13,17 @@
  */
 import type { Phase } from "@gatehouse/sdk";
 import type {
-  GuestCall,
   GuestLimits,
   HeaderEdit,
   RequestEdit,
   ResponseEdit,
+  ShownCall,
   Verdict,
 } from "../protocol/engine.ts";
 import { GuestFault } from "./fault.ts";
 
 /** The input for one call. `configJson` is the plugin's config, rendered once when it was configured. */
-export function renderInput(call: GuestCall, configJson: string): string {
+export function renderInput(call: ShownCall, configJson: string): string {
   const { request, response, chunk, consumer } = call;
   const rest = JSON.stringify({
     request: {

@@ -9,7 +9,7 @@
 
 import type { Phase } from "@gatehouse/sdk";
 import { performance } from "../cordon/clock.ts";
-import type { Failure, GuestCall, GuestConfig, Turn, Usage, Verdict } from "../protocol/engine.ts";
+import type { Failure, GuestConfig, ShownCall, Turn, Usage, Verdict } from "../protocol/engine.ts";
 import type { HostResult } from "../protocol/frames.ts";
 import { FUEL_EXPORT, INITIALIZE_EXPORT, MEMORY_EXPORT } from "./abi.ts";
 import { maxOutputJson, parseOutput, renderInput } from "./exchange.ts";
@@ -72,7 +72,7 @@ export class Run {
   }
 
   /** Runs a guest that never waits, to its end. */
-  through(request: GuestCall): Turn {
+  through(request: ShownCall): Turn {
     try {
       return this.#verdict(this.#enter(request)(), request.phase);
     } catch (error) {
@@ -81,7 +81,7 @@ export class Run {
   }
 
   /** Runs a guest until it waits or ends. */
-  begin(request: GuestCall): Promise<Turn> {
+  begin(request: ShownCall): Promise<Turn> {
     const turn = Promise.withResolvers<Turn>();
     this.#turn = turn;
     try {
@@ -126,7 +126,7 @@ export class Run {
   }
 
   /** Brings the guest to where its hook can be called. */
-  #enter(request: GuestCall): () => unknown {
+  #enter(request: ShownCall): () => unknown {
     const { config, configJson, waits, idle } = this.#guest;
     this.#guest.running++;
     // The data thread keeps to the limit; nothing depends on that.

@@ -7,18 +7,18 @@
  */
 import { createHash } from "node:crypto";
 import type { MaybePromise } from "@gatehouse/sdk";
-import type { Engine, GuestCall, GuestConfig, HostAsk, Turn } from "../protocol/engine.ts";
+import type { Engine, GuestConfig, HostAsk, ShownCall, Turn } from "../protocol/engine.ts";
 import type { HostResult } from "../protocol/frames.ts";
 import { askOf, FUEL_EXPORT, importSignature } from "./abi.ts";
 import { GuestFault } from "./fault.ts";
 import { Kernel } from "./kernel.ts";
 import { type Configured, Run } from "./run.ts";
 
-export function createWasmEngine(): Engine {
+export function createWasmEngine(): Engine<ShownCall> {
   return new WasmEngine();
 }
 
-class WasmEngine implements Engine {
+class WasmEngine implements Engine<ShownCall> {
   /** Of the guests that never wait. */
   readonly #kernel = new Kernel(false);
   /** A compiled module by its digest, or why there is none. */
@@ -56,7 +56,7 @@ class WasmEngine implements Engine {
     return new Run(guest, this.#kernel).prepare(now);
   }
 
-  start(call: number, instance: number, request: GuestCall): MaybePromise<Turn> {
+  start(call: number, instance: number, request: ShownCall): MaybePromise<Turn> {
     const guest = this.#configured.get(instance);
     if (guest === undefined) return failure("load", "no such plugin instance in this cordon");
     const run = new Run(guest, this.#kernel);
