@@ -2,9 +2,9 @@
  * A cordon whose engine tells on its standard output what is asked of it. A call that names the path `/wait` waits
  * for the host; every other one ends at once. Started by cordon-threads.test.ts with sockets from descriptor 3 on.
  */
-import { runCordon } from "../../../src/sandbox/cordon/cordon.ts";
-import type { Engine, GuestCall, Turn } from "../../../src/sandbox/protocol/engine.ts";
-import { readCall } from "../../../src/sandbox/protocol/frames.ts";
+import { runCordon } from "../../src/sandbox/cordon/cordon.ts";
+import type { Engine, GuestCall, Turn } from "../../src/sandbox/protocol/engine.ts";
+import { readCall } from "../../src/sandbox/protocol/frames.ts";
 
 const tell = (what: string) => void process.stdout.write(`${what}\n`);
 const usage = { cpuMicros: 0, fuel: 0, memoryBytes: 0 };
