@@ -29,8 +29,10 @@ import { WORKSPACE_LIMIT_TABLE, type WorkspaceLimit } from "../sandbox/limits.ts
 import { MAX_FRAME_FROM_CORDON, MAX_FRAME_TO_CORDON } from "../sandbox/protocol/frames.ts";
 import { MAX_CORDONS } from "../sandbox/protocol/messages.ts";
 import { MAX_DEBT_MS } from "../sandbox/supervisor/budget.ts";
+import { LONGEST_MS } from "../sandbox/supervisor/strikes.ts";
 import { IDLE_MS, MAX_RSS_BYTES } from "../sandbox/supervisor/supervisor-options.ts";
-import { LONGEST_MS, MAX_APART, STRIKES, STRIKES_APART } from "../sandbox/supervisor/suspension.ts";
+import { MAX_APART, STRIKES, STRIKES_APART } from "../sandbox/supervisor/suspension.ts";
+import { UNEXPLAINED, UNEXPLAINED_KILLS } from "../sandbox/supervisor/unexplained.ts";
 import { START_MS } from "../sandbox/supervisor/watch.ts";
 import { MAX_SECRET_BYTES } from "../secrets/secrets.ts";
 import { amount } from "../settings/reference.ts";
@@ -173,13 +175,22 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["first call of an instance, beside `wall_ms`", ms(LOADING_MS), `\`deadline\`: it is killed; ${FAILS}`],
       ["loading of a JavaScript guest", ms(STARTUP_MS), `\`load\`: ${FAILS}`],
       ["a call with its waits", `${WAITING_FACTOR} × \`wall_ms\``, `\`deadline\`: ${FAILS}`],
-      ["calls that wait in a cordon that begins none", ms(STALLED_MS), "`violation`: it is killed"],
+      [
+        "a call that waits in a cordon while others' are said to run",
+        ms(STALLED_MS),
+        "`violation`: it is killed",
+      ],
       ["a frame to a cordon", bytes(MAX_FRAME_TO_CORDON), `\`load\`: ${FAILS}`],
       ["a frame from a cordon", bytes(MAX_FRAME_FROM_CORDON), "`violation`: it is killed"],
       [
         "cordons that a plugin takes with it in a minute",
         `${STRIKES_APART}, then ${STRIKES}`,
         `it gets a cordon of its own, then \`suspended\`: 503 for up to ${ms(LONGEST_MS)}`,
+      ],
+      [
+        "cordons of a workspace that end in a minute while no call runs",
+        `${UNEXPLAINED}; ${UNEXPLAINED_KILLS} that are killed from outside`,
+        `it gets none for up to ${ms(LONGEST_MS)}: \`unavailable\`: 503`,
       ],
       ["plugins of a workspace with a cordon of their own", String(MAX_APART), "they share the workspace's"],
     ],

@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { FetchRequest, Hooks } from "@gatehouse/sdk";
 import { turnFrame } from "../../src/sandbox/protocol/frames.ts";
+import { UNEXPLAINED } from "../../src/sandbox/supervisor/unexplained.ts";
 import { descendants, type ProcessEntry, processEntry } from "../gateway/processes.ts";
 import { MemoryContext } from "./context.ts";
 import {
@@ -279,6 +280,39 @@ test("a cordon that burns CPU time without an open call is killed, and the plugi
     }
     while (sandbox.supervisor.status().heldBack.length === 0) await delay(LOOK_MS);
     assert.equal(sandbox.supervisor.status().heldBack[0]?.blame.plugin, "burner");
+  } finally {
+    await sandbox.close();
+  }
+});
+
+test("a workspace whose cordons end by themselves between calls, again and again, gets none for a while", async () => {
+  const usage = { cpuMicros: 1, fuel: 0, memoryBytes: 1 };
+  const answer = turnFrame(1, { kind: "verdict", verdict: {}, hostCalls: [], usage });
+  const sandbox = await cordonRunning(
+    `socket.write(${JSON.stringify(answer)}, "latin1", () => process.exit(1));`,
+  );
+  try {
+    const hooks = await guest(sandbox, GOOD, { limits: PATIENT });
+    const held = once(
+      sandbox.events,
+      "a workspace gets no cordon for a while: its cordons keep dying outside of calls",
+    );
+    let suspended = false;
+    void held.then(() => {
+      suspended = true;
+    });
+    let served = 0;
+    while (!suspended) {
+      const died = once(sandbox.events, "gone");
+      await hooks.access?.(new MemoryContext());
+      served++;
+      await died;
+    }
+    assert.ok(served >= UNEXPLAINED);
+    await assert.rejects(async () => hooks.access?.(new MemoryContext()), { failure: "unavailable" });
+    assert.deepEqual(sandbox.supervisor.status().heldBack, [], "no plugin is blamed");
+    const [{ engine, workspace, plugin }] = (await held) as [Record<string, unknown>];
+    assert.deepEqual([engine, workspace, plugin], ["isolate", "default", null]);
   } finally {
     await sandbox.close();
   }

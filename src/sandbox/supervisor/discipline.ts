@@ -4,6 +4,7 @@
  */
 import type { Blame, LaneName, ToThread } from "../protocol/messages.ts";
 import { type HeldBack, Suspensions } from "./suspension.ts";
+import { Unexplained } from "./unexplained.ts";
 
 export interface DisciplineOptions {
   /** How long a plugin has to behave until what it did is forgotten. */
@@ -18,11 +19,13 @@ export interface DisciplineOptions {
 export class Discipline {
   readonly #options: DisciplineOptions;
   readonly #suspensions: Suspensions;
+  readonly #unexplained: Unexplained;
   #forgiving: NodeJS.Timeout | null = null;
 
   constructor(options: DisciplineOptions) {
     this.#options = options;
     this.#suspensions = new Suspensions(options.forgivenAfterMs);
+    this.#unexplained = new Unexplained(options.forgivenAfterMs);
   }
 
   heldBack(): HeldBack[] {
@@ -60,10 +63,30 @@ export class Discipline {
 
   /** A workspace is no more: whoever comes by its name has done nothing. */
   forget(workspace: string): void {
+    this.#unexplained.forget(workspace);
     for (const blame of this.#suspensions.forget(workspace)) {
       this.#options.tell({ type: "suspended", blame, untilMs: 0 });
       this.#options.tell({ type: "apart", blame, apart: false });
     }
+  }
+
+  /** A cordon of this lane died, and no plugin is to blame; `killed` if by SIGKILL of somebody. */
+  strikeLane(lane: LaneName, killed: boolean): void {
+    const untilMs = this.#unexplained.count(lane, killed, Date.now());
+    if (untilMs === null) return;
+    this.#options.log(
+      "error",
+      "a workspace gets no cordon for a while: its cordons keep dying outside of calls",
+      {
+        ...lane,
+        until: new Date(untilMs).toISOString(),
+      },
+    );
+  }
+
+  /** Until when this lane gets no cordon, milliseconds since the epoch. */
+  laneHeldUntilMs(lane: LaneName): number {
+    return this.#unexplained.untilMs(lane);
   }
 
   #forgiveLater(): void {

@@ -60,6 +60,8 @@ export interface PlacementOptions {
   /** How long a lane has a cordon too many before it gives one up. */
   readonly slackMs: number;
   readonly takeSpare: (engine: EngineKind) => CordonProcess | null;
+  /** Until when a lane gets no cordon because they keep dying, milliseconds since the epoch. */
+  readonly heldUntilMs: (lane: LaneName) => number;
   readonly start: (engine: EngineKind, want: Want) => Promise<CordonProcess>;
   /** Whether there is a place for a cordon without another one having to go. */
   readonly hasPlace: () => boolean;
@@ -104,6 +106,8 @@ export class Placement {
     if (lane.cordons.length > 0) for (const cordon of lane.cordons) this.#options.announce(cordon);
     else if (!lane.starting && !this.#closing) {
       lane.askedAt = Date.now();
+      if (lane.askedAt < this.#options.heldUntilMs(name))
+        return this.#options.refuse(name, "its workspace's cordons keep dying; the next one has to wait");
       void this.#add(lane);
     }
   }

@@ -59,6 +59,8 @@ export class Supervisor {
   readonly #slots: number[] = Array.from({ length: MAX_CORDONS }, (_, i) => MAX_CORDONS - 1 - i);
   /** Cordons that died lately by another hand than ours or their own. */
   readonly #outsiders = new Set<number>();
+  /** Cordons that died lately without anybody being blamed. */
+  readonly #unexplained = new Set<number>();
   #nextThread = 1;
   #nextCordon = 1;
   #closing = false;
@@ -110,6 +112,7 @@ export class Supervisor {
       ...shared,
       takeSpare: (engine) => this.#spares.take(engine),
       hasPlace: () => this.#hasPlace(),
+      heldUntilMs: (lane) => this.#discipline.laneHeldUntilMs(lane),
       onAssigned: (cordon) => this.#assigned(cordon),
       announce: (cordon) => this.#announce(cordon),
       refuse: (lane, message) => this.#tell({ type: "refused", lane, message }),
@@ -236,7 +239,9 @@ export class Supervisor {
         return;
       }
       case "suspect":
-        if (!this.#outsiders.has(message.cordon)) this.#strike(message.blame, false);
+        if (this.#outsiders.has(message.cordon)) return;
+        this.#unexplained.delete(message.cordon);
+        this.#strike(message.blame, false);
         return;
     }
   }
@@ -379,9 +384,19 @@ export class Supervisor {
         ...(cordon.lastWords === "" ? {} : { stderr: cordon.lastWords }),
       });
       if (blame !== null) this.#strike(blame, true);
+      else if (lane !== null && cause.failure !== "budget") this.#awaitBlame(id, lane);
     }
     for (const thread of this.#threads.values())
       if (cordon.threads.has(thread.id)) thread.port.post({ type: "gone", cordon: id, ...cause });
+  }
+
+  /** Threads may know whose call ran. Where none did, the deaths are laid to the whole lane. */
+  #awaitBlame(cordon: number, lane: LaneName): void {
+    const killed = this.#outsiders.has(cordon);
+    this.#unexplained.add(cordon);
+    setTimeout(() => {
+      if (this.#unexplained.delete(cordon)) this.#discipline.strikeLane(lane, killed);
+    }, SLOT_REST_MS).unref();
   }
 
   /** Gets no new calls; is killed when its open ones have ended, or after two seconds. */

@@ -8,6 +8,7 @@
  * plugin apart, where it turns out; only a death that is certainly its own suspends it.
  */
 import { type Blame, blameKey } from "../protocol/messages.ts";
+import { Strikes } from "./strikes.ts";
 
 export const STRIKES_APART = 2;
 export const STRIKES = 5;
@@ -16,19 +17,14 @@ export const STRIKES = 5;
  * hundred plugins that crash must not take a hundred. Those beyond it stay with their workspace's others.
  */
 export const MAX_APART = 8;
-const WINDOW_MS = 60_000;
-const FIRST_MS = 1000;
-export const LONGEST_MS = 60_000;
 export const FORGIVEN_AFTER_MS = 300_000;
 
 interface Record {
   readonly blame: Blame;
-  strikes: number[];
+  readonly strikes: Strikes;
   /** When its last cordon died, milliseconds since the epoch. */
   lastAt: number;
   apart: boolean;
-  suspensions: number;
-  untilMs: number;
 }
 
 /** What follows from a death; null if nothing does. */
@@ -61,22 +57,16 @@ export class Suspensions {
     const key = blameKey(blame);
     let record = this.#records.get(key);
     if (record === undefined) {
-      record = { blame, strikes: [], lastAt: now, apart: false, suspensions: 0, untilMs: 0 };
+      record = { blame, strikes: new Strikes(STRIKES), lastAt: now, apart: false };
       this.#records.set(key, record);
     }
     record.lastAt = now;
-    if (now < record.untilMs) return null; // a call that was under way when the suspension began
-    record.strikes = record.strikes.filter((at) => now - at <= WINDOW_MS);
-    record.strikes.push(now);
-    const apart =
-      !record.apart && record.strikes.length >= STRIKES_APART && this.#apartIn(blame.workspace) < MAX_APART;
+    if (now < record.strikes.untilMs) return null; // a call that was under way when the suspension began
+    const count = record.strikes.add(now);
+    const apart = !record.apart && count >= STRIKES_APART && this.#apartIn(blame.workspace) < MAX_APART;
     if (apart) record.apart = true;
-    if (!certain || record.strikes.length < STRIKES) return apart ? { apart, untilMs: null } : null;
-    record.strikes.shift(); // one more after the suspension suspends it again
-    const length = Math.min(FIRST_MS * 2 ** record.suspensions, LONGEST_MS);
-    record.suspensions++;
-    record.untilMs = now + length;
-    return { apart, untilMs: record.untilMs };
+    const untilMs = certain ? record.strikes.suspend(now) : null;
+    return apart || untilMs !== null ? { apart, untilMs } : null;
   }
 
   /** Forgets those that have behaved for long enough. Returns those that were apart, which may come back. */
@@ -110,7 +100,11 @@ export class Suspensions {
 
   heldBack(now: number): HeldBack[] {
     const held: HeldBack[] = [];
-    for (const { blame, apart, untilMs } of this.#records.values())
+    for (const {
+      blame,
+      apart,
+      strikes: { untilMs },
+    } of this.#records.values())
       if (apart || now < untilMs) held.push({ blame, apart, untilMs: now < untilMs ? untilMs : null });
     return held;
   }
