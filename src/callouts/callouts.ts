@@ -200,6 +200,8 @@ export class Callouts {
   }
 
   async #agent({ workspace, plugin, purpose }: Caller): Promise<Agent> {
+    // Before the agent is looked for: two that come at once would make one each, and one of them would never be closed.
+    const { Agent } = await import("undici");
     const key = JSON.stringify([workspace, plugin, purpose]);
     const policy = this.#egress.policies.named(workspace, purpose);
     let kept = this.#agents.get(key);
@@ -213,7 +215,6 @@ export class Callouts {
     }
     if (kept === undefined) {
       const { connectMs, answerHeaderBytes, totalMs } = this.#limits;
-      const { Agent } = await import("undici");
       const connect = this.#egress.connector(workspace, purpose, `plugin '${plugin}'`, {
         timeoutMs: connectMs,
         ca: this.#ca,

@@ -128,13 +128,14 @@ export const WORKSPACE_LIMIT_TABLE = {
   },
   instances: {
     key: "instances",
-    bounds: "calls of one WASM guest that may wait for host calls at once in one cordon, an instance each",
+    bounds:
+      "calls of one WASM guest that may wait for host calls at once in one cordon, an instance each; data threads share them equally and have one at least",
     unit: "calls",
     default: 4,
     between: [1, 64],
     inManifest: true,
     beyond: "later calls wait for one in their queue",
-    enforcedBy: "calls/lanes.ts, and in the cordon wasm/run.ts",
+    enforcedBy: "calls/link.ts, and in the cordon wasm/run.ts",
   },
   concurrent_calls: {
     key: "concurrentCalls",

@@ -41,7 +41,7 @@ export class Lanes {
   #laneOf = new WeakMap<Guest, Lane>();
   readonly #homes = new Homes();
   /** What a cordon was assigned to before its socket was here. */
-  readonly #assigned = new Map<number, { slot: number; lane: LaneName }>();
+  readonly #assigned = new Map<number, { slot: number; lane: LaneName; threads: number }>();
   readonly #lobby = new Lobby((cordon, wire, rest) => this.#admit(cordon, wire, rest));
   #activity: Activity | null = null;
   #gate: BudgetGate | null = null;
@@ -208,7 +208,7 @@ export class Lanes {
         this.#lobby.expect(message.cordon, message.token);
         return;
       case "assigned": {
-        this.#assigned.set(message.cordon, { slot: message.slot, lane: message.lane });
+        this.#assigned.set(message.cordon, message);
         const link = this.#links.get(message.cordon);
         if (link !== undefined) this.#attach(link);
         return;
@@ -268,6 +268,7 @@ export class Lanes {
     const assigned = this.#assigned.get(link.id);
     if (assigned === undefined || !link.ready || link.retired || link.broken || link.condemned) return;
     link.slot = assigned.slot;
+    link.threads = assigned.threads;
     const lane = this.#lanes.named(assigned.lane);
     link.lane = lane;
     lane.asked = false;

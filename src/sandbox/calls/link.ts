@@ -78,6 +78,8 @@ export class CordonLink {
   /** Known once it is assigned. */
   slot = -1;
   lane: Lane | null = null;
+  /** Data threads that send it calls. */
+  threads = 1;
   ready = false;
   /** Gets no new calls. */
   retired = false;
@@ -165,7 +167,7 @@ export class CordonLink {
         this.#write(loadFrame(digest, artifact(digest)));
         this.#loaded.add(digest);
       }
-      instance = { id: this.#nextInstance++, warm: false, inside: 0, most: mostInside(guest) };
+      instance = { id: this.#nextInstance++, warm: false, inside: 0, most: mostInside(guest, this.threads) };
       this.#instances.set(guest, instance);
       this.#write(configureFrame(instance.id, guest.config));
     }
@@ -382,7 +384,11 @@ export class CordonLink {
   }
 }
 
-/** A WASM guest that waits needs an instance for each of its calls; every other one takes as many as come. */
-function mostInside({ engine, config }: Guest): number {
-  return engine === "wasm" && config.asks.length > 0 ? config.limits.instances : Number.POSITIVE_INFINITY;
+/**
+ * A WASM guest that waits needs an instance for each of its calls, and a cordon has so many of them: each data thread has
+ * an equal part, and one at least. Every other guest takes as many calls as come.
+ */
+function mostInside({ engine, config }: Guest, threads: number): number {
+  if (engine !== "wasm" || config.asks.length === 0) return Number.POSITIVE_INFINITY;
+  return Math.max(1, Math.floor(config.limits.instances / threads));
 }

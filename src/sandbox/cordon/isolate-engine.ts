@@ -185,14 +185,15 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
   ): EngineTurn | typeof STARVED {
     const timeout = instance.config.limits.cpuMs;
     let realm: Realm;
+    let random: string | undefined;
     try {
       realm = this.#realm(instance, now);
+      random = this.#random(realm);
     } catch (error) {
       this.#discard(instance);
       const kind = error instanceof LoadFailure ? error.failure : "load";
       return failure(kind, messageOf(error), started, instance.memoryBytes);
     }
-    const random = this.#random(realm);
     // Each argument costs as much as a short text.
     const args = random === undefined ? [call, text] : [call, text, random];
     const began = performance.now();

@@ -40,8 +40,11 @@ export type ToThread =
   | { type: "budget"; workspace: string; slot: number }
   /** A cordon's socket is about to connect and will open with this token. */
   | { type: "expect"; cordon: number; token: string }
-  /** The cordon serves this lane from now on, beside others if there are; it never serves another. */
-  | { type: "assigned"; cordon: number; slot: number; lane: LaneName }
+  /**
+   * The cordon serves this lane from now on, beside others if there are; it never serves another. `threads` is how many
+   * data threads send it calls.
+   */
+  | { type: "assigned"; cordon: number; slot: number; lane: LaneName; threads: number }
   /** Let open calls end, start no new ones: the cordon is about to be replaced or evicted. */
   | { type: "retired"; cordon: number }
   /** The process is dead, or killed and about to be. `failure` is null if nothing failed (evicted, shut down). */

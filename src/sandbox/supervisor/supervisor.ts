@@ -271,11 +271,12 @@ export class Supervisor {
   }
 
   #announce(cordon: CordonProcess): void {
-    const { id, slot, lane } = cordon;
+    const { id, slot, lane, threads } = cordon;
     if (lane === null) return;
     this.#watch.wake(Date.now());
     for (const thread of this.#threads.values())
-      if (cordon.threads.has(thread.id)) thread.port.post({ type: "assigned", cordon: id, slot, lane });
+      if (threads.has(thread.id))
+        thread.port.post({ type: "assigned", cordon: id, slot, lane, threads: threads.size });
   }
 
   /** A spare waits until every other cordon is up. */

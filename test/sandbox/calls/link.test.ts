@@ -58,14 +58,15 @@ async function linked(activity: Activity | null = null) {
 }
 
 const parts = settings(new Uint8Array(), { name: "slow", limits: { wallMs: WALL_MS } });
-const sight = {
-  grants: parts.grants,
-  requestHeaders: requestHeaderGrant(parts.grants),
-  responseHeaders: responseHeaderGrant(parts.grants),
-};
 
-function newGuest(): Guest {
-  return new Guest(parts, sight, new RecordingHost(), new Ledger().enter("default", "slow", "1.0.0"));
+function newGuest(given = parts): Guest {
+  const { grants } = given;
+  const sight = {
+    grants,
+    requestHeaders: requestHeaderGrant(grants),
+    responseHeaders: responseHeaderGrant(grants),
+  };
+  return new Guest(given, sight, new RecordingHost(), new Ledger().enter("default", "slow", "1.0.0"));
 }
 
 function send(link: CordonLink, guest: Guest, now: number): Call {
@@ -231,6 +232,26 @@ test("a call runs from when it has left, at the end of the turn of the loop; bef
   link.push(Buffer.from(turnOf(second), "latin1"));
   assert.deepEqual(nonsense, ["a turn of a call that is not running"]);
 });
+
+for (const [instances, threads, inside] of [
+  [4, 1, 4],
+  [4, 2, 2],
+  [4, 3, 1],
+  [4, 8, 1],
+] as const)
+  test(`of ${instances} instances in a cordon that serves ${threads} threads, each one's calls take ${inside}`, async () => {
+    using ends = await linked();
+    const { link } = ends;
+    link.threads = threads;
+    const waits = settings(new Uint8Array(), {
+      runtime: "extism",
+      limits: { instances },
+      grants: { kvBytes: 1000 },
+    });
+    const guest = newGuest(waits);
+    for (let i = 0; i < 16; i++) send(link, guest, performance.now());
+    assert.deepEqual([link.open.size, link.order.length], [16, inside]);
+  });
 
 test("calls of one turn of the loop leave together, every eighth frame at once", async () => {
   using ends = await linked();
