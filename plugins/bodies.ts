@@ -2,6 +2,7 @@
  * Bodies whose top-level members plugins read and edit. What is left alone keeps its value exactly: a JSON
  * number that JavaScript cannot hold (an id above 2^53, 1e400) comes out as it went in.
  */
+import { isDeepJson } from "@gatehouse/sdk";
 
 export type BodyType = "json" | "urlencoded" | "multipart" | "other";
 
@@ -86,30 +87,13 @@ export function jsonMembers(bytes: Uint8Array): JsonMembers | null {
   let value: unknown;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    if (isDeep(text)) return null;
+    if (isDeepJson(text, MAX_DEPTH)) return null;
     value = LONG_NUMBER.test(text) ? json.parse(text, keepDigits) : json.parse(text);
   } catch {
     return null;
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
   return new JsonMembers(Object.entries(value));
-}
-
-/** Whether arrays and objects in JSON text lie in each other more than `MAX_DEPTH` deep. One pass, no recursion. */
-function isDeep(text: string): boolean {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (inString) {
-      if (code === 0x5c) i++;
-      else if (code === 0x22) inString = false;
-    } else if (code === 0x22) inString = true;
-    else if (code === 0x5b || code === 0x7b) {
-      if (++depth > MAX_DEPTH) return true;
-    } else if (code === 0x5d || code === 0x7d) depth--;
-  }
-  return false;
 }
 
 function keepDigits(_key: string, value: unknown, context: { source?: string }): unknown {

@@ -2,7 +2,7 @@
  * Bodies of writes: JSON, or a form whose names lead into it (`config.minute=5`, `paths[]=/a`, `service.id=…`) and whose
  * texts become what the schema asks for.
  */
-import { type Field, isObject } from "@gatehouse/sdk";
+import { type Field, isDeepJson, isObject } from "@gatehouse/sdk";
 import { Refusal, unsupportedType } from "./answers.ts";
 import type { Call } from "./routes.ts";
 
@@ -46,30 +46,14 @@ export function readJson(body: Uint8Array): Input {
   let value: unknown;
   try {
     const text = utf8(body);
-    if (isDeep(text)) throw wrong();
+    // Deeper than anything that is asked for: reading it would be work for nothing.
+    if (isDeepJson(text, MAX_DEPTH)) throw wrong();
     value = JSON.parse(text);
   } catch {
     throw wrong();
   }
   if (!isObject(value)) throw wrong();
   return value;
-}
-
-/** Whether JSON is nested deeper than anything that is asked for: reading it would be work for nothing. */
-function isDeep(text: string): boolean {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (inString) {
-      if (code === 0x5c) i++;
-      else if (code === 0x22) inString = false;
-    } else if (code === 0x22) inString = true;
-    else if (code === 0x7b || code === 0x5b) {
-      if (++depth > MAX_DEPTH) return true;
-    } else if (code === 0x7d || code === 0x5d) depth--;
-  }
-  return false;
 }
 
 function utf8(body: Uint8Array): string {

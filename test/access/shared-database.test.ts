@@ -3,22 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { migratePostgres } from "../../src/stores/postgres/postgres-migrations.ts";
 import { startGateway } from "../support/gateway.ts";
-import { PASSWORD, startPostgres } from "../support/postgres.ts";
+import { postgresSettings, startPostgres } from "../support/postgres.ts";
 import { addTenants, ask, operatorOf, tokenFor } from "./gateway.ts";
 
 test("tokens count on every gateway of a database, and end on all of them; a gateway's own counts there alone", async () => {
   await using server = await startPostgres();
   const options = server.options();
-  const settings = {
-    data_threads: "1",
-    database: "postgres",
-    pg_host: options.host,
-    pg_port: String(options.port),
-    pg_user: options.user,
-    pg_password: PASSWORD,
-    pg_database: options.database,
-    pg_schema: options.schema,
-  };
+  const settings = { data_threads: "1", ...postgresSettings(options) };
   await migratePostgres(options);
   await using one = await startGateway({ config: null, settings });
   await using other = await startGateway({ config: null, settings });

@@ -11,7 +11,7 @@ import { migratePostgres } from "../../src/stores/postgres/postgres-migrations.t
 import { send } from "../support/client.ts";
 import { type Gateway, startGateway, startRefused } from "../support/gateway.ts";
 import { startOrigin } from "../support/origin.ts";
-import { PASSWORD, type PostgresServer, startPostgres } from "../support/postgres.ts";
+import { type PostgresServer, postgresSettings, startPostgres } from "../support/postgres.ts";
 
 let server: PostgresServer;
 before(async () => {
@@ -106,16 +106,7 @@ test("a gateway does not start on a prefix that another one has, nor on a damage
 test("gateways on one PostgreSQL tell each other their changes, and serve on while it is killed", async () => {
   await using origin = await startOrigin();
   const options = server.options();
-  const settings = {
-    data_threads: "1",
-    database: "postgres",
-    pg_host: options.host,
-    pg_port: String(options.port),
-    pg_user: options.user,
-    pg_password: PASSWORD,
-    pg_database: options.database,
-    pg_schema: options.schema,
-  };
+  const settings = { data_threads: "1", ...postgresSettings(options) };
   const refused = await startRefused({ config: null, settings });
   assert.match(refused.output, /run 'gatehouse migrations up', or set `pg_migrations` to auto/);
   await migratePostgres(options);

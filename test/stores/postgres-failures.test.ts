@@ -13,7 +13,7 @@ import { migratePostgres } from "../../src/stores/postgres/postgres-migrations.t
 import { PostgresStore } from "../../src/stores/postgres/postgres-store.ts";
 import { type Store, StoreUnavailable } from "../../src/stores/store.ts";
 import { Authority } from "../support/certificates.ts";
-import { PASSWORD, type PostgresServer, startPostgres } from "../support/postgres.ts";
+import { type PostgresServer, postgresSettings, startPostgres } from "../support/postgres.ts";
 import { change, put, row } from "./contract.ts";
 
 let server: PostgresServer;
@@ -240,16 +240,7 @@ test("stores of other schemas are not told, and their rows are their own", async
 
 function settingsOf(options: PostgresOptions, more: Record<string, string> = {}): Settings {
   const { settings, errors } = loadSettings({
-    flags: {
-      database: "postgres",
-      pg_host: options.host,
-      pg_port: String(options.port),
-      pg_user: options.user,
-      pg_password: PASSWORD,
-      pg_database: options.database,
-      pg_schema: options.schema,
-      ...more,
-    },
+    flags: { ...postgresSettings(options), ...more },
   });
   assert.equal(errors, undefined);
   return settings as Settings;

@@ -62,6 +62,19 @@ export async function startPostgres(configuration: readonly string[] = []): Prom
   return server;
 }
 
+/** The settings of a gateway that keeps its configuration there. */
+export function postgresSettings({ host, port, user, database, schema }: PostgresOptions) {
+  return {
+    database: "postgres",
+    pg_host: host,
+    pg_port: String(port),
+    pg_user: user,
+    pg_password: PASSWORD,
+    pg_database: database,
+    pg_schema: schema,
+  };
+}
+
 export class PostgresServer implements AsyncDisposable {
   readonly port: number;
   readonly directory: string;
