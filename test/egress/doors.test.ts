@@ -43,7 +43,9 @@ test("connections are opened by the doors, and by no other code of the data plan
     )
     .filter((name) => name.endsWith(".ts"));
   // What runs beside the gateway: commands of people, and guests' own processes, which have no network.
-  const inside = files.filter((name) => !/^src\/(?:cli|sandbox\/cordon|sandbox\/supervisor\/cordon-process)/.test(name));
+  const inside = files.filter(
+    (name) => !/^src\/(?:cli|sandbox\/cordon|sandbox\/supervisor\/cordon-process)/.test(name),
+  );
   const found = inside.filter((name) => {
     const text = readFileSync(join(ROOT, name), "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*|\btype \w+/g, "");
     return WAYS_OUT.some((way) => way.test(text));
