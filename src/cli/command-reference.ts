@@ -80,7 +80,7 @@ function section(path: readonly string[], command: Command): string {
     ({ long }) => !isStart || ["--config", "--settings"].includes(long ?? ""),
   );
   const rows = options.map((option) => [`\`${option.flags}\``, described(option)]);
-  const more = isStart ? "\nEvery setting is an option too: [settings.md](settings.md).\n" : "";
+  const more = isStart ? "Every setting is an option too: [settings.md](settings.md).\n" : "";
   const codes = exitCodes(command);
   return [
     `## ${path.join(" ")}\n`,
