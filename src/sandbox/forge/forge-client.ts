@@ -13,6 +13,7 @@ import type { Phase } from "@gatehouse/sdk";
 import { OwnersTurns } from "../../tenancy/owners-turns.ts";
 import { type Command, type Fence, forgeCommand } from "../fence/fence.ts";
 import type { Room } from "../fence/room.ts";
+import { endChain } from "../supervisor/end-chain.ts";
 import { lastDescendantOf } from "../supervisor/process-stat.ts";
 import { digestOf, type Forged, type ForgeKind, type ForgeReport } from "./forge.ts";
 import type { ForgeJob } from "./forge-child.ts";
@@ -214,30 +215,20 @@ class Child {
   kill(reason: string): void {
     this.#reason = reason;
     this.ended = true;
-    this.#kill();
+    endChain(this.#process, this.#fenced);
   }
 
   /** Lets an idle child go, and waits until it has. */
   async dismiss(): Promise<void> {
     this.ended = true;
     this.#process.ref();
-    this.#kill();
+    endChain(this.#process, this.#fenced);
     await this.#exited;
   }
 
   /** Behind the fence the spawned process is not the one that works; it ends when that one has. */
   get #pid(): number | null {
     return (this.#fenced ? lastDescendantOf(this.#process.pid) : this.#process.pid) ?? null;
-  }
-
-  #kill(): void {
-    const pid = this.#pid;
-    try {
-      if (pid !== null) process.kill(pid, "SIGKILL");
-    } catch {
-      // It was quicker.
-    }
-    if (pid === null) this.#process.kill("SIGKILL");
   }
 
   async #checkMemory(rssBytes: number): Promise<void> {
@@ -247,6 +238,8 @@ class Child {
   }
 
   #receive(chunk: Buffer): void {
+    // What it still says while it is being killed comes too late.
+    if (this.ended) return;
     try {
       for (const { head, body } of this.#frames.push(chunk)) this.#finish(readAnswer(head, body));
     } catch {

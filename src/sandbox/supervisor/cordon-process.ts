@@ -10,6 +10,7 @@ import { cordonCommand, type Fence } from "../fence/fence.ts";
 import type { Room } from "../fence/room.ts";
 import type { EngineKind, Failure } from "../protocol/engine.ts";
 import { type Blame, type LaneName, TOKEN_CHARACTERS } from "../protocol/messages.ts";
+import { endChain } from "./end-chain.ts";
 import { descendantsOf, lastDescendantOf, ProcessStat } from "./process-stat.ts";
 import { begins } from "./scheduling.ts";
 
@@ -193,45 +194,11 @@ export class CordonProcess {
     return this.#wantedMs - before;
   }
 
-  /**
-   * SIGKILL: nothing softer works on a process that is stuck in V8. Behind the fence the cordon itself is
-   * killed; `unshare` or the launcher, whose last descendant it is, reaps it and ends, so that nothing is left once the exit is seen.
-   * Were `unshare` killed in its place, its child would be left to whatever reaps orphans: where the gateway is the
-   * first process of a container that is nobody, and a zombie stays for good. So it is given time.
-   */
   kill(): void {
     this.killedAt = Date.now();
-    if (!this.#fenced) {
-      this.#child.kill("SIGKILL");
-      return;
-    }
-    this.#killLast();
-    const again = setInterval(() => {
-      const passed = Date.now() - this.killedAt;
-      const alone = !this.#killLast();
-      if (passed > (alone ? FORKED_MS : REAPED_MS)) this.#child.kill("SIGKILL");
-    }, KILL_AGAIN_MS);
-    this.#child.once("exit", () => clearInterval(again));
-  }
-
-  /** Returns whether there was something to kill: `unshare` may be about to have a child, or have reaped it. */
-  #killLast(): boolean {
-    const pid = lastDescendantOf(this.#child.pid);
-    if (pid === null) return false;
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It was quicker.
-    }
-    return true;
+    endChain(this.#child, this.#fenced);
   }
 }
-
-const KILL_AGAIN_MS = 50;
-/** Time that what was spawned has to have a child, or to end without one. */
-const FORKED_MS = 1000;
-/** Time that `unshare` has to notice that its child is dead. On a machine that is busy it waits for a core. */
-const REAPED_MS = 10_000;
 
 export interface ThreadAddress {
   readonly thread: number;

@@ -38,3 +38,13 @@ test("what was spawned and has no child is killed itself", async () => {
   cordon.kill();
   assert.equal(await exited, "signal SIGKILL");
 });
+
+test("what has ended already is not looked for again, whose number another process may have by then", async () => {
+  const child = spawn("true", { stdio: ["ignore", "ignore", "pipe"] });
+  const cordon = new CordonProcess(1, 0, "wasm", new Set(), child, true);
+  await new Promise<string>((resolve) => cordon.onExit(resolve));
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+  const before = timers();
+  cordon.kill();
+  assert.equal(timers(), before);
+});
