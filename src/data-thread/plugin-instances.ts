@@ -35,7 +35,10 @@ export class PluginInstances {
     const host = new NativeHost(plugin, {
       counters,
       metrics: installed === undefined ? metrics : metrics.guest(workspace, installed.manifest.name),
-      logFrom: log.from,
+      // It moves while the gateway runs.
+      get logFrom() {
+        return log.from;
+      },
       snapshot,
       services: servicesFor(services, plugin, workspace, installed),
       log: (level, message, fields) =>

@@ -12,10 +12,11 @@ export class HeldBackPlugins {
     return this.#suspended.size;
   }
 
-  /** `untilMs` and `now` are milliseconds since the epoch. Suspensions that are over are forgotten. */
+  /** `untilMs` (0: no longer) and `now` are milliseconds since the epoch. Suspensions that are over are forgotten. */
   suspend(blame: Blame, untilMs: number, now: number): void {
     for (const [key, until] of this.#suspended) if (until <= now) this.#suspended.delete(key);
-    this.#suspended.set(blameKey(blame), untilMs);
+    if (untilMs > now) this.#suspended.set(blameKey(blame), untilMs);
+    else this.#suspended.delete(blameKey(blame));
   }
 
   isSuspended(blame: Blame, now: number): boolean {
