@@ -85,10 +85,6 @@ export class Access {
     this.#fileDigest = parts.fileToken === null ? null : this.#verifier.digest(parts.fileToken);
   }
 
-  get tokens(): TokenTable {
-    return this.#parts.tokens;
-  }
-
   /** Whether a request has to have a token, or a certificate with a role. */
   isRequired(): boolean {
     const { mode } = this.#parts;
@@ -100,12 +96,16 @@ export class Access {
     return this.#parts.mode !== "off" || !this.#parts.hasStore;
   }
 
+  /** Whether there are other workspaces although nobody is asked for a token. */
+  lacksTokens(): boolean {
+    return !this.allowsTenants() && this.#hasTenants();
+  }
+
   /** Who asks, or why they are not listened to: the same whatever is wrong with a token. */
   async admit(bearer: Bearer): Promise<{ readonly asker: Asker } | { readonly refusal: AccessRefusal }> {
     const { address: from, certificate } = bearer;
     if (!this.isRequired()) {
-      if (!this.allowsTenants() && this.#hasTenants())
-        return { refusal: { status: 403, message: NEEDS_TOKENS, headers: {} } };
+      if (this.lacksTokens()) return { refusal: { status: 403, message: NEEDS_TOKENS, headers: {} } };
       const actor = certificate === null ? null : `certificate ${certificate.subject}`;
       return { asker: this.#byCertificate(bearer) ?? { ...ANYBODY, actor, from } };
     }

@@ -50,8 +50,12 @@ export class AuditLog {
   }
 
   /** The entries of a write of an entity, to be written with it. */
-  readonly entriesOf = ({ edits, entity, old }: Judged, write: Write, by: Author): AuditEntry[] => {
-    const type = ENTITIES[write.kind];
+  readonly entriesOf = (
+    { edits, entity, old }: Judged,
+    { kind, workspace }: Pick<Write, "kind" | "workspace">,
+    by: Author,
+  ): AuditEntry[] => {
+    const type = ENTITIES[kind];
     const one = entity ?? old;
     if (one === null) return [];
     const others = [
@@ -68,15 +72,15 @@ export class AuditLog {
           id: one.id,
           name: typeof name === "string" && !isSecret ? name : null,
           workspace: "",
-          before: old && this.#shown(type, old, write.workspace),
-          after: entity && this.#shown(type, entity, write.workspace),
+          before: old && this.#shown(type, old, workspace),
+          after: entity && this.#shown(type, entity, workspace),
         },
         by,
       ),
       ...(entity === null || old === null ? {} : { changed: changedFields(old, entity) }),
       ...(others.length === 0 ? {} : { with: others.slice(0, MAX_NAMED), with_total: others.length }),
     };
-    return [{ at: Date.now(), workspace: type.name === "workspaces" ? "" : write.workspace, body }];
+    return [{ at: Date.now(), workspace: type.name === "workspaces" ? "" : workspace, body }];
   };
 
   entryOf(deed: Deed, by: Author): AuditEntry {

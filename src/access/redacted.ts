@@ -4,13 +4,10 @@
  */
 import { type Field, isObject, isReference } from "@gatehouse/sdk";
 import type { EntityType } from "../entities/entities.ts";
-import { REDACTED } from "../entities/redacted.ts";
+import { REDACTED, SECRET_NAME } from "../entities/redacted.ts";
 import type { Entity } from "../entities/relations.ts";
 import { withoutSecrets } from "../entities/shown.ts";
 
-/** Fields of a plugin's config that are secrets by their names, whether its author has marked them or not. */
-const SECRET_NAME =
-  /pass(word|phrase)|secret|token|api[_-]?key|private[_-]?key|authorization|credential|cookie/i;
 const MAX_DEPTH = 64;
 
 /** @param config schema of a plugin's config; null if nobody knows it, and nothing of it is shown. */

@@ -7,6 +7,7 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { KongImport, Remark } from "../kong-files/kong-file.ts";
+import { printable } from "../printable.ts";
 import { catalogueOf, flavorOf, packagesOf, readBytes, Unusable } from "./configuration-file.ts";
 
 const EXIT = { all: 0, some: 1, unusable: 2 } as const;
@@ -96,6 +97,3 @@ function lines(
     ...(output === undefined ? [] : [`written: ${output}`]),
   ];
 }
-
-/** No control characters, so that a name cannot forge another line. */
-const printable = (text: string) => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "\ufffd");

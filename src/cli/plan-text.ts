@@ -1,5 +1,6 @@
 /** A planned change for people: a line for each entity, and one for each field that an update changes. */
 import { isObject } from "@gatehouse/sdk";
+import { printable } from "../printable.ts";
 
 const SIGNS: Readonly<Record<string, string>> = { create: "+", update: "~", delete: "-" };
 const MAX_VALUE = 100;
@@ -41,8 +42,7 @@ function summaryLine({ create, update, delete: gone }: ShownPlan["summary"]): st
   return `${create} to create, ${update} to update, ${gone} to delete`;
 }
 
-/** No control characters, so that a name cannot forge another line. */
-const text = (of: unknown) => String(of ?? "").replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "\ufffd");
+const text = (of: unknown) => printable(String(of ?? ""));
 
 function value(of: unknown): string {
   if (of === null || of === undefined) return "(not set)";

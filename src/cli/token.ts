@@ -7,6 +7,7 @@
 import { isObject } from "@gatehouse/sdk";
 import type { Command } from "commander";
 import { ROLES } from "../access/standing.ts";
+import { printable } from "../printable.ts";
 import {
   type AdminAnswer,
   AdminApi,
@@ -93,7 +94,7 @@ async function list(api: AdminApi, { workspace }: Options): Promise<Result> {
   return {
     lines: tokens.map(
       (one) =>
-        `${one.id}  …${one.last_four}  ${one.role} of ${named(one.workspace)}, ends ${ends(one)}: ${printable(one.name)}`,
+        `${one.id}  …${one.last_four}  ${one.role} of ${named(one.workspace)}, ends ${ends(one)}: ${printable(String(one.name))}`,
     ),
     json: tokens,
   };
@@ -133,10 +134,6 @@ const named = (workspace: unknown): string =>
 
 const ends = ({ expires_at: at }: Record<string, unknown>): string =>
   typeof at === "number" ? new Date(at * 1000).toISOString() : "never";
-
-/** Somebody else may have chosen the name. */
-const printable = (text: unknown): string =>
-  String(text).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "\ufffd");
 
 async function report(options: Options, run: (api: AdminApi) => Promise<Result>): Promise<void> {
   try {

@@ -65,7 +65,11 @@ export interface ControlParts extends InForceParts {
   /** What the store holds beside entities. */
   readonly beside?: Beside;
   /** What the audit log says of a write. */
-  readonly auditOf?: (judged: Judged, write: Write, by: Author) => readonly AuditEntry[];
+  readonly auditOf?: (
+    judged: Judged,
+    of: Pick<Write, "kind" | "workspace">,
+    by: Author,
+  ) => readonly AuditEntry[];
   /** Where the gateway itself listens. */
   readonly own: OwnListeners;
   /** Called before each change: files that the settings name are read again whenever the configuration is. */
@@ -261,9 +265,9 @@ export class Control {
       if (!planned.ok || planned.plan.changes.length === 0) return planned;
       const { edits, edited } = planned.plan;
       const audit = edited.flatMap(({ kind, entity, old }) => {
-        const { id, ws_id: workspace } = (entity ?? old) as Entity;
+        const { ws_id: workspace } = (entity ?? old) as Entity;
         const judged = { edits: { put: [], removed: [] }, entity, old };
-        return this.#parts.auditOf?.(judged, { verb: "remove", kind, workspace, key: id }, by) ?? [];
+        return this.#parts.auditOf?.(judged, { kind, workspace }, by) ?? [];
       });
       const decide = () => store.write(state.revision, storeEdits(edits), audit);
       try {
@@ -288,7 +292,6 @@ export class Control {
   replace(
     text: string,
     options: { readonly file?: string; readonly ifChanged: boolean },
-    _by: Author,
   ): Promise<{ ok: true; changed: boolean } | { ok: false; errors: readonly ConfigError[] }> {
     return this.alone(async () => {
       await this.#parts.readSettingsFiles();
@@ -322,7 +325,7 @@ export class Control {
   /** The file has changed. */
   async reload(file: string): Promise<void> {
     try {
-      const result = await this.replace(await fileText(file), { file, ifChanged: true }, { actor: null });
+      const result = await this.replace(await fileText(file), { file, ifChanged: true });
       if (!result.ok)
         this.#log.error(
           { file, errors: formatConfigErrors(result.errors).split("\n") },

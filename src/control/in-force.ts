@@ -29,7 +29,7 @@ export interface InForceParts {
   readonly vaults: Pick<Vaults, "resolve">;
   /** Where workspaces come and go; absent where what is kept of them outlives them, as they may come back. */
   readonly tenants?: Pick<Tenants, "arriving" | "left">;
-  /** Called after each change: limits of workspaces may be others. */
+  /** Called after each change of a workspace: its limits may be others. */
   onLimits(): void;
 }
 
@@ -124,8 +124,10 @@ export class InForce {
     this.#state = { ...next, revision };
     this.#packages = packages.all;
     this.#resolved = resolved.all;
-    this.#limits.clear();
-    this.#parts.onLimits();
+    if ([...edits.put, ...edits.removed].some(({ kind }) => kind === "workspaces")) {
+      this.#limits.clear();
+      this.#parts.onLimits();
+    }
     for (const tenant of goneTenants(edits, before, next.index))
       this.#parts.tenants?.left(tenant, removedOf(tenant.id, edits, before));
     warnOfEnds(log, change.put.certificates as readonly Certificate[]);

@@ -9,6 +9,7 @@ import { isUuid } from "../entities/fields.ts";
 import { hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
 import { type InspectionContext, inspect } from "../entities/inspect.ts";
 import { type Entity, referenceOf, relationFaults, uniqueKeys } from "../entities/relations.ts";
+import { printable } from "../printable.ts";
 import type { Edit, Row } from "../stores/store.ts";
 
 export function rowOf(kind: EntityName, { ws_id: workspace, ...body }: Entity): Row {
@@ -28,11 +29,10 @@ export class UnsoundRow extends Error {
 }
 
 const unsound = ({ kind, id }: { kind: string; id: string }, why: string) =>
-  new UnsoundRow(`the store's row ${printable(kind)} '${printable(id)}' is not sound: ${printable(why)}`);
+  new UnsoundRow(`the store's row ${shown(kind)} '${shown(id)}' is not sound: ${shown(why)}`);
 
-/** Names and values of a row inside a line of ours. */
-const printable = (text: string) =>
-  text.slice(0, 300).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "\ufffd");
+const MAX_SHOWN = 300;
+const shown = (text: string) => printable(text.slice(0, MAX_SHOWN));
 
 /** Whether this version knows a collection. */
 export const isKind = (kind: string): kind is EntityName => Object.hasOwn(ENTITIES, kind);

@@ -3,6 +3,7 @@
  * field, for people (`formatConfigErrors`) and in the form of Kong's Admin API (`toFields`).
  */
 import { violationFields } from "@gatehouse/sdk";
+import { printable } from "../printable.ts";
 
 export interface ConfigError {
   /** Name of the file as it was given; null for a configuration that came without one. */
@@ -56,11 +57,6 @@ function formatConfigError(error: ConfigError): string {
   const found = error.found === null ? "" : `, found ${error.found}`;
   const hint = error.hint === null ? "" : `; ${error.hint}`;
   return `${place}${what}${inWorkspace}${field}: ${printable(`${error.message}${found}${hint}`)}`;
-}
-
-/** Text of a file inside a line of ours: no control characters, so that a name cannot forge another line. */
-function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, "\ufffd");
 }
 
 function shown(text: string): string {

@@ -1,14 +1,12 @@
 /** What stands where something else was expected: shown as far as it is no secret, and what was most likely meant. */
 import { type Field, isObject } from "@gatehouse/sdk";
 import type { EntityType } from "../entities/entities.ts";
+import { SECRET_NAME } from "../entities/redacted.ts";
 import { nearest } from "./nearest.ts";
 
 type Path = readonly (string | number)[];
 
 const MAX_SHOWN = 60;
-/** Fields of a plugin's config that are secrets by their names, whether its author has marked them or not. */
-const SECRET_NAME =
-  /pass(word|phrase)|secret|token|api[_-]?key|private[_-]?key|authorization|credential|cookie/i;
 /** Messages of schemas about a value by itself; rules of their own say what they are about. */
 const OF_VALUES = /^(expected|value should|value must be greater|length must|should start)/;
 /** Messages that say it themselves, or are about what is not there. */

@@ -54,8 +54,7 @@ export class AdminAccess {
         void this.audit.note({ ...deed, workspace: "", after: { failures } }, { actor: null, from: address });
       },
     });
-    if (!access.allowsTenants() && control().index.list("workspaces", "").length > 1)
-      throw new StartError(NEEDS_TOKENS);
+    if (access.lacksTokens()) throw new StartError(NEEDS_TOKENS);
     this.audit.keep(settings.auditLogDays);
     this.#access = access;
     return access;

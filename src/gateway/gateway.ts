@@ -359,7 +359,7 @@ export class Gateway {
       write: (write, by) => this.#deployed(control.write(write, by)),
       departure: async (workspace) => (await this.#tenants?.departure(workspace)) ?? null,
       replace: async (text, options, by) => {
-        const outcome = await this.#deployed(control.replace(text, options, by));
+        const outcome = await this.#deployed(control.replace(text, options));
         const deed = { action: "replace", entity: "config", id: null, name: null, workspace: "" } as const;
         if (outcome.ok && outcome.changed)
           await this.#access.audit.note({ ...deed, after: { hash: control.hash } }, by);

@@ -54,13 +54,14 @@ export class TlsMaterial {
    */
   async read(): Promise<boolean> {
     const pairs = await fallbackPairs(this.#settings);
+    // Asked for before every write: only what is new is shown to OpenSSL. At first there are none.
+    if (JSON.stringify(pairs) === JSON.stringify(this.#fallback)) return false;
     try {
       serverContext(pairs, this.#options, { id: "", ticketKeys: this.#ticketKeys });
     } catch (error) {
       const { reason, message } = error as Error & { reason?: string };
       throw new MaterialError(`ssl_cert, ssl_ciphers: OpenSSL refuses them: ${reason ?? message}`);
     }
-    if (JSON.stringify(pairs) === JSON.stringify(this.#fallback)) return false;
     this.#fallback = pairs;
     return true;
   }

@@ -79,18 +79,17 @@ export class Tenants {
    * @throws {Error} if that cannot be had.
    */
   async arriving(tenants: readonly Tenant[]): Promise<void> {
-    for (const { id, name } of tenants)
-      for (const [other, taken] of this.#listed) {
-        if (taken !== name || other === id) continue;
-        const { pending } = await this.#forget({ id: other, name });
-        const [held] = this.#options.places.filter(
-          ({ what, byName }) => byName && pending[what] !== undefined,
+    const ids = new Map(tenants.map(({ id, name }) => [name, id]));
+    for (const [other, name] of this.#listed) {
+      const id = ids.get(name);
+      if (id === undefined || id === other) continue;
+      const { pending } = await this.#forget({ id: other, name });
+      const [held] = this.#options.places.filter(({ what, byName }) => byName && pending[what] !== undefined);
+      if (held !== undefined)
+        throw new Error(
+          `another workspace had the name '${name}', and of its ${held.what} something is left (${pending[held.what]})`,
         );
-        if (held !== undefined)
-          throw new Error(
-            `another workspace had the name '${name}', and of its ${held.what} something is left (${pending[held.what]})`,
-          );
-      }
+    }
     const unlisted = tenants.filter(({ id }) => !this.#listed.has(id));
     if (unlisted.length === 0) return;
     await this.#change((listed) => {

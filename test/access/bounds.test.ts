@@ -70,7 +70,7 @@ test("an entity that is too large for the audit log is only told of", () => {
     ({ id: "s", ws_id: DEFAULT_WORKSPACE_ID, name: "s", tags: [tag] }) as unknown as Entity;
   const [entry] = auditOf(new MemoryStore()).entriesOf(
     { edits: { put: [], removed: [] }, old: service("small"), entity: service("x".repeat(70_000)) },
-    { verb: "patch", kind: "services", workspace: DEFAULT_WORKSPACE_ID, key: "s", input: {} },
+    { kind: "services", workspace: DEFAULT_WORKSPACE_ID },
     { actor: "somebody" },
   );
   const { before, after, changed } = (entry as AuditEntry).body as {

@@ -111,9 +111,10 @@ export class PostgresServer implements AsyncDisposable {
         await client.connect();
         return;
       } catch (error) {
-        // 57P03: it is starting up; the others: it is just restarting.
-        const { code } = error as { code?: string };
-        if (!["57P03", "ECONNREFUSED", "ECONNRESET", "57P02"].includes(code ?? "")) throw error;
+        // 57P03: it is starting up; the others, and a connection that ends without a word: it is just restarting.
+        const { code, message } = error as { code?: string; message: string };
+        const isCut = code === undefined && message === "Connection terminated unexpectedly";
+        if (!isCut && !["57P03", "ECONNREFUSED", "ECONNRESET", "57P02"].includes(code ?? "")) throw error;
       } finally {
         await client.end().catch(() => {});
       }
