@@ -5,12 +5,11 @@ import { forgeBy } from "../registry/forge.ts";
 import type { Manifest } from "../registry/manifest.ts";
 import type { Forge } from "../registry/registry.ts";
 import type { Settings } from "../settings.ts";
-import { OneAtATime } from "../tenancy/owners-turns.ts";
 import type { Fence } from "./fence/fence.ts";
 import { probeFence } from "./fence/fence-probe.ts";
 import { prepareRoom, type Room } from "./fence/room.ts";
 import { createForge, type Forge as ForgeClient } from "./forge/forge-client.ts";
-import { type SmokeJob, smokeRun } from "./forge/smoke.ts";
+import { Trials } from "./forge/trials.ts";
 import { cpuAllowance, type WorkspaceLimits } from "./limits.ts";
 import type { ToSupervisor } from "./protocol/messages.ts";
 import type { CpuAccount } from "./supervisor/budget.ts";
@@ -29,6 +28,7 @@ export class Sandbox {
   readonly fence: Fence;
   readonly #supervisor: Supervisor;
   readonly #forgeClient: ForgeClient;
+  readonly #trials: Trials;
   readonly forge: Forge;
 
   private constructor(room: Room, fence: Fence, supervisor: Supervisor, forgeClient: ForgeClient) {
@@ -36,10 +36,9 @@ export class Sandbox {
     this.#supervisor = supervisor;
     this.#forgeClient = forgeClient;
     // Each try costs a process, and one that hangs takes seconds.
-    const tries = new OneAtATime(WAITING_TRIES);
-    const forge = forgeBy(forgeClient, (job: SmokeJob, workspace: string) =>
-      tries.run(workspace, () => smokeRun(job, { room, fence })),
-    );
+    const trials = new Trials({ room, fence, queueLength: WAITING_TRIES });
+    const forge = forgeBy(forgeClient, (job, workspace) => trials.run(job, workspace));
+    this.#trials = trials;
     this.forge = async (input) => {
       const answer = await forge(input);
       if (answer.ok) this.expectGuests([input.manifest.runtime]);
@@ -121,7 +120,7 @@ export class Sandbox {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#supervisor.close(), this.#forgeClient.close()]);
+    await Promise.all([this.#supervisor.close(), this.#forgeClient.close(), this.#trials.close()]);
   }
 }
 

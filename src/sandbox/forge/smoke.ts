@@ -54,13 +54,25 @@ const TRIES = 3;
 
 /**
  * Tries a guest. One that took too long is tried again: a machine may be busy, a loop stays one.
+ * @param first a cordon that was started before; otherwise each try starts its own.
  * @throws {Error} if no cordon could be started, which tells nothing about the guest.
  */
-export async function smokeRun(job: SmokeJob, options: SmokeOptions): Promise<Smoke> {
+export async function smokeRun(
+  job: SmokeJob,
+  options: SmokeOptions,
+  first: TrialCordon | null = null,
+): Promise<Smoke> {
+  let cordon = first;
   for (let left = TRIES; ; left--) {
-    const { late, smoke } = await tryOnce(job, options);
+    cordon ??= new TrialCordon(engineOf(job), options);
+    const { late, smoke } = await cordon.try(job, options);
+    cordon = null;
     if (!late || left <= 1) return smoke;
   }
+}
+
+export function engineOf({ config }: SmokeJob): EngineKind {
+  return config.runtime === "isolate" ? "isolate" : "wasm";
 }
 
 interface Try {
@@ -68,29 +80,75 @@ interface Try {
   late: boolean;
 }
 
-async function tryOnce({ artifact, config }: SmokeJob, options: SmokeOptions): Promise<Try> {
-  const { room, fence, deadlineMs = DEADLINE_MS, rssBytes = RSS_BYTES } = options;
-  const engine: EngineKind = config.runtime === "isolate" ? "isolate" : "wasm";
-  const command = cordonCommand(room, fence, engine, 1, SMOKE_SLOT);
-  const child = spawn(command.file, [...command.args], {
-    cwd: command.cwd,
-    env: {},
-    stdio: ["ignore", "ignore", "pipe", "pipe"],
-  });
-  const { promise: gone, resolve: died } = Promise.withResolvers<string>();
-  child.once("error", (error) => died(error.message));
-  const socket = child.stdio[3] as unknown as Duplex;
-  const cordon = new CordonProcess(0, SMOKE_SLOT, engine, new Set(), child, fence.by !== "nothing");
-  cordon.onExit(died);
+/** A cordon in which one guest may be tried. It comes up by itself, and is killed after its try. */
+export class TrialCordon {
+  readonly engine: EngineKind;
+  readonly #cordon: CordonProcess;
+  readonly #socket: Duplex;
+  readonly #gone = Promise.withResolvers<string>();
+  readonly #up = Promise.withResolvers<void>();
+  #onTurn: (turn: Turn) => void = () => {};
+  #onNonsense: () => void = () => {};
+  #ended = false;
 
-  const { promise, resolve, reject } = Promise.withResolvers<Try>();
-  const refuse = (reason: string, late = false) => resolve({ smoke: { ok: false, reason }, late });
-  let timer = setTimeout(() => reject(new Error("a cordon for trying an upload was not ready")), READY_MS);
-  let watch: NodeJS.Timeout | null = null;
-  const splitter = new FrameSplitter(MAX_FRAME_FROM_CORDON, (_id, type, payload) => {
-    if (type === FROM_CORDON.ready && watch === null) {
-      cordon.cameUp();
-      clearTimeout(timer);
+  constructor(engine: EngineKind, { room, fence }: Pick<SmokeOptions, "room" | "fence">) {
+    this.engine = engine;
+    const command = cordonCommand(room, fence, engine, 1, SMOKE_SLOT);
+    const child = spawn(command.file, [...command.args], {
+      cwd: command.cwd,
+      env: {},
+      stdio: ["ignore", "ignore", "pipe", "pipe"],
+    });
+    child.once("error", (error) => this.#gone.resolve(error.message));
+    this.#socket = child.stdio[3] as unknown as Duplex;
+    this.#cordon = new CordonProcess(0, SMOKE_SLOT, engine, new Set(), child, fence.by !== "nothing");
+    this.#cordon.onExit(this.#gone.resolve);
+    const notReady = setTimeout(
+      () => this.#up.reject(new Error("a cordon for trying an upload was not ready")),
+      READY_MS,
+    );
+    this.#up.promise.catch(() => {}); // told to whoever tries something
+    void this.#gone.promise.then((how) => {
+      this.#ended = true;
+      clearTimeout(notReady);
+      const { lastWords } = this.#cordon;
+      this.#up.reject(new Error(`a cordon for trying an upload did not come up: ${how} ${lastWords}`));
+    });
+    const splitter = new FrameSplitter(MAX_FRAME_FROM_CORDON, (_id, type, payload) => {
+      if (type === FROM_CORDON.ready) {
+        clearTimeout(notReady);
+        this.#cordon.cameUp();
+        this.#up.resolve();
+      } else if (type === FROM_CORDON.turn) this.#onTurn(readTurn(payload));
+    });
+    this.#socket.on("data", (chunk: Buffer) => {
+      try {
+        splitter.push(chunk);
+      } catch {
+        this.#onNonsense();
+      }
+    });
+    this.#socket.on("error", () => {}); // the exit tells more
+  }
+
+  /** Whether its process is there no more. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** @throws {Error} if it did not come up. */
+  async try({ artifact, config }: SmokeJob, options: SmokeOptions): Promise<Try> {
+    const { deadlineMs = DEADLINE_MS, rssBytes = RSS_BYTES } = options;
+    const cordon = this.#cordon;
+    let timer: NodeJS.Timeout | undefined;
+    let watch: NodeJS.Timeout | undefined;
+    try {
+      await this.#up.promise;
+      const { promise, resolve } = Promise.withResolvers<Try>();
+      const refuse = (reason: string, late = false) => resolve({ smoke: { ok: false, reason }, late });
+      this.#onTurn = (turn) => resolve(judge(turn));
+      this.#onNonsense = () => refuse("its cordon answered nonsense");
+      void this.#gone.promise.then((how) => refuse(`it killed the process that it was tried in (${how})`));
       // From here on it runs a guest, behind the gateway's threads; somebody waits for its start.
       if (cordon.pid !== null) place(cordon.pid, "near");
       const began = Date.now();
@@ -108,33 +166,23 @@ async function tryOnce({ artifact, config }: SmokeJob, options: SmokeOptions): P
         if (cordon.measure() > rssBytes)
           refuse(`bringing it up took more than ${Math.floor(rssBytes / 1024 / 1024)} MiB of memory`);
       }, WATCH_MS);
-      socket.write(
+      this.#socket.write(
         loadFrame(config.digest, artifact) + configureFrame(1, config) + prepareFrame(1, 1, Date.now()),
         "latin1",
       );
-    } else if (type === FROM_CORDON.turn) resolve(judge(readTurn(payload)));
-  });
-  socket.on("data", (chunk: Buffer) => {
-    try {
-      splitter.push(chunk);
-    } catch {
-      refuse("its cordon answered nonsense");
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      clearInterval(watch);
+      await this.end();
     }
-  });
-  socket.on("error", () => {}); // the exit tells more
-  void gone.then((how) =>
-    watch === null
-      ? reject(new Error(`a cordon for trying an upload did not come up: ${how} ${cordon.lastWords}`))
-      : refuse(`it killed the process that it was tried in (${how})`),
-  );
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-    if (watch !== null) clearInterval(watch);
-    cordon.kill();
-    await gone;
-    socket.destroy();
+  }
+
+  /** Resolves once its process is gone. */
+  async end(): Promise<void> {
+    this.#cordon.kill();
+    await this.#gone.promise;
+    this.#socket.destroy();
   }
 }
 
