@@ -3,6 +3,7 @@ export * from "./error-reply.ts";
 export * from "./field-value.ts";
 export * from "./json-depth.ts";
 export * from "./plugin.ts";
+export * from "./recording.ts";
 export * from "./reply.ts";
 export * from "./schema.ts";
 export * from "./schema-json.ts";

@@ -5,6 +5,7 @@
  * Whatever may have to wait is a `MaybePromise`: natively it is there at once, in a guest it crosses a
  * process boundary. `whenReady` serves both without a microtask where none is needed.
  */
+import type { RecordingSink } from "./recording.ts";
 import type { Reply } from "./reply.ts";
 import type { ConfigOf, Field } from "./schema.ts";
 
@@ -208,6 +209,8 @@ export interface Host {
   readonly kv: KeyValues;
   /** A secret that the operator has put there for this workspace, by a name that `secrets` grants; null if none. */
   secret(name: string): MaybePromise<string | null>;
+  /** Where requests are recorded; built-ins alone have it. */
+  readonly recordings?: RecordingSink;
 }
 
 export type HookResult = MaybePromise<Reply | undefined | void>;
@@ -226,6 +229,11 @@ export interface Hooks {
   /** Once for each chunk, in order, and once with an empty last chunk. What it returns is sent instead. */
   bodyFilter?(ctx: Context, chunk: Uint8Array, last: boolean): MaybePromise<Uint8Array | void>;
   log?(ctx: Context): MaybePromise<void>;
+  /**
+   * Its hooks of the response look on and change nothing: `response` runs only where another plugin has the gateway
+   * buffer the response, and `bodyFilter` does not change how it is framed. For built-ins alone.
+   */
+  readonly observes?: boolean;
 }
 
 export const PHASES = ["rewrite", "access", "response", "header_filter", "body_filter", "log"] as const;

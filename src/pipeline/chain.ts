@@ -41,6 +41,8 @@ export class Chain {
   readonly response: readonly HookEntry[];
   readonly headerFilter: readonly HookEntry[];
   readonly bodyFilter: readonly HookEntry[];
+  /** Whether a body filter may change what it sees. */
+  readonly changesBody: boolean;
   readonly log: readonly HookEntry[];
   readonly entries: readonly HookEntry[];
   readonly #reselect: (base: Chain, consumerId: string, after: HookEntry) => Chain;
@@ -51,14 +53,18 @@ export class Chain {
     globals: readonly HookEntry[],
     reselect: (base: Chain, consumerId: string, after: HookEntry) => Chain,
   ) {
-    const having = (phase: keyof Hooks) => entries.filter(({ hooks }) => hooks[phase] !== undefined);
+    const having = (phase: Exclude<keyof Hooks, "observes">) =>
+      entries.filter(({ hooks }) => hooks[phase] !== undefined);
     this.entries = entries;
     // The route is not known in rewrite: only plugins that apply everywhere run there.
     this.rewrite = globals.filter(({ hooks }) => hooks.rewrite !== undefined);
     this.access = having("access");
-    this.response = having("response");
+    const response = having("response");
+    // Who only looks on does not have the response buffered.
+    this.response = response.every(({ hooks }) => hooks.observes) ? [] : response;
     this.headerFilter = having("headerFilter");
     this.bodyFilter = having("bodyFilter");
+    this.changesBody = this.bodyFilter.some(({ hooks }) => hooks.observes !== true);
     this.log = having("log");
     this.#reselect = reselect;
   }

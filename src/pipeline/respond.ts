@@ -88,7 +88,7 @@ function beginResponse(x: ProxyExchange): void {
   const { request, response, client } = x;
   const { status } = response;
   const bodiless = request.isHead || status === 204 || status === 304 || status < 200;
-  const filtered = x.chain.bodyFilter.length > 0;
+  const filtered = x.chain.changesBody;
   let framing = "";
   x.bodiless = bodiless;
   // Plugins have made of it an answer whose body is waited for.

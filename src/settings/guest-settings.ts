@@ -75,7 +75,7 @@ export const GUEST_SETTINGS = {
       default: 1_900_000_000,
       between: [1000, 4_294_960_000],
       description:
-        "The first of 1027 uids (and gids) that cordons run under, one each, where the gateway runs as root. " +
+        "The first of 1043 uids (and gids) that cordons run under, one each, where the gateway runs as root. " +
         "Nobody else on the machine may have them.",
     }),
   ),

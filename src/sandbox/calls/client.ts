@@ -36,6 +36,8 @@ export interface SandboxClientOptions {
   readonly artifact: (digest: string) => Uint8Array;
   /** Told of every failure of a guest, also of those that `fail: open` passes over. */
   readonly onFailure?: (failure: GuestFailure) => void;
+  /** What guests take for the time, milliseconds since the epoch. Default: the machine's clock. */
+  readonly clock?: () => number;
 }
 
 export class SandboxClient {
@@ -45,7 +47,7 @@ export class SandboxClient {
   readonly #lanes: Lanes;
   readonly #deadlines: Deadlines;
 
-  constructor({ port, artifact, onFailure }: SandboxClientOptions) {
+  constructor({ port, artifact, onFailure, clock = Date.now }: SandboxClientOptions) {
     this.#ends = new CallEnds({
       onFailure: (failure) => onFailure?.(failure),
       onFirst: () => this.#deadlines.start(),
@@ -55,6 +57,7 @@ export class SandboxClient {
     this.#lanes = new Lanes({
       port,
       artifact,
+      clock,
       ends: this.#ends,
       onTurn: (link, call, turn) => turns.take(link, call, turn),
     });

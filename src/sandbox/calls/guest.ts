@@ -50,6 +50,8 @@ export class Guest implements Sight {
 export class GuestFailure extends Error {
   override readonly name = "GuestFailure";
   readonly failure: Failure;
+  /** The message without what the other fields say. */
+  readonly reason: string;
   readonly workspace: string;
   readonly plugin: string;
   readonly phase: Phase;
@@ -69,6 +71,7 @@ export class GuestFailure extends Error {
   ) {
     super(`plugin ${guest.settings.name} in ${phase}: ${failure}: ${message}`);
     this.failure = failure;
+    this.reason = message;
     this.workspace = guest.settings.workspace;
     this.plugin = guest.settings.name;
     this.phase = phase;

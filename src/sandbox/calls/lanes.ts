@@ -28,6 +28,8 @@ export interface LanesOptions {
   readonly port: ClientPort;
   /** Finds an artifact's bytes by its digest. */
   readonly artifact: (digest: string) => Uint8Array;
+  /** What guests take for the time, milliseconds since the epoch. */
+  readonly clock: () => number;
   readonly ends: CallEnds;
   readonly onTurn: (link: CordonLink, call: Call, turn: Turn) => void;
 }
@@ -170,7 +172,7 @@ export class Lanes {
 
   #send(link: CordonLink, call: Call): void {
     try {
-      link.send(call, this.#artifact, performance.now(), Date.now());
+      link.send(call, this.#artifact, performance.now(), this.#options.clock());
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       this.#options.ends.fail(call, error instanceof BodyTooLong ? "violation" : "load", message);

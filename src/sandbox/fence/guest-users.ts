@@ -5,11 +5,17 @@
 import { readFileSync } from "node:fs";
 import { MAX_CORDONS } from "../protocol/messages.ts";
 
-/** One uid for each slot of a cordon, then for the forge, the probe of the fence and the cordon that tries uploads. */
-export const GUEST_UIDS = MAX_CORDONS + 3;
+/** Cordons in which recorded requests are replayed: those that run, and those that have just died. */
+export const REPLAY_SLOTS = 16;
+/**
+ * One uid for each slot of a cordon, then for the forge, the probe of the fence, the cordon that tries uploads, and
+ * those of replays.
+ */
+export const GUEST_UIDS = MAX_CORDONS + 3 + REPLAY_SLOTS;
 export const FORGE_SLOT = MAX_CORDONS;
 export const PROBE_SLOT = MAX_CORDONS + 1;
 export const SMOKE_SLOT = MAX_CORDONS + 2;
+export const FIRST_REPLAY_SLOT = MAX_CORDONS + 3;
 
 /** Why the range that starts at `first` cannot be used; null if it can. */
 export function uidProblem(first: number, read: (path: string) => string = readIfThere): string | null {

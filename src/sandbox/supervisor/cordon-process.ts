@@ -216,7 +216,12 @@ export function newToken(): string {
  * died in the meantime is left out.
  */
 export async function startCordon(
-  place: { room: Room; fence: Fence; maxRssBytes?: number },
+  place: {
+    room: Room;
+    fence: Fence;
+    maxRssBytes?: number;
+    numbers?: { readonly firstSlot: number };
+  },
   id: number,
   slot: number,
   engine: EngineKind,
@@ -232,7 +237,8 @@ export async function startCordon(
       threads.add(address.thread);
     }
     if (sockets.length === 0) throw new Error("no data thread listens");
-    const command = cordonCommand(place.room, place.fence, engine, sockets.length, slot);
+    const ownSlot = (place.numbers?.firstSlot ?? 0) + slot;
+    const command = cordonCommand(place.room, place.fence, engine, sockets.length, ownSlot);
     const [file, ...args] = begins(command) as [string, ...string[]];
     const child = spawn(file, args, {
       cwd: command.cwd,

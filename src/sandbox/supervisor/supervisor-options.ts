@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { Fence } from "../fence/fence.ts";
 import type { Room } from "../fence/room.ts";
+import { MAX_CORDONS } from "../protocol/messages.ts";
 import { type CpuAllowance, UNBOUNDED } from "./budget.ts";
 import { FORGIVEN_AFTER_MS } from "./suspension.ts";
 
@@ -36,6 +37,17 @@ export interface SupervisorOptions {
   readonly onExhausted?: (workspace: string) => void;
   /** Bytes that a workspace's cordons may take together, what they share left out. Default: without a bound. */
   readonly memoryOf?: (workspace: string) => number;
+  /** For one that is not the gateway's first: nothing that its cordons have is another's. */
+  readonly numbers?: Numbers;
+}
+
+/** By what a supervisor's cordons go. */
+export interface Numbers {
+  /** The slot, and so the uid, of its first cordon, and how many it has. */
+  readonly firstSlot: number;
+  readonly slots: number;
+  /** The number of its first cordon, by which its cgroup is named. */
+  readonly firstId: number;
 }
 
 export const MAX_RSS_BYTES = 256 * 1024 * 1024;
@@ -55,6 +67,7 @@ export function withDefaults(given: SupervisorOptions): Required<SupervisorOptio
     cpuTotalMsPerSecond: Number.POSITIVE_INFINITY,
     onExhausted: () => {},
     memoryOf: () => Number.POSITIVE_INFINITY,
+    numbers: { firstSlot: 0, slots: MAX_CORDONS, firstId: 1 },
     ...given,
   };
 }

@@ -12,7 +12,6 @@ import {
   Activity,
   type Blame,
   type LaneName,
-  MAX_CORDONS,
   type SupervisorPort,
   type ToSupervisor,
   type ToThread,
@@ -56,13 +55,14 @@ export class Supervisor {
   readonly #activityBuffer = Activity.allocate();
   readonly #activity = new Activity(this.#activityBuffer);
   readonly #discipline: Discipline;
-  readonly #slots: number[] = Array.from({ length: MAX_CORDONS }, (_, i) => MAX_CORDONS - 1 - i);
+  /** Those that are free, counted from the first that is this supervisor's. */
+  readonly #slots: number[];
   /** Cordons that died lately by another hand than ours or their own. */
   readonly #outsiders = new Set<number>();
   /** Cordons that died lately without anybody being blamed. */
   readonly #unexplained = new Set<number>();
   #nextThread = 1;
-  #nextCordon = 1;
+  #nextCordon: number;
   #closing = false;
   #draining = false;
   #deaths = 0;
@@ -71,6 +71,9 @@ export class Supervisor {
   constructor(given: SupervisorOptions) {
     const options = withDefaults(given);
     this.#options = options;
+    const { slots, firstId } = options.numbers;
+    this.#slots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    this.#nextCordon = firstId;
     this.#budgets = new CpuBudgets({
       allowanceOf: options.cpuAllowance,
       totalMsPerSecond: options.cpuTotalMsPerSecond,
@@ -310,7 +313,7 @@ export class Supervisor {
     if (!this.#hasPlace() && !this.#evictSpare() && !this.#evictIdle("place"))
       throw new Error(`there are ${this.#cordons.size} cordons already and none of them is idle`);
     const slot = this.#slots.pop();
-    if (slot === undefined) throw new Error(`there can be ${MAX_CORDONS} cordons at most`);
+    if (slot === undefined) throw new Error(`there can be ${this.#options.numbers.slots} cordons at most`);
     this.#activity.clear(slot);
     const id = this.#nextCordon++;
     const addresses = [];
