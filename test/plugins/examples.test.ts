@@ -79,7 +79,7 @@ describe("an example plugin", () => {
         settings: { plugin_limits: "wall_ms=20000,cpu_ms=2000" },
       }),
     );
-    for (const name of await readdir(EXAMPLES))
+    for (const name of await examples())
       await publish(gateway, (await packDirectory(join(EXAMPLES, name))).bytes);
     const routes = Object.entries(ROUTES).map(([path, { name, config }]) => ({
       name: path,
@@ -98,7 +98,7 @@ describe("an example plugin", () => {
     send(`${gateway.url}${path}`, options);
 
   it("says the same of its config in its manifest as in its source", async () => {
-    for (const name of await readdir(EXAMPLES)) {
+    for (const name of await examples()) {
       const manifest = parse(await readFile(join(EXAMPLES, name, "plugin.yaml"), "utf8"));
       const { default: plugin } = (await import(join(EXAMPLES, name, "plugin.ts"))) as {
         default: PluginDefinition;
@@ -327,6 +327,11 @@ describe("an example plugin", () => {
     });
   });
 });
+
+async function examples(): Promise<string[]> {
+  const entries = await readdir(EXAMPLES, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+}
 
 function header({ headers }: { headers: readonly (readonly [string, string])[] }, name: string): string {
   return headers.find(([key]) => key.toLowerCase() === name)?.[1] ?? "";
