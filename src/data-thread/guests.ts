@@ -40,13 +40,17 @@ export class Guests {
     this.#listener?.(message as ToThread);
   }
 
-  /** An instance of an uploaded plugin. Its code is kept as long as an instance uses it. */
+  /**
+   * An instance of an uploaded plugin. Its code is kept as long as an instance uses it. `onTrial` for a version that may
+   * take another's place.
+   */
   instantiate(
     plugin: PluginEntity,
     workspace: string,
     { manifest, digest, code, limits }: InstalledPackage,
     host: Host,
     credentials: CredentialNames,
+    onTrial = false,
   ): PluginInstance {
     const known = this.#code.get(digest) ?? { bytes: code, users: 0 };
     known.users++;
@@ -63,6 +67,7 @@ export class Guests {
         workspace,
         name: manifest.name,
         version: manifest.version,
+        onTrial,
         fail: manifest.fail,
         grants: manifest.grants,
         cpuWaitMs: limits.cpuWaitMs,

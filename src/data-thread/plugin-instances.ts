@@ -7,6 +7,7 @@ import { WorkspaceCredentials } from "../sandbox/calls/credential-names.ts";
 import type { CounterTable } from "../threads/counter-table.ts";
 import type { LogLevel } from "../threads/messages.ts";
 import type { InstalledPackage } from "../threads/packages.ts";
+import { CanaryGate } from "./canary-gate.ts";
 import type { Guests } from "./guests.ts";
 import { NativeHost } from "./native-host.ts";
 import { type ServiceParts, servicesFor } from "./plugin-services.ts";
@@ -31,6 +32,32 @@ export class PluginInstances {
 
   /** `installed` is the package of a plugin that is not built in. */
   make(plugin: PluginEntity, workspace: string, installed: InstalledPackage | undefined): PluginInstance {
+    const running = this.#make(plugin, workspace, installed, false);
+    const canary = installed?.canary;
+    if (canary === undefined) return running;
+    try {
+      const tried = { ...plugin, config: canary.config as PluginEntity["config"] };
+      const { priority, hooks, dispose } = this.#make(tried, workspace, canary.installed, true);
+      return {
+        ...running,
+        canary: { gate: new CanaryGate(canary), priority, hooks },
+        dispose() {
+          running.dispose();
+          dispose();
+        },
+      };
+    } catch (error) {
+      running.dispose();
+      throw error;
+    }
+  }
+
+  #make(
+    plugin: PluginEntity,
+    workspace: string,
+    installed: InstalledPackage | undefined,
+    onTrial: boolean,
+  ): PluginInstance {
     const { counters, metrics, guests, log, services, snapshot } = this.#parts;
     const host = new NativeHost(plugin, {
       counters,
@@ -45,7 +72,7 @@ export class PluginInstances {
         log.plugin(workspace, level as LogLevel, message, fields, installed?.limits.logLinesPerSecond),
     });
     if (installed !== undefined)
-      return guests.instantiate(plugin, workspace, installed, host, this.#credentials.of(workspace));
+      return guests.instantiate(plugin, workspace, installed, host, this.#credentials.of(workspace), onTrial);
     const definition = BUILT_INS.find(({ name }) => name === plugin.name);
     if (definition === undefined) throw new Error(`plugin '${plugin.name}' is not there`);
     const hooks = definition.create(plugin.config, host);

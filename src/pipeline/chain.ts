@@ -5,6 +5,7 @@
  */
 import type { Hooks } from "@gatehouse/sdk";
 import { PersistentMap } from "../persistent/persistent-map.ts";
+import { type Canary, type Drawn, type GatedRequest, Gates } from "./gates.ts";
 
 /** A configured plugin as it stands in a chain. */
 export interface HookEntry {
@@ -12,6 +13,8 @@ export interface HookEntry {
   /** Of the plugin in this workspace: the same for every configuration of it. */
   readonly priority: number;
   readonly hooks: Hooks;
+  /** Counts the requests of a plugin that has a canary, for the version that this is; runs after all others. */
+  readonly meter?: HookEntry;
 }
 
 /** A plugin instance with the scope that it is configured for. */
@@ -20,6 +23,8 @@ export interface ScopedPlugin {
   readonly name: string;
   readonly priority: number;
   readonly hooks: Hooks;
+  /** Another version of it, for a part of the requests. */
+  readonly canary?: Canary | undefined;
   readonly routeId: string | null;
   readonly serviceId: string | null;
   readonly consumerId: string | null;
@@ -34,6 +39,12 @@ const inOrder = (a: Order, b: Order): number =>
 /** Whether a plugin runs later than another; one is not later than itself. */
 export const runsAfter = (a: Order, b: Order): boolean => inOrder(a, b) > 0;
 
+/** A request that has a chain. */
+export interface Drawing extends GatedRequest {
+  /** What was drawn for it; null before anything was. */
+  drawn: Drawn | null;
+}
+
 /** The hooks that apply to one request, by phase. */
 export class Chain {
   readonly rewrite: readonly HookEntry[];
@@ -45,6 +56,11 @@ export class Chain {
   readonly changesBody: boolean;
   readonly log: readonly HookEntry[];
   readonly entries: readonly HookEntry[];
+  /**
+   * The chain for a request in place of this one, where plugins have canaries. Null where none has: then a request pays
+   * one comparison.
+   */
+  readonly choose: ((x: Drawing) => Chain) | null;
   readonly #reselect: (base: Chain, consumerId: string, after: HookEntry) => Chain;
   #byConsumer: Map<string, Chain> | null = null;
 
@@ -52,6 +68,7 @@ export class Chain {
     entries: readonly HookEntry[],
     globals: readonly HookEntry[],
     reselect: (base: Chain, consumerId: string, after: HookEntry) => Chain,
+    choose: ((x: Drawing) => Chain) | null,
   ) {
     const having = (phase: Exclude<keyof Hooks, "observes">) =>
       entries.filter(({ hooks }) => hooks[phase] !== undefined);
@@ -65,7 +82,8 @@ export class Chain {
     this.headerFilter = having("headerFilter");
     this.bodyFilter = having("bodyFilter");
     this.changesBody = this.bodyFilter.some(({ hooks }) => hooks.observes !== true);
-    this.log = having("log");
+    this.log = [...having("log"), ...entries.flatMap(({ meter }) => meter ?? [])];
+    this.choose = choose;
     this.#reselect = reselect;
   }
 
@@ -100,7 +118,15 @@ interface Scopes {
   /** Packages of one name may differ in priority by version: then the highest counts for all. */
   readonly priority: number;
   readonly isMixed: boolean;
-  readonly byScope: PersistentMap<{ readonly own: number; readonly entry: HookEntry }>;
+  readonly byScope: PersistentMap<Configured>;
+  /** How many of them have a canary. */
+  readonly gated: number;
+}
+
+interface Configured {
+  readonly own: number;
+  readonly entry: HookEntry;
+  readonly canary: Canary | null;
 }
 
 /** The plugins of one workspace; makes chains for its routes. Never changes: `with` makes the next one. */
@@ -109,20 +135,24 @@ export class Chains {
   readonly #plugins: readonly Scopes[];
   /** Number of configurations by route, service or consumer that has any. */
   readonly #scoped: PersistentMap<number>;
+  readonly #gates: Gates;
+  /** These as they are for requests that were drawn for, by what was drawn. */
+  readonly #variants = new Map<number, Chains>();
   /** Chains that routes without configurations of their own share, by service. */
   readonly #shared = new Map<string, Chain>();
   readonly #globals: readonly HookEntry[];
   /** For requests that matched no route. */
   readonly global: Chain;
 
-  private constructor(plugins: readonly Scopes[], scoped: PersistentMap<number>) {
+  private constructor(plugins: readonly Scopes[], scoped: PersistentMap<number>, gates: Gates) {
     this.#plugins = plugins;
     this.#scoped = scoped;
+    this.#gates = gates;
     this.#globals = this.#select(null, null, null);
     this.global = this.#newChain(null, null);
   }
 
-  static readonly none = new Chains([], PersistentMap.empty());
+  static readonly none = new Chains([], PersistentMap.empty(), Gates.none);
 
   /** These with some taken out and then some put in, each with its scope. Costs what these cost. */
   with(change: { readonly remove: readonly ScopedPlugin[]; readonly put: readonly ScopedPlugin[] }): Chains {
@@ -145,7 +175,8 @@ export class Chains {
       if (next === null) plugins.delete(name);
       else plugins.set(name, next);
     }
-    return new Chains([...plugins.values()].sort(inOrder), scoped.done());
+    const gates = this.#gates.with(gatesOf(change.remove), gatesOf(change.put));
+    return new Chains([...plugins.values()].sort(inOrder), scoped.done(), gates);
   }
 
   /**
@@ -174,10 +205,38 @@ export class Chains {
       const ran = base.entries.filter((entry) => !runsAfter(entry, after));
       const chosen = this.#select(routeId, serviceId, known ? consumerId : null);
       const later = chosen.filter((entry) => runsAfter(entry, after));
-      return new Chain([...ran, ...later], this.#globals, reselect);
+      // What was drawn stays: this chain is of the versions that the one before it was of.
+      return new Chain([...ran, ...later], this.#globals, reselect, null);
     };
-    const plain = new Chain(this.#select(routeId, serviceId, null), this.#globals, reselect);
+    const choose = this.#gates.isEmpty ? null : this.#chooser(routeId, serviceId);
+    const plain = new Chain(this.#select(routeId, serviceId, null), this.#globals, reselect, choose);
     return plain;
+  }
+
+  /** Draws for a request unless that was done, in an earlier phase, and finds the chain for what was drawn. */
+  #chooser(routeId: string | null, serviceId: string | null): (x: Drawing) => Chain {
+    const chains = new Map<number, Chain>();
+    return (x) => {
+      if (x.drawn?.by !== this.#gates) x.drawn = this.#gates.draw(x);
+      const { bits } = x.drawn;
+      let chain = chains.get(bits);
+      if (chain === undefined) {
+        chain = this.#variant(bits).chain(routeId, serviceId);
+        chains.set(bits, chain);
+      }
+      return chain;
+    };
+  }
+
+  #variant(bits: number): Chains {
+    let variant = this.#variants.get(bits);
+    if (variant === undefined) {
+      const admitted = this.#gates.admitted(bits);
+      const plugins = this.#plugins.map((scopes) => (scopes.gated === 0 ? scopes : drawn(scopes, admitted)));
+      variant = new Chains(plugins.sort(inOrder), this.#scoped, Gates.none);
+      this.#variants.set(bits, variant);
+    }
+    return variant;
   }
 
   /** For each plugin the entry of the most specific scope (reference: Kong's eight scopes). */
@@ -214,18 +273,47 @@ function changedScopes(
   removed: readonly ScopedPlugin[],
   added: readonly ScopedPlugin[],
 ): Scopes | null {
-  const edit = (before?.byScope ?? PersistentMap.empty<{ own: number; entry: HookEntry }>()).edit();
+  const edit = (before?.byScope ?? PersistentMap.empty<Configured>()).edit();
   const priority = before?.priority ?? added[0]!.priority;
   const isMixed = before?.isMixed === true || added.some((plugin) => plugin.priority !== priority);
   for (const plugin of removed) edit.delete(keyOf(plugin));
-  for (const plugin of added)
-    edit.set(keyOf(plugin), { own: plugin.priority, entry: { name, priority, hooks: plugin.hooks } });
+  for (const plugin of added) {
+    const { priority: own, hooks, canary = null } = plugin;
+    edit.set(keyOf(plugin), { own, entry: { name, priority, hooks }, canary });
+  }
   const byScope = edit.done();
   if (byScope.size === 0) return null;
-  return isMixed ? ofOnePriority(name, byScope) : { name, priority, isMixed, byScope };
+  const gated = (before?.gated ?? 0) - [...gatesOf(removed)].length + [...gatesOf(added)].length;
+  return isMixed ? ofOnePriority(name, byScope, gated) : { name, priority, isMixed, byScope, gated };
 }
 
-function ofOnePriority(name: string, byScope: Scopes["byScope"]): Scopes {
+function* gatesOf(plugins: readonly ScopedPlugin[]): Generator<Canary["gate"]> {
+  for (const { canary } of plugins) if (canary !== undefined) yield canary.gate;
+}
+
+/** A plugin with canaries as it is for requests that some gates have admitted: with one version in each scope. */
+function drawn({ name, byScope }: Scopes, admitted: ReadonlySet<string>): Scopes {
+  const edit = byScope.edit();
+  for (const [scope, { own, entry, canary }] of byScope.entries()) {
+    if (canary === null) continue;
+    const { gate } = canary;
+    const isCanary = admitted.has(gate.id);
+    const meter = meterOf(gate, isCanary);
+    const chosen = isCanary ? { ...entry, hooks: canary.hooks } : entry;
+    edit.set(scope, { own: isCanary ? canary.priority : own, entry: { ...chosen, meter }, canary: null });
+  }
+  return ofOnePriority(name, edit.done(), 0);
+}
+
+function meterOf(gate: Canary["gate"], isCanary: boolean): HookEntry {
+  return {
+    name: gate.id,
+    priority: Number.NEGATIVE_INFINITY,
+    hooks: { log: (ctx) => gate.count(ctx, isCanary) },
+  };
+}
+
+function ofOnePriority(name: string, byScope: Scopes["byScope"], gated: number): Scopes {
   let highest = Number.NEGATIVE_INFINITY;
   let lowest = Number.POSITIVE_INFINITY;
   for (const { own } of byScope.values()) {
@@ -233,7 +321,7 @@ function ofOnePriority(name: string, byScope: Scopes["byScope"]): Scopes {
     lowest = Math.min(lowest, own);
   }
   const edit = byScope.edit();
-  for (const [scope, { own, entry }] of byScope.entries())
-    edit.set(scope, { own, entry: { ...entry, priority: highest } });
-  return { name, priority: highest, isMixed: lowest !== highest, byScope: edit.done() };
+  for (const [scope, configured] of byScope.entries())
+    edit.set(scope, { ...configured, entry: { ...configured.entry, priority: highest } });
+  return { name, priority: highest, isMixed: lowest !== highest, byScope: edit.done(), gated };
 }

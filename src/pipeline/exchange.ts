@@ -9,9 +9,10 @@ import { type HeaderList, newHeaders } from "../http1/headers.ts";
 import type { ServerConnection } from "../http1/server-connection.ts";
 import { normalizePath } from "../router/path.ts";
 import type { Peer } from "../upstream/balancer.ts";
-import type { Chain } from "./chain.ts";
+import type { Chain, Drawing } from "./chain.ts";
 import type { Forwarded } from "./client-address.ts";
 import type { DataPlane } from "./data-plane.ts";
+import type { Drawn } from "./gates.ts";
 import type { RouteEntry, Snapshot } from "./snapshot.ts";
 
 /**
@@ -137,7 +138,7 @@ export class ExchangeResponse implements PluginResponse {
 }
 
 /** The state that every phase works on. The phases themselves are functions in this folder. */
-export abstract class Exchange implements Context {
+export abstract class Exchange implements Context, Drawing {
   readonly plane: DataPlane;
   /** The configuration as it was when the request came; later changes do not reach it. */
   readonly snapshot: Snapshot;
@@ -147,6 +148,8 @@ export abstract class Exchange implements Context {
   /** Milliseconds of `performance.now()`. */
   readonly startedAt = performance.now();
   chain: Chain;
+  /** Which versions of plugins it gets, where there are two of one. */
+  drawn: Drawn | null = null;
   entry: RouteEntry | null = null;
   /** The prefix or match of the route's path. */
   matchedPath = "";
@@ -178,6 +181,7 @@ export abstract class Exchange implements Context {
     this.chain = plane.snapshot.globalChain;
     this.headBytes = client.headBytes;
     this.request = new ExchangeRequest(this, client, client.head, plane.requestIds.next());
+    if (this.chain.choose !== null) this.chain = this.chain.choose(this);
   }
 
   abstract bufferRequestBody(): Promise<Uint8Array | null>;

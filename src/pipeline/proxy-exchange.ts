@@ -129,7 +129,8 @@ export class ProxyExchange extends Exchange implements RequestOwner, UpstreamOwn
     this.entry = data;
     this.matchedPath = found.matchedPath;
     this.request.uriCaptures = found.captures;
-    this.chain = data.chain(this.snapshot);
+    const chain = data.chain(this.snapshot);
+    this.chain = chain.choose === null ? chain : chain.choose(this);
   }
 
   /** Reads the whole body for a plugin, up to the cap. */

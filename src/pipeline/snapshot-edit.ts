@@ -260,6 +260,7 @@ function scopedPlugin({ entity, instance }: PluginInForce): ScopedPlugin | null 
     name: pluginBaseName(entity.name),
     priority: instance.priority,
     hooks: instance.hooks,
+    canary: instance.canary,
     routeId: entity.route?.id ?? null,
     serviceId: entity.service?.id ?? null,
     consumerId: entity.consumer?.id ?? null,

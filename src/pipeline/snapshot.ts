@@ -22,6 +22,7 @@ import type { Match } from "../router/router.ts";
 import type { Balancer } from "../upstream/balancer.ts";
 import { type Chain, Chains } from "./chain.ts";
 import type { Exchange } from "./exchange.ts";
+import type { Canary } from "./gates.ts";
 import { People } from "./people.ts";
 import type { PluginsInForce, RouteEntry, ServiceEntry } from "./route-entry.ts";
 import { nextParts } from "./snapshot-edit.ts";
@@ -33,6 +34,8 @@ export type RouteMatch = Match<RouteEntry>;
 export interface PluginInstance {
   readonly priority: number;
   readonly hooks: Hooks;
+  /** Another version of it, which takes its place for a part of the requests. */
+  readonly canary?: Canary;
   /** Frees what it holds once no snapshot uses it any more. */
   dispose(): void;
 }

@@ -18,6 +18,21 @@ export interface InstalledPackage {
   readonly code: Uint8Array;
   /** Of the workspace that uses it. */
   readonly limits: WorkspaceLimits;
+  /** Another version that a part of the requests gets, while a roll-out runs. */
+  readonly canary?: CanaryPackage;
+}
+
+/** The version that a roll-out tries, for a plugin entity that follows its channel. */
+export interface CanaryPackage {
+  /** Id of the roll-out. */
+  readonly rollout: string;
+  /** Requests with this field (in lower case) of this value get it; null if a part of all requests does. */
+  readonly header: { readonly name: string; readonly value: string } | null;
+  /** A `Tally`. */
+  readonly tally: SharedArrayBuffer;
+  readonly installed: InstalledPackage;
+  /** The entity's config as the schema of this version completes it. */
+  readonly config: unknown;
 }
 
 /**
@@ -26,9 +41,11 @@ export interface InstalledPackage {
  * may have been moved.
  */
 export function identityOf(installed: InstalledPackage | undefined): string {
-  return installed === undefined
-    ? "native"
-    : `${installed.id} ${installed.digest} ${JSON.stringify(installed.limits)}`;
+  if (installed === undefined) return "native";
+  const { id, digest, limits, canary } = installed;
+  const own = `${id} ${digest} ${JSON.stringify(limits)}`;
+  if (canary === undefined) return own;
+  return `${own} ${canary.rollout} ${JSON.stringify(canary.config)} ${identityOf(canary.installed)}`;
 }
 
 /** Whether a plugin entity names an uploaded package. */

@@ -109,6 +109,28 @@ test("a plugin that kills its cordon twice gets one of its own, and takes nobody
     await assert.rejects(async () => stuck.access?.(suspended), { failure: "suspended" });
   }));
 
+test("a version on trial that keeps killing its cordon harms neither the version that runs nor its neighbours", () =>
+  withSandbox({}, async (sandbox) => {
+    const running = await guest(sandbox, accessPlugin(GOOD), { ...STUCK_PARTS, limits: PATIENT });
+    const parts = { ...STUCK_PARTS, version: "2.0.0", onTrial: true };
+    const tried = await guest(sandbox, accessPlugin(STUCK_IF_ASKED + GOOD), parts);
+    assert.ok((await isGood(running)) && (await isGood(tried)));
+    const [common] = cordonsOf(sandbox, "a");
+    assert.equal(cordonsOf(sandbox, "a", "stuck@2.0.0").length, 1);
+    for (let deaths = 0; deaths < 5; deaths++) {
+      const end = kill(tried);
+      assert.ok(await isGood(running));
+      await end;
+    }
+    const suspended = new MemoryContext();
+    await assert.rejects(async () => tried.access?.(suspended), { failure: "suspended" });
+    assert.ok(await isGood(running));
+    assert.deepEqual(
+      cordonsOf(sandbox, "a").map(({ pid }) => pid),
+      [common?.pid],
+    );
+  }));
+
 test("what waits of a plugin when it is suspended kills no further cordon", () =>
   withSandbox({}, async (sandbox) => {
     const stuck = await guest(sandbox, accessPlugin(STUCK_IF_ASKED), STUCK_PARTS);

@@ -227,6 +227,7 @@ export interface GuestParts {
   workspace?: string;
   name?: string;
   version?: string;
+  onTrial?: boolean;
   config?: unknown;
   fail?: "open" | "closed";
   phases?: GuestSettings["phases"];
@@ -248,6 +249,7 @@ export function settings(artifact: Uint8Array, parts: GuestParts = {}): GuestSet
     workspace: parts.workspace ?? "default",
     name: parts.name ?? "under-test",
     version: parts.version ?? "1.0.0",
+    onTrial: parts.onTrial ?? false,
     fail: parts.fail ?? "closed",
     grants: { ...NO_GRANTS, ...parts.grants },
     cpuWaitMs: parts.cpuWaitMs ?? 0,

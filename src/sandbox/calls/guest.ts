@@ -13,6 +13,11 @@ export interface GuestSettings extends Omit<GuestConfig, "asks"> {
   readonly name: string;
   /** Exact version; with the name, what the ledger goes by. */
   readonly version: string;
+  /**
+   * Whether it is tried beside the version that it may replace. Then it has a cordon of its own, and what it does there
+   * counts against this version and not against the plugin.
+   */
+  readonly onTrial?: boolean;
   readonly fail: "closed" | "open";
   readonly grants: GuestGrants;
   /** How long a call waits for its workspace's CPU budget; 0 for not at all. Milliseconds. */

@@ -140,9 +140,10 @@ export class Lanes {
   #lane(guest: Guest): Lane {
     let lane = this.#laneOf.get(guest);
     if (lane === undefined || lane.gone) {
-      const { workspace, name } = guest.settings;
-      const plugin = this.#heldBack.isApart(blameOf(guest)) ? name : null;
-      lane = this.#lanes.named({ engine: guest.engine, workspace, plugin });
+      const blame = blameOf(guest);
+      const isAlone = guest.settings.onTrial === true || this.#heldBack.isApart(blame);
+      const plugin = isAlone ? blame.plugin : null;
+      lane = this.#lanes.named({ engine: guest.engine, workspace: blame.workspace, plugin });
       this.#laneOf.set(guest, lane);
     }
     return lane;
@@ -301,19 +302,16 @@ export class Lanes {
     const moved = this.#takeQueued(blame);
     for (const lane of this.#lanes)
       if (lane.name.workspace === blame.workspace)
-        for (const link of lane.links)
-          link.releaseIdle(
-            ({ settings }) => settings.workspace === blame.workspace && settings.name === blame.plugin,
-          );
+        for (const link of lane.links) link.releaseIdle((guest) => isOf(guest, blame));
     this.#requeue(moved);
   }
 
   /** Takes a plugin's calls out of the queues. */
-  #takeQueued({ workspace, plugin }: Blame): Call[] {
+  #takeQueued(blame: Blame): Call[] {
     const taken: Call[] = [];
     for (const lane of this.#lanes) {
-      if (lane.name.workspace !== workspace) continue;
-      const isIts = (call: Call) => call.guest.settings.name === plugin;
+      if (lane.name.workspace !== blame.workspace) continue;
+      const isIts = ({ guest }: Call) => isOf(guest, blame);
       taken.push(...lane.queue.filter(isIts));
       lane.queue = lane.queue.filter((call) => !isIts(call));
     }
@@ -393,6 +391,11 @@ function outOfBudget(waitMs: number): Reason {
   };
 }
 
-function blameOf({ settings }: Guest): Blame {
-  return { workspace: settings.workspace, plugin: settings.name };
+function blameOf({ settings: { workspace, name, version, onTrial } }: Guest): Blame {
+  return { workspace, plugin: onTrial === true ? `${name}@${version}` : name };
+}
+
+function isOf(guest: Guest, { workspace, plugin }: Blame): boolean {
+  const blame = blameOf(guest);
+  return blame.workspace === workspace && blame.plugin === plugin;
 }
