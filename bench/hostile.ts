@@ -2,8 +2,10 @@
  * 32 workspaces attack at once, each with a guest of its own, while a neighbour is called at a constant rate of
  * half of what the gateway can do: the neighbour's latency before and meanwhile, and what became of the attacks.
  * Attackers keep a pace: what is asked is what guests can do to a neighbour, and not what requests without end can.
+ * Between the two the same clients call the same guests, which do no harm then: what that costs the neighbour is what
+ * sharing the cores costs, on the load's side too, and not the attack.
  *
- *     node bench/hostile.ts [--workspaces 32] [--seconds 10] [--rounds 3] [--write]
+ *     node bench/hostile.ts [--workspaces 32] [--seconds 10] [--rounds 3] [--rate R] [--write]
  *
  * The gateway and its cordons share core 0; the load and the upstream have core 1.
  */
@@ -22,11 +24,12 @@ import { moveTo, sessionFirst } from "./processes.ts";
 import { commit, machine } from "./tools.ts";
 import { openSite } from "./variants.ts";
 
-const USAGE = "node bench/hostile.ts [--workspaces 32] [--seconds 10] [--rounds 3] [--write]";
+const USAGE = "node bench/hostile.ts [--workspaces 32] [--seconds 10] [--rounds 3] [--rate R] [--write]";
 const given = readArguments(USAGE, {
   workspaces: { type: "string", default: "32" },
   seconds: { type: "string", default: "10" },
   rounds: { type: "string", default: "3" },
+  rate: { type: "string", default: "0" },
   write: { type: "boolean", default: false },
   help: { type: "boolean" },
 });
@@ -48,18 +51,21 @@ function rank({ aim }: Attack): number {
   return at < 0 ? WORST.length : at;
 }
 
-/** Asks one workspace to attack, again and again, and counts what it is answered. */
-class Attacker {
+type Manner = "harmless" | "attacked";
+
+/** Calls one workspace's guest again and again, and counts what it is answered. */
+class Caller {
   readonly answers = new Map<string, number>();
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 2 });
   readonly #clients: Promise<void>[];
   #stopped = false;
 
-  constructor(port: number, host: string) {
+  constructor(port: number, host: string, manner: Manner) {
+    const headers: Record<string, string> = manner === "attacked" ? { host, "x-attack": "~" } : { host };
     this.#clients = [0, 1].map(async () => {
       while (!this.#stopped) {
         const pace = sleep(PACE_MS);
-        const answer = await this.#ask(port, host);
+        const answer = await this.#ask(port, headers);
         this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1);
         await pace;
       }
@@ -72,9 +78,8 @@ class Attacker {
     this.#agent.destroy();
   }
 
-  #ask(port: number, host: string): Promise<string> {
+  #ask(port: number, headers: Record<string, string>): Promise<string> {
     return new Promise((resolve) => {
-      const headers = { host, "x-attack": "~" };
       const asked = request({ host: "127.0.0.1", port, headers, agent: this.#agent }, (answer) => {
         answer.resume().once("close", () => {
           // Whoever is told to come back later does not wait longer than anybody else.
@@ -133,7 +138,7 @@ try {
   const target = { port: gateway.port, tls: false, path: "/small", headers: {}, bodyBytes: 0, routes: 0 };
   await closedLoop(target, CONNECTIONS, 4, site.loadCore);
   const capacity = await closedLoop(target, CONNECTIONS, 3, site.loadCore);
-  const perSecond = Math.floor(capacity.requests / capacity.seconds / 2);
+  const perSecond = Number(given.rate) || Math.floor(capacity.requests / capacity.seconds / 2);
   const load = () =>
     openLoop(
       { ...target, perSecond, connections: CONNECTIONS, warmSeconds: 1, seconds: SECONDS },
@@ -143,28 +148,39 @@ try {
   lines.push(
     `${attacks.length} hostile workspaces, ${perSecond} requests/s to the neighbour (half of its capacity), ${SECONDS} s each.`,
     "",
-    "| round | when | p50 ms | p99 ms | p99.9 ms | errors | attacks answered |",
+    "| round | when | p50 ms | p99 ms | p99.9 ms | errors | what guests' callers were answered |",
     "| --: | --- | --: | --: | --: | --- | --- |",
   );
   const ratios: number[] = [];
+  const shared: number[] = [];
+  const called = async (manner: Manner) => {
+    const callers = names.map((name) => new Caller(gateway.port, `${name}.test`, manner));
+    const run = await load();
+    await Promise.all(callers.map((caller) => caller.stop()));
+    const answers = new Map<string, number>();
+    for (const caller of callers)
+      for (const [answer, count] of caller.answers) answers.set(answer, (answers.get(answer) ?? 0) + count);
+    return { run, answers: [...answers].map(([answer, count]) => `${count} × ${answer}`).join(", ") };
+  };
   for (let round = 1; round <= ROUNDS; round++) {
     const quiet = await load();
-    process.stderr.write(`round ${round}: the attack begins\n`);
-    const attackers = names.map((name) => new Attacker(gateway.port, `${name}.test`));
-    const during = await load();
-    await Promise.all(attackers.map((attacker) => attacker.stop()));
-    const answers = new Map<string, number>();
-    for (const attacker of attackers)
-      for (const [answer, count] of attacker.answers) answers.set(answer, (answers.get(answer) ?? 0) + count);
-    const told = [...answers].map(([answer, count]) => `${count} × ${answer}`).join(", ");
-    ratios.push(during.p999Us / quiet.p999Us);
-    const row = (when: string, run: typeof quiet, attacked: string) =>
-      `| ${round} | ${when} | ${ms(run.p50Us)} | ${ms(run.p99Us)} | ${ms(run.p999Us)} | ${run.errors.join("; ") || "none"} | ${attacked} |`;
-    lines.push(row("quiet", quiet, ""), row("attacked", during, told));
-    process.stderr.write(`${lines.slice(-2).join("\n")}\n`);
+    const harmless = await called("harmless");
+    const attacked = await called("attacked");
+    ratios.push(attacked.run.p999Us / quiet.p999Us);
+    shared.push(harmless.run.p999Us / quiet.p999Us);
+    const row = (when: string, run: typeof quiet, answers: string) =>
+      `| ${round} | ${when} | ${ms(run.p50Us)} | ${ms(run.p99Us)} | ${ms(run.p999Us)} | ${run.errors.join("; ") || "none"} | ${answers} |`;
+    lines.push(
+      row("quiet", quiet, ""),
+      row("harmless", harmless.run, harmless.answers),
+      row("attacked", attacked.run, attacked.answers),
+    );
+    process.stderr.write(`${lines.slice(-3).join("\n")}\n`);
   }
-  const median = ratios.toSorted((a, b) => a - b)[ratios.length >> 1] as number;
-  lines.push("", `p99.9 attacked ÷ quiet, median of ${ROUNDS} rounds: ${median.toFixed(2)} (bar: 1.5).`);
+  lines.push(
+    "",
+    `p99.9 attacked ÷ quiet, median of ${ROUNDS} rounds: ${median(ratios)} (bar: 1.5). Harmless ÷ quiet: ${median(shared)}.`,
+  );
 } finally {
   await gateway.process.stop();
   await close();
@@ -174,6 +190,10 @@ const text = `# A neighbour among hostile workspaces, commit ${commit()}\n\n${cp
 process.stdout.write(text);
 if (given.write) writeFileSync(join(import.meta.dirname, "results", "hostile.md"), text);
 process.exit();
+
+function median(of: readonly number[]): string {
+  return (of.toSorted((a, b) => a - b)[of.length >> 1] as number).toFixed(2);
+}
 
 function ms(us: number): string {
   return (us / 1000).toFixed(2);

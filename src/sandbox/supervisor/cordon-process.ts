@@ -11,7 +11,7 @@ import type { Room } from "../fence/room.ts";
 import type { EngineKind, Failure } from "../protocol/engine.ts";
 import { type Blame, type LaneName, TOKEN_CHARACTERS } from "../protocol/messages.ts";
 import { endChain } from "./end-chain.ts";
-import { descendantsOf, lastDescendantOf, ProcessStat } from "./process-stat.ts";
+import { descendantsOf, ProcessStat } from "./process-stat.ts";
 import { begins } from "./scheduling.ts";
 
 const MAX_MEMORY = 256 * 1024 * 1024;
@@ -68,6 +68,8 @@ export class CordonProcess {
   readonly #fenced: boolean;
   readonly #cgroup: Cgroup | null;
   #pid: number | null = null;
+  /** Known once it is ready: to look while it ends would leave the kernel entries to remove again and again. */
+  #chain: readonly number[] | null = null;
   #stat: ProcessStat | null = null;
   #wantedMs = 0;
   #waited = { at: 0, ms: 0 };
@@ -108,10 +110,12 @@ export class CordonProcess {
     return this.#pid;
   }
 
-  /** What was spawned, and what has come of it: the cordon itself is the last. */
+  /** What was spawned, and what has come of it, as far as it is there: the cordon itself is the last. */
   pids(): readonly number[] {
-    const { pid } = this.#child;
-    return pid === undefined ? [] : [pid, ...(this.#fenced ? descendantsOf(pid) : [])];
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return [];
+    if (this.#chain === null) return [pid, ...(this.#fenced ? descendantsOf(pid) : [])];
+    return this.#stat?.cpuMs() === null ? this.#chain.slice(0, -1) : this.#chain;
   }
 
   /** What it wrote to stderr, for the log. */
@@ -150,8 +154,10 @@ export class CordonProcess {
     if (this.ready) return;
     this.ready = true;
     this.#up.resolve();
-    this.#pid = this.#fenced ? lastDescendantOf(this.#child.pid) : (this.#child.pid ?? null);
+    const chain = this.pids();
+    this.#pid = chain.length > (this.#fenced ? 1 : 0) ? (chain.at(-1) ?? null) : null;
     if (this.#pid === null) return;
+    this.#chain = chain;
     this.#cgroup?.take(this.#pid); // it may have been forked before its parent was taken
     try {
       this.#stat = new ProcessStat(this.#pid);

@@ -46,7 +46,9 @@ export interface Runner {
   readonly lane: object | null;
   /** Whether its workspace's cordons die lately. */
   readonly suspect: boolean;
-  /** Its process, and those that started it and reap it. */
+  /** Its process; null before it is up. */
+  readonly pid: number | null;
+  /** That process, and those that started it and reap it. */
   pids(): readonly number[];
   /** Milliseconds for which its first thread has had a core or waited for one. */
   wantedMs(): number;
@@ -145,6 +147,14 @@ export class Priorities<C extends Runner> {
   }
 }
 
+/**
+ * Who reaps a cordon stays behind it: while another of the cordon's threads is far behind, removing its entries of
+ * `/proc` (there are some where a monitor has looked at its threads), the kernel lets the one that reaps it spin, and
+ * from nearby it would take all of the core that the other needs to be done.
+ */
 function move(cordon: Runner, standing: Standing): void {
-  for (const pid of cordon.pids()) place(pid, standing);
+  for (const pid of cordon.pids()) {
+    const reaps = cordon.pid !== null && pid !== cordon.pid;
+    place(pid, reaps && standing === "near" ? "far" : standing);
+  }
 }

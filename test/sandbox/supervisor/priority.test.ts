@@ -28,10 +28,12 @@ class Sleeper implements Runner {
   wanted = 0;
   waited = 0;
   calls = 0;
-  readonly #pid: number;
+  /** Who reaps it. */
+  reaper: Sleeper | null = null;
+  readonly pid: number;
 
   constructor(pid: number) {
-    this.#pid = pid;
+    this.pid = pid;
   }
 
   static async start(has: Partial<Sleeper> = {}): Promise<Sleeper> {
@@ -43,7 +45,7 @@ class Sleeper implements Runner {
   }
 
   pids(): readonly number[] {
-    return [this.#pid];
+    return this.reaper === null ? [this.pid] : [this.reaper.pid, this.pid];
   }
 
   wantedMs(): number {
@@ -56,7 +58,7 @@ class Sleeper implements Runner {
 
   /** Where each of its threads stands, by proc(5): the 41st field of stat is the policy, the 19th the nice value. */
   get standing(): string {
-    const [, , ...rest] = readFileSync(`/proc/${this.#pid}/task/${this.#pid}/stat`, "latin1").split(" ");
+    const [, , ...rest] = readFileSync(`/proc/${this.pid}/task/${this.pid}/stat`, "latin1").split(" ");
     return rest[38] === "5" ? "back" : `nice ${rest[16]}`;
   }
 }
@@ -119,6 +121,14 @@ if (comesBack) {
     assert.equal(cordon.standing, NEAR, "who is busy with many calls does not burn");
     course.pass(2000, () => ({ ran: 0.1, waited: 0.9, calls: 0.02 }));
     assert.equal(cordon.standing, NEAR, "nor who waits for a core that everybody wants");
+  });
+
+  test("who reaps a cordon stays behind it, that is up", async () => {
+    const cordon = await Sleeper.start();
+    cordon.reaper = await Sleeper.start();
+    new Course([cordon]);
+    assert.equal(cordon.standing, NEAR);
+    assert.equal(cordon.reaper.standing, "nice 19");
   });
 
   test("a cordon whose workspace's cordons die comes near when it has served at ease", async () => {
