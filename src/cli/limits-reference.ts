@@ -15,6 +15,7 @@ import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/
 import { MAX_MATCHING, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from "../registry/config-schema.ts";
 import { MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH, MAX_MANIFEST_PARTS } from "../registry/manifest-text.ts";
 import { MAX_INDEX_BYTES } from "../registry/registry.ts";
+import { MAX_EXTENDED_HEADER_BYTES } from "../registry/tar-reader.ts";
 import { MAX_QUEUED_MS, WAITING_FACTOR } from "../sandbox/calls/deadlines.ts";
 import { HOST_CALL_LIMITS } from "../sandbox/calls/host-call-limits.ts";
 import { MAX_IN_FLIGHT } from "../sandbox/calls/lane.ts";
@@ -106,6 +107,7 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["an upload", bytes(MAX_PACKAGE_BYTES), "413"],
       ["what it unpacks to", bytes(MAX_UNPACKED_BYTES), "400"],
       ["entries of the archive", String(MAX_ENTRIES), "400"],
+      ["a header in it that only says more of the next entry", bytes(MAX_EXTENDED_HEADER_BYTES), "400"],
       ["`plugin.yaml`", bytes(MAX_MANIFEST_BYTES), "400"],
       ["its tokens, lines and escapes", String(MAX_MANIFEST_PARTS), "400"],
       ["its nesting and indentation", String(MAX_MANIFEST_DEPTH), "400"],

@@ -1,14 +1,14 @@
 /**
  * Packages as `.tgz` bytes: reads one that a stranger made, and makes one that is the same bytes every time.
  *
- * Reading never touches the file system and holds at most `MAX_UNPACKED_BYTES`: names that climb, links,
- * devices, duplicates and archives that unpack without end are refused while they stream by.
+ * Reading never touches the file system and holds at most `MAX_UNPACKED_BYTES`.
  */
 import { promisify } from "node:util";
 import { constants, gunzip, gzipSync } from "node:zlib";
 import * as tar from "tar-stream";
-import { MANIFEST_FILE } from "./manifest.ts";
-import { MAX_MANIFEST_BYTES } from "./manifest-text.ts";
+import { ArchiveError, type ArchiveFiles, readTar } from "./tar-reader.ts";
+
+export { ArchiveError, MAX_ENTRIES } from "./tar-reader.ts";
 
 const gunzipAsync = promisify(gunzip);
 
@@ -16,16 +16,6 @@ const gunzipAsync = promisify(gunzip);
 export const MAX_PACKAGE_BYTES = 8 << 20;
 /** Most bytes of the tar stream inside it, headers and padding included. */
 export const MAX_UNPACKED_BYTES = 16 << 20;
-/** The manifest, the entry, the root directory that `tar` writes, and room for a message about others. */
-export const MAX_ENTRIES = 16;
-
-/** A package that is not a sound archive; the message names the entry and the rule. */
-export class ArchiveError extends Error {
-  override name = "ArchiveError";
-}
-
-/** Files of an archive by name, `./` removed. */
-export type ArchiveFiles = ReadonlyMap<string, Uint8Array>;
 
 /**
  * Unpacks a gzip-compressed tar in memory.
@@ -34,7 +24,7 @@ export type ArchiveFiles = ReadonlyMap<string, Uint8Array>;
 export async function unpack(bytes: Uint8Array): Promise<ArchiveFiles> {
   if (bytes.length > MAX_PACKAGE_BYTES) throw new ArchiveError(`larger than ${MAX_PACKAGE_BYTES} bytes`);
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) throw new ArchiveError("not a gzip file");
-  return readTar(await inflate(bytes));
+  return readTar(await inflate(bytes), MAX_UNPACKED_BYTES);
 }
 
 /** Decompresses off the event loop's thread, and stops at the bound however much would follow. */
@@ -46,54 +36,6 @@ async function inflate(bytes: Uint8Array): Promise<Uint8Array> {
       throw new ArchiveError(`unpacks to more than ${MAX_UNPACKED_BYTES} bytes`);
     throw new ArchiveError(`not a sound gzip file: ${(error as Error).message}`);
   }
-}
-
-function readTar(bytes: Uint8Array): Promise<ArchiveFiles> {
-  const files = new Map<string, Uint8Array>();
-  const { promise, resolve, reject } = Promise.withResolvers<ArchiveFiles>();
-  const extract = tar.extract();
-  let entries = 0;
-  extract.on("entry", (header, stream, next) => {
-    // What ends `extract` ends the entry too; an entry's error without a listener would end the process.
-    stream.on("error", () => undefined);
-    const name = header.name.replace(/^\.\//, "");
-    const problem =
-      ++entries > MAX_ENTRIES ? `more than ${MAX_ENTRIES} entries` : entryProblem(name, header, files);
-    if (problem !== undefined) {
-      extract.destroy(new ArchiveError(problem));
-      return;
-    }
-    const chunks: Uint8Array[] = [];
-    stream.on("data", (chunk) => chunks.push(chunk as Uint8Array));
-    stream.on("end", () => {
-      if (header.type === "file") files.set(name, Buffer.concat(chunks));
-      next();
-    });
-    stream.resume();
-  });
-  extract.on("error", (error) =>
-    reject(
-      error instanceof ArchiveError ? error : new ArchiveError(`not a sound tar file: ${error.message}`),
-    ),
-  );
-  extract.on("finish", () => resolve(files));
-  extract.end(bytes);
-  return promise;
-}
-
-/** What is wrong with an entry, judged by its header alone. */
-function entryProblem(name: string, header: tar.Header, files: ArchiveFiles): string | undefined {
-  const shown = JSON.stringify(header.name.slice(0, 100));
-  // `tar -C DIR .` writes the directory itself first.
-  if (header.type === "directory" && (name === "" || name === ".")) return undefined;
-  if (header.type !== "file")
-    return `${shown} is a ${header.type ?? "special file"}; only regular files are allowed`;
-  if (!/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/.test(name))
-    return `${shown} is not a plain file name; a package has no directories and no other characters than letters, digits, '.', '_' and '-'`;
-  if (files.has(name)) return `${shown} is there twice`;
-  const most = name === MANIFEST_FILE ? MAX_MANIFEST_BYTES : MAX_UNPACKED_BYTES;
-  if ((header.size ?? 0) > most) return `${shown} is larger than ${most} bytes`;
-  return undefined;
 }
 
 /**

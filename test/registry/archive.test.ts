@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { stringify } from "yaml";
 import { MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES, pack, unpack } from "../../src/registry/archive.ts";
 import { digestOf, openPackage } from "../../src/registry/package.ts";
-import { MANIFEST, packageOf, SOURCE, tgz } from "./packages.ts";
+import { MANIFEST, packageOf, paxRecord, SOURCE, tarEntry, tgz, tgzOf } from "./packages.ts";
 
 const manifest = { name: "plugin.yaml", body: stringify(MANIFEST) };
 const entry = { name: "plugin.js", body: SOURCE };
@@ -39,6 +39,27 @@ test("an archive made by tar with ./ names and its root directory is accepted", 
     { ...entry, name: "./plugin.js" },
   ]);
   assert.ok((await openPackage(bytes)).opened);
+});
+
+/** The two files that belong into a package. */
+const sound = [tarEntry("plugin.yaml", "0", manifest.body), tarEntry("plugin.js", "0", SOURCE)];
+
+test("an archive with times, owners and long names in headers of their own is accepted", async () => {
+  const said = paxRecord("mtime", "1700000000.5") + paxRecord("SCHILY.xattr.user.a", "b=c");
+  const [yaml, code] = sound as [Buffer, Buffer];
+  const { opened } = await openPackage(
+    tgzOf(
+      tarEntry("pax_global_header", "g", paxRecord("comment", "0123456789abcdef")),
+      tarEntry("PaxHeaders/plugin.yaml", "x", said),
+      yaml,
+      tarEntry("PaxHeaders/cut", "x", paxRecord("path", "./plugin.js")),
+      tarEntry("cut", "0", SOURCE),
+    ),
+  );
+  assert.equal(Buffer.from(opened?.artifact ?? []).toString(), SOURCE);
+  const gnu = tgzOf(yaml, tarEntry("././@LongLink", "L", "plugin.js\0"), tarEntry("cut", "0", SOURCE));
+  assert.equal(Buffer.from((await openPackage(gnu)).opened?.artifact ?? []).toString(), SOURCE);
+  assert.ok((await openPackage(gzipSync(Buffer.concat([yaml, code])))).opened, "without blocks at its end");
 });
 
 const HOSTILE: [title: string, make: () => Promise<Uint8Array> | Uint8Array, reason: RegExp][] = [
@@ -97,6 +118,77 @@ const HOSTILE: [title: string, make: () => Promise<Uint8Array> | Uint8Array, rea
     "a huge manifest",
     () => tgz([{ name: "plugin.yaml", body: "#".repeat(70_000) }, entry]),
     /larger than 16384 bytes/,
+  ],
+  [
+    "sixteen megabytes of records about one entry",
+    () => tgzOf(tarEntry("x", "x", "4 =\n".repeat(4_000_000)), ...sound),
+    /an extended header of more than 16384 bytes/,
+  ],
+  [
+    "header after header that only says more about the next one",
+    () => tgzOf(...Array.from({ length: 20 }, () => tarEntry("x", "x", paxRecord("mtime", "1"))), ...sound),
+    /more than 16 extended headers/,
+  ],
+  [
+    "a record whose length is negative",
+    () => tgzOf(tarEntry("x", "x", `-20 path=${"x".repeat(40)}\n`), ...sound),
+    /not a sound tar file: an extended header cannot be read/,
+  ],
+  [
+    "a record that ends behind its header",
+    () => tgzOf(tarEntry("x", "x", "999 path=plugin.js\n"), ...sound),
+    /not a sound tar file: an extended header cannot be read/,
+  ],
+  [
+    "a size that stands in a header of its own",
+    () => tgzOf(tarEntry("x", "x", paxRecord("size", "3")), ...sound),
+    /an extended header sets "size"/,
+  ],
+  [
+    "one name for all entries",
+    () => tgzOf(tarEntry("g", "g", paxRecord("path", "plugin.yaml")), ...sound),
+    /an extended header sets "path"/,
+  ],
+  [
+    "a name in a header of its own that climbs out",
+    () => tgzOf(tarEntry("x", "x", paxRecord("path", "../../etc/cron.d/x")), ...sound),
+    /"\.\.\/\.\.\/etc\/cron\.d\/x" is not a plain file name/,
+  ],
+  [
+    "a long name of GNU's that climbs out",
+    () => tgzOf(tarEntry("././@LongLink", "L", "../evil\0"), ...sound),
+    /"\.\.\/evil" is not a plain file name/,
+  ],
+  [
+    "a sparse file of GNU's",
+    () => tgzOf(tarEntry("plugin.js", "S", SOURCE), ...sound),
+    /"plugin\.js" is a sparse file/,
+  ],
+  [
+    "a sparse file of POSIX's",
+    () => tgzOf(tarEntry("x", "x", paxRecord("GNU.sparse.realsize", "99999999999")), ...sound),
+    /an extended header sets "GNU\.sparse\.realsize"/,
+  ],
+  ["a directory with content", () => tgzOf(tarEntry("./", "5", "x"), ...sound), /a directory with content/],
+  [
+    "a size below zero",
+    () => tgzOf(tarEntry("plugin.js", "0", SOURCE, `\xff${"\xff".repeat(11)}`), ...sound),
+    /larger than|not a sound tar file/,
+  ],
+  [
+    "a size that is no number",
+    () => tgzOf(tarEntry("plugin.js", "0", SOURCE, "0000000-005 "), ...sound),
+    /not a sound tar file: a header's size is no number/,
+  ],
+  [
+    "another archive after its end",
+    () => tgzOf(...sound, Buffer.alloc(1024), ...sound),
+    /not a sound tar file: something follows its end/,
+  ],
+  [
+    "an entry that ends before its content",
+    () => gzipSync(Buffer.concat(sound).subarray(0, -512)),
+    /not a sound tar file: it ends in the middle of an entry/,
   ],
   ["nothing in it", () => tgz([]), /plugin\.yaml: not in the package/],
   ["no bytes", () => new Uint8Array(), /not a gzip file/],

@@ -38,6 +38,38 @@ export async function tgz(entries: Entry[]): Promise<Uint8Array> {
   return gzipSync(Buffer.concat(chunks));
 }
 
+/** A tar header as POSIX has it, of whatever kind, and its content. */
+export function tarEntry(name: string, type: string, content: string | Uint8Array, size?: string): Buffer {
+  const bytes = Buffer.from(content);
+  const block = Buffer.alloc(512 + Math.ceil(bytes.length / 512) * 512);
+  const fields: [at: number, text: string][] = [
+    [0, name],
+    [100, "0000644\0"],
+    [124, size ?? `${bytes.length.toString(8).padStart(11, "0")} `],
+    [148, " ".repeat(8)],
+    [156, type],
+    [257, "ustar\x0000"],
+  ];
+  for (const [at, text] of fields) block.write(text, at, "latin1");
+  const sum = block.subarray(0, 512).reduce((all, byte) => all + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  bytes.copy(block, 512);
+  return block;
+}
+
+/** A record of a pax header. */
+export function paxRecord(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`;
+  let length = rest.length + 1;
+  while (String(length).length + rest.length !== length) length++;
+  return length + rest;
+}
+
+/** A `.tgz` of these parts and the end of an archive. */
+export function tgzOf(...parts: Uint8Array[]): Uint8Array {
+  return gzipSync(Buffer.concat([...parts, Buffer.alloc(1024)]));
+}
+
 /** A directory that is gone when the test file is done. */
 export function scratch(): string {
   const dir = mkdtempSync(join(tmpdir(), "gatehouse-test-"));
