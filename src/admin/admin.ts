@@ -8,15 +8,16 @@
 import { randomUUID } from "node:crypto";
 import type { ServerOptions as TlsOptions } from "node:https";
 import type { FastifyRequest } from "fastify";
-import type { Access, Asker } from "../access/access.ts";
+import { type Access, ANYBODY, type Asker } from "../access/access.ts";
 import type { Registry } from "../registry/registry.ts";
 import { adminTokenRoutes } from "./admin-tokens-api.ts";
 import { Refusal } from "./answers.ts";
 import { auditRoutes } from "./audit-api.ts";
 import { bearerOf } from "./bearer.ts";
-import { configRoutes, Turns } from "./config-api.ts";
+import { configRoutes } from "./config-api.ts";
 import { configPlanRoutes } from "./config-plan-api.ts";
 import { consumerGroupRoutes } from "./consumer-groups-api.ts";
+import { DocumentTurns } from "./document-turns.ts";
 import { entityRoutes } from "./entities-api.ts";
 import { explainRoutes } from "./explain-api.ts";
 import { checkSource, isPreflight } from "./guard.ts";
@@ -75,24 +76,22 @@ export function createAdmin(options: AdminOptions): ApiServer {
     const now = performance.now();
     reply.header("x-kong-admin-latency", String(Math.round(now - (began.get(request) ?? now))));
   });
-  addRoutes(
-    app,
-    adminRoutes(options),
-    access === undefined
-      ? undefined
-      : (request) => {
-          const asker = askers.get(request);
-          if (asker === undefined) throw new Error("a request was not asked who makes it");
-          return asker;
-        },
-  );
+  addRoutes(app, adminRoutes(options), {
+    askerOf(request) {
+      if (access === undefined) return ANYBODY;
+      const asker = askers.get(request);
+      if (asker === undefined) throw new Error("a request was not asked who makes it");
+      return asker;
+    },
+    tenantBodyBytes: (workspace) => options.port.quotas(workspace).bodyBytes,
+  });
   return serve(app, options.tls);
 }
 
 /** Everything that the Admin API answers. */
 export function adminRoutes(options: AdminOptions): Route[] {
   const { port, version, nodeId = randomUUID() } = options;
-  const turns = new Turns();
+  const turns = new DocumentTurns();
   const routes = [
     ...nodeRoutes(port, { version, nodeId }),
     ...configRoutes(port, turns),

@@ -44,6 +44,10 @@ export function numbered(
 
 export const notFound = (message = "Not found") => new Refusal(404, { message });
 
+/** @param why continues the sentence. */
+export const tooLarge = (why = "") =>
+  new Refusal(413, { message: why === "" ? "Payload too large" : `Payload too large, ${why}` });
+
 export const unsupportedType = (allowed: readonly string[]) =>
   new Refusal(415, { message: `Unsupported content type; send ${allowed.join(" or ")}` });
 

@@ -10,6 +10,7 @@ import { textOf } from "../declarative/text.ts";
 import { ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
 import type { Entity } from "../entities/relations.ts";
 import { numbered, Refusal, unsupportedType } from "./answers.ts";
+import type { DocumentTurns } from "./document-turns.ts";
 import { publicEntity } from "./entity-view.ts";
 import { exportConfig } from "./export.ts";
 import type { AdminPort } from "./port.ts";
@@ -17,33 +18,12 @@ import type { Answer, Call, Route } from "./routes.ts";
 
 /** Longest configuration, in bytes. */
 export const MAX_CONFIG_BYTES = 64 << 20;
-/** Replacements that wait while one is applied. */
-const MAX_WAITING = 4;
 
 const YAML_TYPES = ["text/yaml", "text/x-yaml", "application/yaml", "application/x-yaml"];
 const FORM_TYPES = ["multipart/form-data", "application/x-www-form-urlencoded"];
 const JSON_TYPE = "application/json";
 
-/** Runs one job after another; whoever comes when too many wait is told to come back. */
-export class Turns {
-  #last: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
-
-  take<T>(job: () => Promise<T>): Promise<T> {
-    if (this.#waiting > MAX_WAITING)
-      throw new Refusal(
-        429,
-        { message: "Other configurations are being applied; try again" },
-        { "retry-after": "1" },
-      );
-    this.#waiting++;
-    const turn = this.#last.then(job).finally(() => this.#waiting--);
-    this.#last = turn.catch(() => undefined);
-    return turn;
-  }
-}
-
-export function configRoutes(port: AdminPort, turns: Turns): Route[] {
+export function configRoutes(port: AdminPort, turns: DocumentTurns): Route[] {
   return [
     {
       path: "/config",
@@ -56,7 +36,7 @@ export function configRoutes(port: AdminPort, turns: Turns): Route[] {
       GET: () => ({ status: 200, body: { config: exportConfig(port.config()) } }),
       POST: async (call) => {
         const text = await documentOf(call);
-        return turns.take(() => replace(port, text, call));
+        return turns.take(call, () => replace(port, text, call));
       },
     },
   ];

@@ -6,7 +6,8 @@
 import { type PlanRequest, planBody } from "../control/plan.ts";
 import { type ConfigError, formatConfigErrors, toFields } from "../declarative/errors.ts";
 import { numbered } from "./answers.ts";
-import { checkDocumentType, documentOf, MAX_CONFIG_BYTES, type Turns } from "./config-api.ts";
+import { checkDocumentType, documentOf, MAX_CONFIG_BYTES } from "./config-api.ts";
+import type { DocumentTurns } from "./document-turns.ts";
 import { exportConfig } from "./export.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
@@ -14,16 +15,17 @@ import type { Answer, Call, Route } from "./routes.ts";
 /** Tags that one request selects by. */
 const MAX_TAGS = 16;
 
-export function configPlanRoutes(port: AdminPort, turns: Turns): Route[] {
+export function configPlanRoutes(port: AdminPort, turns: DocumentTurns): Route[] {
   const plan = async (call: Call): Promise<Answer> => {
-    const planned = await port.plan(await requestOf(call, port.noTenants()));
+    const request = await requestOf(call, port.noTenants());
+    const planned = await turns.take(call, () => port.plan(request));
     if (!planned.ok) throw invalid(planned.errors);
     return { status: 200, body: { configuration_hash: planned.hash, ...planBody(planned.plan) } };
   };
   const sync = async (call: Call): Promise<Answer> => {
     const request = await requestOf(call, port.noTenants());
     const expected = textOf(call, "configuration_hash");
-    const done = await turns.take(() => port.sync(request, expected, call.author));
+    const done = await turns.take(call, () => port.sync(request, expected, call.author));
     if (!done.ok) throw invalid(done.errors);
     return { status: 200, body: { configuration_hash: port.hash(), ...planBody(done.plan) } };
   };

@@ -37,6 +37,7 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
     {
       path: `${prefix}/plugin-packages`,
       maxBodyBytes: MAX_PACKAGE_BYTES,
+      isUpload: true,
       before(call, method) {
         workspaceId(port, call);
         if (method !== "POST") return;

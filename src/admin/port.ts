@@ -13,6 +13,7 @@ import type { Entity } from "../entities/relations.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Settings } from "../settings.ts";
 import type { Store } from "../stores/store.ts";
+import type { Quotas } from "../tenancy/quotas.ts";
 import type { Departure } from "../tenancy/tenants.ts";
 
 export interface AdminPort {
@@ -62,6 +63,8 @@ export interface AdminPort {
    * @throws {WriteRefused} and nothing has changed.
    */
   sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned>;
+  /** What a workspace may have. */
+  quotas(workspace: string): Quotas;
   /** Does something between two changes of the configuration. */
   alone<T>(job: () => Promise<T>): Promise<T>;
   /** A plugin by the name that an entity of that workspace would write, built in or uploaded. */

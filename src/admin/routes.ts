@@ -7,7 +7,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ANYBODY, type Asker } from "../access/access.ts";
 import { denial, ruleOf } from "../access/roles.ts";
 import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
-import { Refusal } from "./answers.ts";
+import { Refusal, tooLarge } from "./answers.ts";
+import { BodyRoom } from "./body-room.ts";
 import type { Query } from "./page.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
@@ -44,32 +45,56 @@ export type Route = { readonly path: string } & { readonly [M in Method]?: Handl
   readonly before?: (call: Call, method: string) => void;
   /** Longest body, in bytes; 0 where none is read. */
   readonly maxBodyBytes?: number;
+  /** Its bodies are bounded for tenants by quotas of their own. */
+  readonly isUpload?: true;
 };
 
-/** @param askerOf who makes a request; without it anybody may make every request. */
+export interface RouteOptions {
+  /** Who makes a request. */
+  askerOf(request: FastifyRequest): Asker;
+  /** Longest body that whoever is at home in a workspace may send. */
+  tenantBodyBytes(workspace: string): number;
+}
+
+/** Where anybody may make every request. */
+const OPEN: RouteOptions = { askerOf: () => ANYBODY, tenantBodyBytes: () => 0 };
+
 export function addRoutes(
   app: FastifyInstance,
   routes: readonly Route[],
-  askerOf: (request: FastifyRequest) => Asker = () => ANYBODY,
+  { askerOf, tenantBodyBytes }: RouteOptions = OPEN,
 ): void {
+  const room = new BodyRoom();
   for (const route of routes) {
     const known = METHODS.filter((method) => route[method]);
+    const { maxBodyBytes = 0 } = route;
+    const checkLength = ({ author: { workspace } }: Call, bytes: number) => {
+      if (bytes > maxBodyBytes) throw tooLarge();
+      const most = workspace === null || route.isUpload ? maxBodyBytes : tenantBodyBytes(workspace);
+      if (bytes > most)
+        throw tooLarge(`${bytes} bytes: the quota body_bytes of workspace '${workspace}' is ${most}`);
+    };
     const allow = [...known, ...(known.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
     for (const method of METHODS) {
       const handler = route[method];
       app.route({
         method,
         url: route.path,
-        ...(route.maxBodyBytes ? { bodyLimit: route.maxBodyBytes } : {}),
+        ...(maxBodyBytes === 0 ? {} : { bodyLimit: maxBodyBytes }),
         onRequest: async (request, reply) => {
           if (!handler) throw new Refusal(405, { message: "Method not allowed" }, { allow });
           const call = permitted(callOf(request, askerOf(request)), route.path, method);
           route.before?.(call, method);
           // What needs no body is answered before one is read.
-          if (!route.maxBodyBytes) return send(reply, await handler(call));
+          if (maxBodyBytes === 0) return send(reply, await handler(call));
+          if (!call.hasBody) return;
+          const length = request.headers["content-length"];
+          if (length !== undefined) checkLength(call, Number(length));
+          room.take(call.author.workspace ?? "", Number(length ?? maxBodyBytes), reply.raw);
         },
         handler: async (request, reply) => {
           const call = permitted(callOf(request, askerOf(request)), route.path, method);
+          checkLength(call, call.body.length);
           return send(reply, await (handler as Handler)(call));
         },
       });

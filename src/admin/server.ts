@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
 import { WriteRefused } from "../control/refusal.ts";
 import type { Listen, TlsListen } from "../settings.ts";
-import { answerTo, Refusal } from "./answers.ts";
+import { answerTo, Refusal, tooLarge } from "./answers.ts";
 
 export interface ApiServer {
   /** Binds every address; the ports are those that the system gave where 0 was asked. */
@@ -38,7 +38,7 @@ export function createApp(log: ApiLog): FastifyInstance {
     if (error instanceof WriteRefused) error = answerTo(error);
     if (error instanceof Refusal) return reply.code(error.status).headers(error.headers).send(error.body);
     const status = error.statusCode ?? 500;
-    if (status === 413) return reply.code(413).send({ message: "Payload too large" });
+    if (status === 413) return reply.code(413).send(tooLarge().body);
     if (status >= 400 && status < 500) return reply.code(status).send({ message: "Bad request" });
     log("error", "an Admin or Status API request failed", {
       method: request.method,

@@ -48,6 +48,7 @@ import {
   StoreUnavailable,
   UnfitValue,
 } from "../stores/store.ts";
+import { type Quotas, quotasOf } from "../tenancy/quotas.ts";
 import { type Beside, type BesideWrite, NOTHING_BESIDE } from "./beside.ts";
 import { InForce, type InForceParts } from "./in-force.ts";
 import { type JudgeContext, judge } from "./judge.ts";
@@ -134,6 +135,12 @@ export class Control {
   /** The limits of a workspace's guests, by the configuration in force. */
   limitsOf(workspace: string): WorkspaceLimits {
     return this.#inForce.limitsOf(workspace);
+  }
+
+  /** What a workspace may have, by the configuration in force. */
+  quotasOf(workspace: string): Quotas {
+    const quotas = this.index.named("workspaces", "", workspace)?.quotas;
+    return quotasOf({ name: workspace, quotas }, this.#context.quotas);
   }
 
   /**

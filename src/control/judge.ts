@@ -25,7 +25,7 @@ import {
   uniqueKeys,
   workspaceFacts,
 } from "../entities/relations.ts";
-import { type GivenQuotas, overQuota, quotasOf } from "../tenancy/quotas.ts";
+import { type GivenQuotas, type Held, overQuota, quotasOf } from "../tenancy/quotas.ts";
 import { namesOf, takeNames } from "./certificate-names.ts";
 import {
   fieldsOf,
@@ -135,26 +135,28 @@ class Judge {
   }
 
   /** A workspace that grows has to have room; one that holds more than it may since its quota was lowered may change. */
-  #checkQuota(workspaceId: string, { put, removed }: EntityEdits): void {
-    const added = put.filter(
-      ({ kind, entity }) => kind !== "workspaces" && this.#index.find(kind, entity.id) === undefined,
-    );
-    const grows = added.length - removed.length;
+  #checkQuota(workspaceId: string, edits: EntityEdits): void {
+    const own = { ...edits, put: edits.put.filter(({ kind }) => kind !== "workspaces") };
+    if (own.put.length === 0) return;
+    const before = this.#held(this.#index, workspaceId);
+    const after = this.#held(this.#index.next(own), workspaceId);
     const workspace = this.#index.find("workspaces", workspaceId) as { readonly name: string } & Entity;
-    if (grows <= 0) return;
-    const held = (kind: EntityName) => this.#index.list(kind, workspaceId).length;
-    const entities = ENTITY_NAMES.reduce(
-      (sum, kind) => sum + (kind === "workspaces" ? 0 : held(kind)),
-      grows,
-    );
-    const newRoutes = added.filter(({ kind }) => kind === "routes").length;
-    const routes = newRoutes === 0 ? 0 : held("routes") + newRoutes;
-    const message = overQuota(
-      workspace.name,
-      { entities, routes },
-      quotasOf(workspace, this.#context.quotas),
-    );
+    // What does not grow is not asked for.
+    const asked = Object.fromEntries(
+      Object.entries(after).map(([what, count]) => [what, count > before[what as keyof Held] ? count : 0]),
+    ) as unknown as Held;
+    const message = overQuota(workspace.name, asked, quotasOf(workspace, this.#context.quotas));
     if (message !== null) throw schemaViolation([{ path: ["@entity"], message }]);
+  }
+
+  #held(index: EntityIndex, workspaceId: string): Held {
+    const count = (kind: EntityName) => index.list(kind, workspaceId).length;
+    const kinds = ENTITY_NAMES.filter((kind) => kind !== "workspaces");
+    return {
+      entities: kinds.reduce((sum, kind) => sum + count(kind), 0),
+      routes: count("routes"),
+      bytes: index.bytes(workspaceId),
+    };
   }
 
   /** The entity as the schemas have it. `change` is brought into the form in which it is kept. */

@@ -18,6 +18,7 @@ import {
   type PluginCatalogue,
   type RouterFlavor,
 } from "../entities/entities.ts";
+import { entityBytes, jsonBytes } from "../entities/entity-bytes.ts";
 import { isUuid } from "../entities/fields.ts";
 import { coveredHostFaults, hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
 import { type Finding, type InspectionContext, inspect } from "../entities/inspect.ts";
@@ -29,7 +30,7 @@ import { type ReadDocument, readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
 import { type ConfigError, documentError } from "./errors.ts";
 import { foundAt } from "./found.ts";
-import { COLLECTIONS, checkRemarks, Gatherer, OFFERED, suggest, writableNames } from "./gather.ts";
+import { COLLECTIONS, checkRemarks, countHeld, Gatherer, OFFERED, suggest, writableNames } from "./gather.ts";
 import type { Ground } from "./ground.ts";
 import { checkTransformed, Passwords } from "./hashed-fields.ts";
 import { contentHash, entityContent, entityId } from "./identity.ts";
@@ -215,14 +216,24 @@ class Loader {
     }
     this.#checkMeta(top);
     this.#transformed = top._transform === false;
-    const hasWorkspaces = (this.#ground?.home ?? null) === null;
+    const nothing = { drafts: [], staying: [] };
+    const home = this.#ground?.home ?? null;
+    const hasWorkspaces = home === null;
+    // Before any work is done for them: whoever writes a document for one workspace is its tenant.
+    const tooMany = home && overQuota(home.name, countHeld(top), quotasOf(home, this.#quotas));
+    if (tooMany) {
+      this.#faults.document([], tooMany);
+      return nothing;
+    }
     this.#collections(top, [], this.#home, [...META, ...(hasWorkspaces ? ["workspaces"] : [])]);
     const workspaces = hasWorkspaces ? this.#workspaces(top.workspaces) : [];
     const { drafts } = this.#gatherer;
+    if (this.#faults.isFull) return nothing;
     const staying = this.#ground === null ? [] : this.#settle(this.#ground, workspaces);
     for (const draft of staying) this.#directory.add(draft);
     for (const draft of drafts) this.#directory.add(draft);
     for (const draft of drafts) {
+      if (this.#faults.isFull) return nothing;
       draft.kept = this.#previous.unchanged(draft, this.#directory);
       if (draft.kept === null) this.#validate(draft);
       else {
@@ -400,25 +411,26 @@ class Loader {
   }
 
   #checkQuotas(workspaces: readonly WorkspaceScope[], drafts: readonly Draft[]): void {
-    const counts = new Map(workspaces.map(({ id }) => [id, { entities: 0, routes: 0 }]));
-    for (const { scope, type } of drafts) {
-      const count = counts.get(scope.id);
+    const held = new Map(workspaces.map(({ id }) => [id, { entities: 0, routes: 0, bytes: 0 }]));
+    // One that the document is put upon is not in it.
+    const { id: homeId, name: homeName } = this.#home;
+    const home = held.has(homeId) ? undefined : this.#ground?.workspaces().find(({ id }) => id === homeId);
+    const own = { entities: 0, routes: 0, bytes: 0 };
+    if (home !== undefined) held.set(homeId, own);
+    for (const { scope, type, value, kept } of drafts) {
+      const count = held.get(scope.id);
       if (count === undefined) continue;
       count.entities++;
       if (type.name === "routes") count.routes++;
+      count.bytes += kept === null ? jsonBytes(value) : entityBytes(kept);
     }
-    // One that the document is put upon is not in it.
-    const { id: homeId, name: homeName } = this.#home;
-    const home = counts.has(homeId) ? undefined : this.#ground?.workspaces().find(({ id }) => id === homeId);
     if (home !== undefined) {
-      const own = drafts.filter(({ scope }) => scope.id === homeId);
-      const routes = own.filter(({ type }) => type.name === "routes").length;
-      const message = overQuota(homeName, { entities: own.length, routes }, quotasOf(home, this.#quotas));
+      const message = overQuota(homeName, own, quotasOf(home, this.#quotas));
       if (message !== null) this.#faults.document([], message);
     }
     for (const { id, name, draft } of workspaces) {
       const { quotas } = draft.value;
-      const count = counts.get(id);
+      const count = held.get(id);
       const message =
         count === undefined || !draft.sound
           ? null

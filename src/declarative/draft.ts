@@ -1,7 +1,7 @@
 /** What loading passes from step to step: entities on their way from a file to a configuration. */
 import type { EntityName, EntityType } from "../entities/entities.ts";
 import type { Place } from "./document.ts";
-import { type ConfigError, fieldName } from "./errors.ts";
+import { type ConfigError, documentError, fieldName } from "./errors.ts";
 
 export type Path = readonly (string | number)[];
 
@@ -43,9 +43,14 @@ const subjects = new WeakMap<ConfigError, Draft>();
 /** The entity that a fault is about; undefined for one of the document itself. */
 export const subjectOf = (error: ConfigError): Draft | undefined => subjects.get(error);
 
+/** Faults that are told of one document: whoever mends so many runs it again, and a hostile one has a million. */
+const MAX_TOLD = 1000;
+
 /** Gathers faults, each with its place. */
 export class Faults {
   readonly list: ConfigError[] = [];
+  /** Whether so many were found that nobody looks for more. */
+  isFull = false;
   readonly #file: string | null;
   readonly #locate: (path: Path, atKey: boolean) => Place;
 
@@ -56,8 +61,9 @@ export class Faults {
 
   /** Something wrong with the document, outside of any entity. */
   document(path: Path, message: string, hint: string | null = null, atKey = false): void {
+    if (this.isFull) return;
     const place = this.#locate(path, atKey);
-    this.list.push({
+    this.#tell({
       file: this.#file,
       ...place,
       entity: null,
@@ -79,6 +85,7 @@ export class Faults {
     atKey = false,
     found: string | null = null,
   ): void {
+    if (this.isFull) return;
     const first = field[0];
     const shorthand = typeof first === "string" ? draft.expanded?.get(first) : undefined;
     const at = shorthand === undefined ? field : [shorthand];
@@ -96,7 +103,13 @@ export class Faults {
       found,
     };
     subjects.set(error, draft);
+    this.#tell(error);
+  }
+
+  #tell(error: ConfigError): void {
     this.list.push(error);
+    if (this.list.length < MAX_TOLD) return;
+    this.isFull = true;
   }
 
   /** Line of something, for messages that point to it. */
@@ -106,7 +119,11 @@ export class Faults {
 
   /** In the order of the document. */
   sorted(): ConfigError[] {
-    return this.list.sort((a, b) => a.line - b.line || a.column - b.column);
+    const told = this.list.sort((a, b) => a.line - b.line || a.column - b.column);
+    const last = told.at(-1);
+    if (!this.isFull || last === undefined) return told;
+    const message = `${MAX_TOLD} faults were found, and nothing was looked at after that: mend them, and see what is left`;
+    return [...told, documentError(this.#file, { line: last.line, column: last.column, message })];
   }
 }
 

@@ -6,6 +6,7 @@ import { isObject } from "@gatehouse/sdk";
 import { ENTITIES, ENTITY_NAMES, type EntityName, type EntityType } from "../entities/entities.ts";
 import { isUuid } from "../entities/fields.ts";
 import { DEFAULT_WORKSPACE_ID } from "../entities/workspaces.ts";
+import type { Held } from "../tenancy/quotas.ts";
 import type { Draft, Faults, Path, Scope } from "./draft.ts";
 import { canonicalJson, entityId } from "./identity.ts";
 import { nearest } from "./nearest.ts";
@@ -50,6 +51,25 @@ export function writableNames(type: EntityType, schema = type.schema): string[] 
   ];
 }
 
+/** How many entities a document or entity holds, routes among them, before anybody looks at one. */
+export function countHeld(node: unknown, kinds: readonly string[] = COLLECTIONS): Held {
+  const held = { entities: 0, routes: 0, bytes: 0 };
+  if (!isObject(node)) return held;
+  for (const kind of kinds) {
+    const list = Object.hasOwn(node, kind) ? node[kind] : null;
+    if (!Array.isArray(list)) continue;
+    held.entities += list.length;
+    if (kind === "routes") held.routes += list.length;
+    const below = [...(CHILDREN.get(kind as EntityName)?.keys() ?? [])];
+    for (const item of below.length === 0 ? [] : list) {
+      const inside = countHeld(item, below);
+      held.entities += inside.entities;
+      held.routes += inside.routes;
+    }
+  }
+  return held;
+}
+
 /** `_comment` and `_ignore`, which every level accepts. */
 export function checkRemarks(node: Record<string, unknown>, path: Path, faults: Faults): void {
   if (Object.hasOwn(node, "_comment") && node._comment !== null && typeof node._comment !== "string")
@@ -75,14 +95,15 @@ export class Gatherer {
       this.#faults.document(path, "expected an array");
       return;
     }
-    list.forEach((item, i) => {
+    for (const [i, item] of list.entries()) {
+      if (this.#faults.isFull) return;
       const at = [...path, i];
       if (isObject(item)) this.#entity(type, item, at, scope, parent);
       // The names of a certificate may stand alone, as in Kong's Admin API.
       else if (type.name === "snis" && parent !== null && typeof item === "string")
         this.#entity(type, { name: item }, at, scope, parent);
       else this.#faults.document(at, "expected a record");
-    });
+    }
   }
 
   #entity(

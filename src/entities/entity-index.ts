@@ -5,6 +5,7 @@
  */
 import { PersistentMap } from "../persistent/persistent-map.ts";
 import { ENTITIES, ENTITY_NAMES, type EntityName, type EntityType, type GatewayConfig } from "./entities.ts";
+import { entityBytes } from "./entity-bytes.ts";
 import {
   type Entity,
   LISTED_REFERENCES,
@@ -34,6 +35,8 @@ export class EntityIndex implements Relations {
   readonly #byId: Spaces<Entity>;
   readonly #unique: Spaces<string>;
   readonly #groups: Spaces<Group>;
+  /** Of all entities of a workspace, by its id. */
+  readonly #bytes: PersistentMap<number>;
   /** As long as nobody asks, nobody makes them. */
   #config: GatewayConfig | null = null;
   readonly #facts: Map<string, WorkspaceFacts>;
@@ -42,15 +45,18 @@ export class EntityIndex implements Relations {
     byId: Spaces<Entity>,
     unique: Spaces<string>,
     groups: Spaces<Group>,
+    bytes: PersistentMap<number>,
     facts: Map<string, WorkspaceFacts>,
   ) {
     this.#byId = byId;
     this.#unique = unique;
     this.#groups = groups;
+    this.#bytes = bytes;
     this.#facts = facts;
   }
 
   static readonly empty = new EntityIndex(
+    PersistentMap.empty(),
     PersistentMap.empty(),
     PersistentMap.empty(),
     PersistentMap.empty(),
@@ -106,6 +112,11 @@ export class EntityIndex implements Relations {
     return this.list("workspaces", "").map(({ id }) => this.workspace(id) as WorkspaceFacts);
   }
 
+  /** Bytes of all entities of a workspace together. */
+  bytes(workspaceId: string): number {
+    return this.#bytes.get(workspaceId) ?? 0;
+  }
+
   get size(): number {
     return ENTITY_NAMES.reduce((sum, kind) => sum + (this.#byId.get(kind)?.size ?? 0), 0);
   }
@@ -127,12 +138,12 @@ export class EntityIndex implements Relations {
 
   next({ put, removed }: EntityEdits): EntityIndex {
     if (put.length === 0 && removed.length === 0) return this;
-    const edit = new Edit(this.#byId, this.#unique, this.#groups);
+    const edit = new Edit(this.#byId, this.#unique, this.#groups, this.#bytes);
     for (const { kind, id } of removed) edit.remove(kind, id);
     for (const { kind, entity } of put) edit.put(kind, entity);
     const workspaces = [...put, ...removed].some(({ kind }) => kind === "workspaces");
-    const { byId, unique, groups } = edit.done();
-    return new EntityIndex(byId, unique, groups, workspaces ? new Map() : this.#facts);
+    const { byId, unique, groups, bytes } = edit.done();
+    return new EntityIndex(byId, unique, groups, bytes, workspaces ? new Map() : this.#facts);
   }
 }
 
@@ -169,10 +180,19 @@ class Edit {
   readonly #byId: SpacesEdit<Entity>;
   readonly #unique: SpacesEdit<string>;
   readonly #groups: SpacesEdit<Group>;
+  readonly #bytes: PersistentMap<number>;
+  /** How many bytes workspaces have more. */
+  readonly #grown = new Map<string, number>();
   /** What comes to groups and goes from them, by space and key. */
   readonly #moves = new Map<string, Map<string, Map<string, Entity | null>>>();
 
-  constructor(byId: Spaces<Entity>, unique: Spaces<string>, groups: Spaces<Group>) {
+  constructor(
+    byId: Spaces<Entity>,
+    unique: Spaces<string>,
+    groups: Spaces<Group>,
+    bytes: PersistentMap<number>,
+  ) {
+    this.#bytes = bytes;
     this.#byId = new SpacesEdit(byId);
     this.#unique = new SpacesEdit(unique);
     this.#groups = new SpacesEdit(groups);
@@ -183,6 +203,7 @@ class Edit {
     const old = byId.get(id);
     if (old === undefined) return;
     byId.delete(id);
+    this.#grow(kind, old, -1);
     const type = ENTITIES[kind];
     for (const { rule, value } of uniqueKeys(type, old)) {
       const keys = this.#unique.of(uniqueSpace(type, rule, old.ws_id));
@@ -195,9 +216,17 @@ class Edit {
     this.remove(kind, entity.id);
     const type = ENTITIES[kind];
     this.#byId.of(kind).set(entity.id, entity);
+    this.#grow(kind, entity, 1);
     for (const { rule, value } of uniqueKeys(type, entity))
       this.#unique.of(uniqueSpace(type, rule, entity.ws_id)).set(value, entity.id);
     for (const [space, key] of groupsOf(type, entity)) this.#move(space, key, entity.id, entity);
+  }
+
+  /** A workspace itself is the operator's. */
+  #grow(kind: EntityName, entity: Entity, times: number): void {
+    if (kind === "workspaces") return;
+    const grown = this.#grown.get(entity.ws_id) ?? 0;
+    this.#grown.set(entity.ws_id, grown + times * entityBytes(entity));
   }
 
   #move(space: string, key: string, id: string, entity: Entity | null): void {
@@ -211,7 +240,12 @@ class Edit {
     else moves.set(id, entity);
   }
 
-  done(): { byId: Spaces<Entity>; unique: Spaces<string>; groups: Spaces<Group> } {
+  done(): {
+    byId: Spaces<Entity>;
+    unique: Spaces<string>;
+    groups: Spaces<Group>;
+    bytes: PersistentMap<number>;
+  } {
     for (const [space, groups] of this.#moves) {
       const edit = this.#groups.of(space);
       for (const [key, moves] of groups) {
@@ -220,7 +254,18 @@ class Edit {
         else edit.delete(key);
       }
     }
-    return { byId: this.#byId.done(), unique: this.#unique.done(), groups: this.#groups.done() };
+    const bytes = this.#bytes.edit();
+    for (const [workspace, grown] of this.#grown) {
+      const sum = (bytes.get(workspace) ?? 0) + grown;
+      if (sum > 0) bytes.set(workspace, sum);
+      else bytes.delete(workspace);
+    }
+    return {
+      byId: this.#byId.done(),
+      unique: this.#unique.done(),
+      groups: this.#groups.done(),
+      bytes: bytes.done(),
+    };
   }
 }
 

@@ -355,6 +355,7 @@ export class Gateway {
       entities: () => control.index,
       config: () => control.config,
       hash: () => control.hash,
+      quotas: (workspace) => control.quotasOf(workspace),
       store: () => control.store,
       write: (write, by) => this.#deployed(control.write(write, by)),
       departure: async (workspace) => (await this.#tenants?.departure(workspace)) ?? null,

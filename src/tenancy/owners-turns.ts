@@ -49,10 +49,13 @@ export class OwnersTurns<T> {
 /** Runs jobs one after the other, with those that wait taking turns by owner. */
 export class OneAtATime {
   readonly #turns: OwnersTurns<() => Promise<void>>;
+  readonly #rest: (tookMs: number) => Promise<void>;
   #running = false;
 
-  constructor(queueLength: number) {
+  /** @param rest what the next job waits for beside the end of the one before, which took so long. */
+  constructor(queueLength: number, rest: (tookMs: number) => Promise<void> = async () => {}) {
     this.#turns = new OwnersTurns(queueLength);
+    this.#rest = rest;
   }
 
   /** What the job comes to; null at once if too much waits. */
@@ -66,7 +69,11 @@ export class OneAtATime {
   async #work(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
-    for (let next = this.#turns.next(); next !== undefined; next = this.#turns.next()) await next();
+    for (let next = this.#turns.next(); next !== undefined; next = this.#turns.next()) {
+      const began = performance.now();
+      await next();
+      await this.#rest(performance.now() - began);
+    }
     this.#running = false;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What a workspace may have of the gateway beside its guests: requests a second, entities, routes. One table, of which
+ * What a workspace may have of the gateway beside its guests: requests a second, entities, their bytes. One table, of which
  * the workspace's field `quotas`, the setting `workspace_quotas` and docs/workspaces.md are made.
  */
 import { type Field, integer, record } from "@gatehouse/sdk";
@@ -8,7 +8,7 @@ import { type Field, integer, record } from "@gatehouse/sdk";
 const OPERATORS = "default";
 
 interface QuotaRow {
-  readonly key: "requestsPerSecond" | "entities" | "routes";
+  readonly key: "requestsPerSecond" | "entities" | "routes" | "configBytes" | "bodyBytes";
   readonly bounds: string;
   readonly default: number;
   /** Least and most that an operator may set. */
@@ -39,6 +39,22 @@ export const QUOTA_TABLE = {
     between: [0, 10_000_000],
     beyond: "the write, or the file, is refused",
   },
+  // Every thread holds all entities: few large ones are as dear as many small ones.
+  config_bytes: {
+    key: "configBytes",
+    bounds: "bytes of its entities together, as JSON",
+    default: 64 << 20,
+    between: [0, 1 << 30],
+    beyond: "the write, or the file, is refused",
+  },
+  // The main thread reads and judges a body in one go: a second or two for a hostile document of a mebibyte.
+  body_bytes: {
+    key: "bodyBytes",
+    bounds: "bytes of one body that its tokens send to the Admin API, packages aside",
+    default: 1 << 20,
+    between: [1024, 64 << 20],
+    beyond: "413; what is too long as a whole can be written in parts",
+  },
 } as const satisfies Record<string, QuotaRow>;
 
 export type QuotaName = keyof typeof QUOTA_TABLE;
@@ -62,16 +78,25 @@ export function quotasOf(
   return Object.fromEntries(ROWS.map(quota)) as Quotas;
 }
 
+/** What there is of a workspace, or would be. */
+export interface Held {
+  readonly entities: number;
+  readonly routes: number;
+  /** Of the entities together (entities/entity-bytes.ts). */
+  readonly bytes: number;
+}
+
 /** What is wrong with as many entities as a workspace would have; null if nothing. */
-export function overQuota(
-  workspace: string,
-  count: { readonly entities: number; readonly routes: number },
-  { entities, routes }: Quotas,
-): string | null {
-  const sentence = (has: number, what: string, limit: number) =>
-    `workspace '${workspace}' would have ${has} ${what} and may have ${limit}; delete some, or have the operator raise its quota`;
-  if (count.routes > routes) return sentence(count.routes, "routes", routes);
-  return count.entities > entities ? sentence(count.entities, "entities", entities) : null;
+export function overQuota(workspace: string, held: Held, quotas: Quotas): string | null {
+  const rows = [
+    [held.routes, "routes", quotas.routes],
+    [held.entities, "entities", quotas.entities],
+    [held.bytes, "bytes of entities", quotas.configBytes],
+  ] as const;
+  for (const [has, what, limit] of rows)
+    if (has > limit)
+      return `workspace '${workspace}' would have ${has} ${what} and may have ${limit}; delete some, or have the operator raise its quota`;
+  return null;
 }
 
 /** The field `quotas` of a workspace. */

@@ -118,6 +118,7 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     entities: () => control.index,
     config: () => control.config,
     hash: () => control.hash,
+    quotas: (workspace) => control.quotasOf(workspace),
     store: () => control.store,
     write: (write, by) => control.write(write, by),
     departure: async () => null,

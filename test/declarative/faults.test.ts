@@ -290,3 +290,10 @@ consumers:
 for (const [title, text, expected] of CASES) {
   test(`${title} is refused where it stands`, () => assert.deepEqual(faults(text), expected));
 }
+
+test("of many faults a thousand are told, and that nothing was looked at after them", () => {
+  const services = Array.from({ length: 3000 }, (_, i) => `- name: s${i}\n  hots: a.example`);
+  const told = faults(`_format_version: "3.0"\nservices:\n${services.join("\n")}\n`);
+  assert.equal(told.length, 1001);
+  assert.match(String(told.at(-1)), /1000 faults were found, and nothing was looked at after that/);
+});

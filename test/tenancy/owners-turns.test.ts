@@ -46,3 +46,19 @@ test("one that fails fails alone", async () => {
   assert.equal(await next, "tried");
   assert.equal(await tries.run("a", () => Promise.resolve("again")), "again");
 });
+
+test("after a job there is a rest, which is told how long the job took and holds up the next one, not the answer", async () => {
+  const order: string[] = [];
+  const gate = Promise.withResolvers<void>();
+  const jobs = new OneAtATime(4, async (tookMs) => {
+    order.push(`rest ${tookMs >= 0}`);
+    await gate.promise;
+  });
+  const job = (name: string) => jobs.run(name, async () => void order.push(name));
+  const [first, second] = [job("a"), job("b")];
+  await first;
+  order.push("a answered");
+  setImmediate(() => gate.resolve());
+  await second;
+  assert.deepEqual(order.slice(0, 4), ["a", "a answered", "rest true", "b"]);
+});

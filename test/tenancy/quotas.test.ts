@@ -12,21 +12,33 @@ import { type Origin, startOrigin } from "../support/origin.ts";
 
 test("a workspace's own quotas go before the setting, the setting before the defaults; 'default' has its own alone", () => {
   const settings = { routes: 7, requests_per_second: 9 };
-  assert.deepEqual(quotasOf({ name: "a" }, {}), { requestsPerSecond: 0, entities: 100_000, routes: 20_000 });
-  assert.deepEqual(quotasOf({ name: "a" }, settings), { requestsPerSecond: 9, entities: 100_000, routes: 7 });
+  const defaults = {
+    requestsPerSecond: 0,
+    entities: 100_000,
+    routes: 20_000,
+    configBytes: 67_108_864,
+    bodyBytes: 1_048_576,
+  };
+  assert.deepEqual(quotasOf({ name: "a" }, {}), defaults);
+  assert.deepEqual(quotasOf({ name: "a" }, settings), { ...defaults, requestsPerSecond: 9, routes: 7 });
   const own = quotasOf({ name: "a", quotas: { routes: 0, requests_per_second: null } }, settings);
-  assert.deepEqual(own, { requestsPerSecond: 9, entities: 100_000, routes: 0 });
+  assert.deepEqual(own, { ...defaults, requestsPerSecond: 9, routes: 0 });
   const unbounded = Number.POSITIVE_INFINITY;
   assert.deepEqual(quotasOf({ name: "default", quotas: { requests_per_second: 3 } }, settings), {
     requestsPerSecond: 3,
     entities: unbounded,
     routes: unbounded,
+    configBytes: unbounded,
+    bodyBytes: unbounded,
   });
 });
 
 for (const [entries, outcome] of [
   [["routes=5", " entities = 6 "], { routes: 5, entities: 6 }],
-  [["rotues=5"], /'rotues' is not known; allowed: requests_per_second, entities, routes/],
+  [
+    ["rotues=5"],
+    /'rotues' is not known; allowed: requests_per_second, entities, routes, config_bytes, body_bytes/,
+  ],
   [["routes=-1"], /'routes=-1' is no quota; write routes=N with N between 0 and 10000000/],
   [["routes=10000001"], /between 0 and 10000000/],
   [["routes"], /write routes=N/],
@@ -63,11 +75,13 @@ describe("a file", () => {
       [{ routes: 0 }, {}, "workspace 't' would have 1 routes and may have 0; "],
       [{ entities: 2 }, {}, "workspace 't' would have 3 entities and may have 2; "],
       [{}, { entities: 1 }, "workspace 't' would have 3 entities and may have 1; "],
+      [{ config_bytes: 500 }, {}, /^workspace 't' would have \d{4} bytes of entities and may have 500; /],
     ] as const) {
       const loaded = load(quotas, settings);
       assert.ok(!loaded.ok);
       assert.equal(loaded.errors.length, 1);
-      assert.ok(loaded.errors[0]?.message.startsWith(message), JSON.stringify(loaded.errors));
+      const [{ message: told } = { message: "" }] = loaded.errors;
+      assert.ok(typeof message === "string" ? told.startsWith(message) : message.test(told), told);
       assert.equal(loaded.errors[0]?.name, "t");
     }
   });
@@ -171,6 +185,44 @@ describe("a gateway", () => {
         201,
         "the operator's are not counted",
       );
+  });
+
+  test("counts the bytes of entities, so that few large ones are as dear as many small ones", async () => {
+    await workspace("wide", {});
+    const tags = Array.from({ length: 1000 }, (_, i) => `tag-${i}`);
+    assert.equal((await call("POST", "/wide/consumers", { username: "big", tags })).status, 201);
+    const lowered = await call("PATCH", "/workspaces/wide", { quotas: { config_bytes: 12_000 } });
+    assert.equal(lowered.status, 200, lowered.text);
+    const second = await call("POST", "/wide/consumers", { username: "second", tags: tags.slice(1) });
+    assert.equal(second.status, 400, second.text);
+    assert.match(
+      String(second.json.message),
+      /would have \d{5} bytes of entities and may have 12000; delete/,
+    );
+    const longer = await call("PATCH", "/wide/consumers/big", { tags: [...tags, "t".repeat(4000)] });
+    assert.equal(longer.status, 400, "nor does one grow");
+    assert.equal(
+      (await call("PATCH", "/wide/consumers/big", { tags: tags.slice(1) })).status,
+      200,
+      "it may shrink",
+    );
+    const document = {
+      _format_version: "3.0",
+      consumers: [
+        { username: "big", tags },
+        { username: "d", tags },
+      ],
+    };
+    const planned = await call("POST", "/wide/config/plan", document);
+    assert.equal(planned.status, 400, planned.text);
+    assert.match(planned.text, /bytes of entities and may have 12000/);
+    const emptied = await call("POST", "/wide/config/sync", { ...document, consumers: [] });
+    assert.equal(emptied.status, 200, emptied.text);
+    assert.equal(
+      (await call("POST", "/wide/consumers", { username: "second", tags })).status,
+      201,
+      "room again",
+    );
   });
 
   test("answers requests beyond the quota 429 before a plugin sees them, whoever else is asked for", async () => {
