@@ -49,6 +49,8 @@ const TYPES: readonly FieldType[] = [
 /** What a stranger's schema may use: no pointers to entities, and sizes that an interpreter can bear. */
 const MAX_FIELDS = 500;
 const MAX_DEPTH = 16;
+/** Whoever has that many is told no more. */
+const MAX_PROBLEMS = 50;
 
 /** The JSON form of a schema. Rules that are off are left out, as Kong does. */
 export function schemaToJson(schema: Field): Record<string, unknown> {
@@ -94,52 +96,87 @@ export function fieldsToJson(fields: Readonly<Record<string, Field>>): Record<st
   return Object.entries(fields).map(([name, child]) => ({ [name]: schemaToJson(child) }));
 }
 
-/**
- * Reads `{ fields: [{ name: {...} }, ...] }` as somebody else wrote it.
- * @throws {SchemaError} naming the place and what is allowed there.
- */
-export function schemaFromJson(json: unknown): Field<Record<string, unknown>, true> {
-  const reader = new Reader();
-  return record(reader.fields(json, "schema", 0)) as unknown as Field<Record<string, unknown>, true>;
+/** One thing that is wrong with a schema. */
+export interface SchemaProblem {
+  /** Where, as people say it: `schema.window.between`. */
+  readonly path: string;
+  /** The same as keys and indexes from the schema's top: `["fields", 2, "window", "between"]`. */
+  readonly at: readonly (string | number)[];
+  readonly message: string;
 }
 
+/** A schema that cannot be used. Its message is that of the first problem. */
 export class SchemaError extends Error {
-  readonly path: string;
+  override name = "SchemaError";
+  readonly problems: readonly SchemaProblem[];
 
-  constructor(path: string, message: string) {
-    super(`${path}: ${message}`);
-    this.name = "SchemaError";
-    this.path = path;
+  constructor(problems: readonly [SchemaProblem, ...SchemaProblem[]]) {
+    super(`${problems[0].path}: ${problems[0].message}`);
+    this.problems = problems;
   }
 }
 
-class Reader {
-  #count = 0;
+/**
+ * Reads `{ fields: [{ name: {...} }, ...] }` as somebody else wrote it.
+ * @throws {SchemaError} naming every place that is wrong and what is allowed there.
+ */
+export function schemaFromJson(json: unknown): Field<Record<string, unknown>, true> {
+  const reader = new Reader();
+  const fields = reader.fields(json, { path: "schema", at: [] }, 0);
+  const [first, ...others] = reader.problems;
+  if (first !== undefined) throw new SchemaError([first, ...others]);
+  return record(fields) as unknown as Field<Record<string, unknown>, true>;
+}
 
-  fields(json: unknown, path: string, depth: number): Record<string, Field> {
-    if (!isObject(json) || !Array.isArray(json.fields))
-      throw new SchemaError(path, "expected { fields: [ { name: { type, ... } }, ... ] }");
+type Trail = Pick<SchemaProblem, "path" | "at">;
+
+const below = ({ path, at }: Trail, name: string, ...more: (string | number)[]): Trail => ({
+  path: `${path}.${name}`,
+  at: [...at, ...more, name],
+});
+
+class Reader {
+  readonly problems: SchemaProblem[] = [];
+  #count = 0;
+  #isTooLarge = false;
+
+  fields(json: unknown, trail: Trail, depth: number): Record<string, Field> {
     const out: Record<string, Field> = {};
+    if (!isObject(json) || !Array.isArray(json.fields)) {
+      this.#wrong(trail, "expected { fields: [ { name: { type, ... } }, ... ] }");
+      return out;
+    }
     for (const [i, entry] of json.fields.entries()) {
+      if (this.#isTooMuch(trail)) break;
+      const place = { path: `${trail.path}.fields[${i}]`, at: [...trail.at, "fields", i] };
       const names = isObject(entry) ? Object.keys(entry) : [];
       const name = names[0];
       if (!isObject(entry) || names.length !== 1 || name === undefined)
-        throw new SchemaError(`${path}.fields[${i}]`, "expected an object with one key, the field's name");
-      if (!/^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$/.test(name) || name === "__proto__")
-        throw new SchemaError(`${path}.fields[${i}]`, `a field may not be named '${name.slice(0, 64)}'`);
-      if (Object.hasOwn(out, name)) throw new SchemaError(path, `field '${name}' is declared twice`);
-      out[name] = this.field(entry[name], `${path}.${name}`, depth + 1);
+        this.#wrong(place, "expected an object with one key, the field's name");
+      else if (!/^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$/.test(name) || name === "__proto__")
+        this.#wrong(place, `a field may not be named '${name.slice(0, 64)}'`);
+      else if (Object.hasOwn(out, name))
+        this.#wrong({ ...place, path: trail.path }, `field '${name}' is declared twice`);
+      else out[name] = this.field(entry[name], below(trail, name, "fields", i), depth + 1);
     }
     return out;
   }
 
-  field(json: unknown, path: string, depth: number): Field {
-    if (depth > MAX_DEPTH) throw new SchemaError(path, `nested deeper than ${MAX_DEPTH} levels`);
-    if (++this.#count > MAX_FIELDS) throw new SchemaError(path, `more than ${MAX_FIELDS} fields`);
-    if (!isObject(json)) throw new SchemaError(path, "expected an object with a type");
+  field(json: unknown, trail: Trail, depth: number): Field {
+    this.#count++;
+    const unusable: Field = { type: "any", required: false };
+    if (depth > MAX_DEPTH) this.#wrong(trail, `nested deeper than ${MAX_DEPTH} levels`);
+    else if (!isObject(json)) this.#wrong(trail, "expected an object with a type");
+    else return this.#sound(json, trail, depth) ?? unusable;
+    return unusable;
+  }
+
+  #sound(json: Record<string, unknown>, trail: Trail, depth: number): Field | undefined {
     const type = TYPES.find((known) => known === json.type);
-    if (!type || type === "foreign")
-      throw new SchemaError(path, `type must be one of: ${TYPES.filter((t) => t !== "foreign").join(", ")}`);
+    if (!type || type === "foreign") {
+      this.#wrong(trail, `type must be one of: ${TYPES.filter((t) => t !== "foreign").join(", ")}`);
+      return undefined;
+    }
     const out: Record<string, unknown> = { type, required: json.required === true };
     const nested = ["type", "elements", "keys", "values", "fields"];
     const allowed = new Map<string, string>(
@@ -148,39 +185,57 @@ class Reader {
     for (const key of Object.keys(json)) {
       if (nested.includes(key)) continue;
       const ours = allowed.get(key);
-      if (!ours)
-        throw new SchemaError(`${path}.${key}`, `unknown rule; allowed: ${[...allowed.keys()].join(", ")}`);
-      out[ours] = json[key];
+      if (ours) out[ours] = json[key];
+      else this.#wrong(below(trail, key), `unknown rule; allowed: ${[...allowed.keys()].join(", ")}`);
     }
-    checkRules(out, path);
+    for (const [name, theirs, what] of wrongRules(out)) {
+      this.#wrong(below(trail, theirs), `expected ${what}`);
+      delete out[name];
+    }
     if (type === "array" || type === "set")
-      out.elements = this.field(json.elements, `${path}.elements`, depth + 1);
+      out.elements = this.field(json.elements, below(trail, "elements"), depth + 1);
     if (type === "map") {
-      out.keys = this.field(json.keys ?? { type: "string" }, `${path}.keys`, depth + 1);
-      out.values = this.field(json.values, `${path}.values`, depth + 1);
+      out.keys = this.field(json.keys ?? { type: "string" }, below(trail, "keys"), depth + 1);
+      out.values = this.field(json.values, below(trail, "values"), depth + 1);
     }
-    if (type === "record") out.fields = this.fields(json, path, depth);
+    if (type === "record") out.fields = this.fields(json, trail, depth);
     return out as unknown as Field;
+  }
+
+  /** A schema that is too large or all wrong is not read to its end. */
+  #isTooMuch(trail: Trail): boolean {
+    if (this.#count < MAX_FIELDS) return this.problems.length >= MAX_PROBLEMS;
+    if (!this.#isTooLarge) this.#wrong(trail, `more than ${MAX_FIELDS} fields`);
+    this.#isTooLarge = true;
+    return true;
+  }
+
+  #wrong({ path, at }: Trail, message: string): void {
+    this.problems.push({ path, at, message });
   }
 }
 
-function checkRules(rules: Record<string, unknown>, path: string): void {
-  const expect = (name: string, ok: boolean, what: string) => {
-    if (rules[name] !== undefined && !ok) throw new SchemaError(`${path}.${name}`, `expected ${what}`);
-  };
+type RuleName = (typeof RULES)[number][0];
+
+/** Rules whose value has not the form that it must have: our name, the schema's, and the form. */
+function wrongRules(rules: Readonly<Record<string, unknown>>): [RuleName, string, string][] {
   const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-  const between = rules.between;
-  expect(
-    "between",
-    Array.isArray(between) && between.length === 2 && between.every((n) => typeof n === "number"),
-    "two numbers",
-  );
-  expect("gt", typeof rules.gt === "number", "a number");
-  expect("lenMin", isCount(rules.lenMin), "a whole number");
-  expect("lenMax", isCount(rules.lenMax), "a whole number");
-  expect("oneOf", Array.isArray(rules.oneOf), "a list");
-  expect("notOneOf", Array.isArray(rules.notOneOf), "a list");
-  expect("match", typeof rules.match === "string", "a regular expression");
-  expect("startsWith", typeof rules.startsWith === "string", "a string");
-  expect("description", typeof rules.description === "string", "a string");
+  const isText = (value: unknown) => typeof value === "string";
+  const isRange = (value: unknown) =>
+    Array.isArray(value) && value.length === 2 && value.every((n) => typeof n === "number");
+  const forms: readonly [RuleName, (value: unknown) => boolean, string][] = [
+    ["between", isRange, "two numbers"],
+    ["gt", (value) => typeof value === "number", "a number"],
+    ["lenMin", isCount, "a whole number"],
+    ["lenMax", isCount, "a whole number"],
+    ["oneOf", Array.isArray, "a list"],
+    ["notOneOf", Array.isArray, "a list"],
+    ["match", isText, "a regular expression"],
+    ["startsWith", isText, "a string"],
+    ["description", isText, "a string"],
+  ];
+  const theirs = new Map<RuleName, string>(RULES);
+  return forms
+    .filter(([name, isSound]) => rules[name] !== undefined && !isSound(rules[name]))
+    .map(([name, , what]) => [name, theirs.get(name) as string, what]);
 }

@@ -5,9 +5,8 @@
 import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Violation } from "@gatehouse/sdk";
 import { MAX_PACKAGE_BYTES, pack } from "../registry/archive.ts";
-import { MANIFEST_FILE, type Manifest, parseManifest } from "../registry/manifest.ts";
+import { MANIFEST_FILE, type Manifest, type ManifestViolation, parseManifest } from "../registry/manifest.ts";
 import { digestOf } from "../registry/package.ts";
 
 const SOURCE_FILE = "plugin.ts";
@@ -56,11 +55,12 @@ export async function packDirectory(directory: string, options: { build?: boolea
   return { bytes, id: digestOf(bytes), manifest, built: entry === undefined };
 }
 
-/** One line per violation: `plugin.yaml: limits.fuel: value must be greater than 0`. */
-export function describeViolations(file: string, violations: readonly Violation[]): string[] {
-  return violations.map(({ path, message }) => {
+/** One line per violation: `plugin.yaml:12:9: limits.fuel: value must be greater than 0`. */
+export function describeViolations(file: string, violations: readonly ManifestViolation[]): string[] {
+  return violations.map(({ path, message, line, column }) => {
+    const place = [file, line, column].filter((part) => part !== undefined).join(":");
     const field = path.filter((step) => step !== "@entity" && step !== file).join(".");
-    return field === "" ? `${file}: ${message}` : `${file}: ${field}: ${message}`;
+    return field === "" ? `${place}: ${message}` : `${place}: ${field}: ${message}`;
   });
 }
 

@@ -1,7 +1,7 @@
 /** What loading passes from step to step: entities on their way from a file to a configuration. */
 import type { EntityName, EntityType } from "../entities/entities.ts";
-import type { Place } from "./document.ts";
 import { type ConfigError, documentError, fieldName } from "./errors.ts";
+import type { Place } from "./locator.ts";
 
 export type Path = readonly (string | number)[];
 

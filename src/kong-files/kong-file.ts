@@ -5,8 +5,9 @@
 import { isObject } from "@gatehouse/sdk";
 import { stringify } from "yaml";
 import { judgeDocument } from "../declarative/declarative.ts";
-import { type Place, readDocument } from "../declarative/document.ts";
+import { readDocument } from "../declarative/document.ts";
 import type { ConfigError } from "../declarative/errors.ts";
+import type { Place } from "../declarative/locator.ts";
 import { ENTITY_NAMES, type PluginCatalogue, type RouterFlavor } from "../entities/entities.ts";
 import { withEnvironment } from "./environment.ts";
 import { rewrite } from "./rewrite.ts";

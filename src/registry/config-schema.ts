@@ -13,21 +13,33 @@ import {
 } from "@gatehouse/sdk";
 import { RE2JS } from "re2js";
 
+/** What is wrong with a schema. `path` names fields; `at` leads to the place in the manifest. */
+export interface SchemaViolation extends Violation {
+  readonly at: Path;
+}
+
+type Path = Violation["path"];
+
 /** Checks the schema of `config`: its shape, its patterns (linear-time syntax) and its defaults. */
-export function checkConfigSchema(json: unknown): Violation[] {
+export function checkConfigSchema(json: unknown): SchemaViolation[] {
+  const violations: SchemaViolation[] = (isObject(json) ? Object.keys(json) : [])
+    .filter((key) => key !== "fields")
+    .map((key) => ({ path: ["schema", key], at: ["schema", key], message: "unknown field" }));
   let schema: Field;
   try {
-    if (isObject(json)) {
-      const unknown = Object.keys(json).find((key) => key !== "fields");
-      if (unknown !== undefined) return [{ path: ["schema", unknown], message: "unknown field" }];
-    }
     schema = schemaFromJson(json);
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    return [{ path: ["schema"], message: error.message }];
+    const { problems } = error;
+    const told = problems.map(({ path, at, message }, i) => ({
+      path: problems.length === 1 ? ["schema"] : ["schema", i],
+      at: ["schema", ...at],
+      message: `${path}: ${message}`,
+    }));
+    return [...violations, ...told];
   }
-  const violations: Violation[] = [];
-  walk(schema, ["schema"], { violations, compile: boundedPatterns(), patterns: new Set(), characters: 0 });
+  const state = { violations, compile: boundedPatterns(), patterns: new Set<string>(), characters: 0 };
+  walk(schema, ["schema"], ["schema"], state);
   return violations;
 }
 
@@ -38,30 +50,31 @@ export function defaultConfig(json: unknown): unknown {
 }
 
 interface Walk {
-  readonly violations: Violation[];
+  readonly violations: SchemaViolation[];
   readonly compile: Compile;
   /** Those that have been compiled. */
   readonly patterns: Set<string>;
   characters: number;
 }
 
-function walk(schema: Field, path: readonly (string | number)[], state: Walk): void {
+function walk(schema: Field, path: Path, at: Path, state: Walk): void {
   const { violations, compile } = state;
   if (schema.match !== undefined) {
     const problem = patternProblem(schema.match, state);
     if (problem !== undefined) {
-      violations.push({ path: [...path, "match"], message: problem });
+      violations.push({ path: [...path, "match"], at: [...at, "match"], message: problem });
       return;
     }
   }
-  for (const [name, child] of Object.entries(schema.fields ?? {})) walk(child, [...path, name], state);
+  for (const [i, [name, child]] of Object.entries(schema.fields ?? {}).entries())
+    walk(child, [...path, name], [...at, "fields", i, name], state);
   for (const name of ["elements", "keys", "values"] as const) {
     const child = schema[name];
-    if (child) walk(child, [...path, name], state);
+    if (child) walk(child, [...path, name], [...at, name], state);
   }
   if (schema.default === undefined || violations.length > 0) return;
   for (const { message } of validate(schema, schema.default, { compile }).violations)
-    violations.push({ path: [...path, "default"], message });
+    violations.push({ path: [...path, "default"], at: [...at, "default"], message });
 }
 
 const MAX_PATTERN_LENGTH = 1024;

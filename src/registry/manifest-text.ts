@@ -4,6 +4,7 @@
  * a millisecond or two for as much as is let through.
  */
 import { CST, Lexer, LineCounter, parseDocument } from "yaml";
+import { Locator, type Place, placeAt } from "../declarative/locator.ts";
 
 /**
  * The largest manifest of a plugin in this repository has 500 bytes. What takes room is `schema`: 16 KiB are some 150
@@ -19,11 +20,21 @@ export const MAX_MANIFEST_DEPTH = 64;
 
 const MAX_PROBLEMS = 20;
 
-export type ManifestText =
-  | { readonly value: unknown; readonly problems?: undefined }
-  | { readonly problems: readonly string[] };
+/** What is wrong with a text; without a line where it is about the whole. */
+export interface TextProblem extends Partial<Place> {
+  readonly message: string;
+}
 
-/** What the text says, or what is wrong with it in words, with lines. Never throws. */
+export type ManifestText =
+  | {
+      readonly value: unknown;
+      /** Where a path leads: the value, or its key; what is not there has the place of what should hold it. */
+      locate(path: readonly (string | number)[], atKey: boolean): Place;
+      readonly problems?: undefined;
+    }
+  | { readonly problems: readonly TextProblem[] };
+
+/** What the text says, or what is wrong with it. Never throws. */
 export function readManifestText(text: string): ManifestText {
   const refusal = refusalOf(text);
   if (refusal !== null) return { problems: [refusal] };
@@ -32,15 +43,20 @@ export function readManifestText(text: string): ManifestText {
     // Errors with an excerpt of the text take most of the time of a text with many.
     const document = parseDocument(text, { prettyErrors: false, lineCounter });
     const found = [...document.errors, ...document.warnings];
-    const problems = found.slice(0, MAX_PROBLEMS).map(({ message, pos }) => {
-      const { line, col } = lineCounter.linePos(pos[0]);
-      return `${firstLine(message)} at line ${line}, column ${col}`;
-    });
-    if (found.length > MAX_PROBLEMS) problems.push(`and ${found.length - MAX_PROBLEMS} more`);
-    // Without aliases a document is never larger than its text.
-    return problems.length > 0 ? { problems } : { value: document.toJS({ maxAliasCount: 0 }) };
+    const problems: TextProblem[] = found
+      .slice(0, MAX_PROBLEMS)
+      .map(({ message, pos }) => ({ message: firstLine(message), ...placeAt(lineCounter, pos[0]) }));
+    if (found.length > MAX_PROBLEMS) problems.push({ message: `and ${found.length - MAX_PROBLEMS} more` });
+    if (problems.length > 0) return { problems };
+    // Without anchors there is nothing to follow.
+    const locator = new Locator(document, new Map(), lineCounter);
+    return {
+      // Without aliases a document is never larger than its text.
+      value: document.toJS({ maxAliasCount: 0 }),
+      locate: (path, atKey) => locator.locate(path, atKey),
+    };
   } catch (error) {
-    return { problems: [`cannot be read: ${firstLine((error as Error).message)}`] };
+    return { problems: [{ message: `cannot be read: ${firstLine((error as Error).message)}` }] };
   }
 }
 
@@ -54,28 +70,28 @@ const REFUSED: Readonly<Partial<Record<CST.TokenType, string>>> = {
 /** Signs that are a fault after others: one at a time, so that a text is not made of faults. */
 const FOLLOWS: Readonly<Record<string, readonly string[]>> = { ",": [",", "[", "{"], ":": [":"] };
 
-/** Why the parser is not asked at all, with the line; null for a text that it may have. */
-function refusalOf(text: string): string | null {
+/** Why the parser is not asked at all; null for a text that it may have. */
+function refusalOf(text: string): TextProblem | null {
   const depth = new Depth();
   let line = 1;
   let parts = 0;
   let before = "";
+  const refusal = (message: string): TextProblem => ({ message, line });
   for (const token of new Lexer().lex(text)) {
     const type = CST.tokenType(token);
     const refused = type === null ? undefined : REFUSED[type];
-    if (refused !== undefined) return `line ${line}: ${refused}`;
+    if (refused !== undefined) return refusal(refused);
     if (Object.hasOwn(FOLLOWS, token) && FOLLOWS[token]?.includes(before))
-      return `line ${line}: '${token}' follows '${before}'`;
+      return refusal(`'${token}' follows '${before}'`);
     if (type !== "space" && type !== "newline" && type !== "comment") before = token;
     const reached = depth.after(type, token);
-    if (reached < 0) return `line ${line}: '${token}' closes nothing`;
-    if (reached > MAX_MANIFEST_DEPTH)
-      return `line ${line}: nested or indented deeper than ${MAX_MANIFEST_DEPTH}`;
+    if (reached < 0) return refusal(`'${token}' closes nothing`);
+    if (reached > MAX_MANIFEST_DEPTH) return refusal(`nested or indented deeper than ${MAX_MANIFEST_DEPTH}`);
     const lines = occurrences(token, "\n");
     line += lines;
     parts += 1 + lines + (type === "double-quoted-scalar" ? occurrences(token, "\\") : 0);
     if (parts > MAX_MANIFEST_PARTS)
-      return `line ${line}: more than ${MAX_MANIFEST_PARTS} parts (names, values, signs, lines) up to here`;
+      return refusal(`more than ${MAX_MANIFEST_PARTS} parts (names, values, signs, lines) up to here`);
   }
   return null;
 }

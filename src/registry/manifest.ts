@@ -25,8 +25,8 @@ import {
 } from "../sandbox/calls/grants.ts";
 import { type LimitName, MANIFEST_LIMITS, WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import type { GuestLimits } from "../sandbox/protocol/engine.ts";
-import { checkConfigSchema } from "./config-schema.ts";
-import { MAX_MANIFEST_BYTES, readManifestText } from "./manifest-text.ts";
+import { checkConfigSchema, type SchemaViolation } from "./config-schema.ts";
+import { MAX_MANIFEST_BYTES, readManifestText, type TextProblem } from "./manifest-text.ts";
 
 export const MANIFEST_FILE = "plugin.yaml";
 
@@ -243,26 +243,34 @@ export interface Manifest {
   readonly limits: Limits;
 }
 
+/** What is wrong with a manifest, and where in its text: lines and columns count from 1. */
+export interface ManifestViolation extends Violation {
+  readonly line?: number;
+  readonly column?: number;
+}
+
 export type ParsedManifest =
   | { readonly manifest: Manifest; readonly violations?: undefined; readonly entry?: undefined }
   | {
       readonly manifest?: undefined;
-      readonly violations: readonly Violation[];
+      /** In the order of the text. */
+      readonly violations: readonly ManifestViolation[];
       /** The file that it names, where it names one. */
       readonly entry?: string;
     };
 
-/** Reads the bytes of a `plugin.yaml`. Never throws for what they hold. */
+/** Reads the bytes of a `plugin.yaml`. Never throws for what they hold: everything wrong with them is told. */
 export function parseManifest(
   bytes: Uint8Array,
   ceilings: Readonly<GuestLimits> = WORKSPACE_LIMITS,
 ): ParsedManifest {
-  const wrong = (...messages: string[]): ParsedManifest => ({
-    violations: messages.map((message, i) => ({
-      path: messages.length === 1 ? [MANIFEST_FILE] : [MANIFEST_FILE, i],
-      message,
+  const refused = (...problems: readonly TextProblem[]): ParsedManifest => ({
+    violations: problems.map((problem, i) => ({
+      ...problem,
+      path: problems.length === 1 ? [MANIFEST_FILE] : [MANIFEST_FILE, i],
     })),
   });
+  const wrong = (message: string) => refused({ message });
   if (bytes.length > MAX_MANIFEST_BYTES) return wrong(`longer than ${MAX_MANIFEST_BYTES} bytes`);
   let text: string;
   try {
@@ -271,19 +279,43 @@ export function parseManifest(
     return wrong("cannot be read: it is not UTF-8");
   }
   const read = readManifestText(text);
-  if (read.problems !== undefined) return wrong(...read.problems);
-  const { value } = read;
+  if (read.problems !== undefined) return refused(...read.problems);
+  const { value, locate } = read;
   if (!isObject(value)) return wrong("expected fields such as `name: hello`, one a line");
-  return checkManifest(value, ceilings);
+  const checked = checkManifest(value, ceilings);
+  if (checked.violations === undefined) return checked;
+  const violations = checked.violations
+    .map(({ at, ...violation }) => ({ ...violation, ...locate(at ?? violation.path, isOfKey(violation)) }))
+    .sort((a, b) => a.line - b.line || a.column - b.column);
+  return { ...checked, violations };
 }
+
+/** Whether the name of a field is what is wrong, and not its value. */
+function isOfKey({ message }: Violation): boolean {
+  return message === "unknown field" || message.includes("unknown rule");
+}
+
+/** A violation as text, with its place: for answers whose readers have the text but no other way to the line. */
+export function withPlace({ path, message, line, column }: ManifestViolation): Violation {
+  const place = column === undefined ? `line ${line}` : `line ${line}, column ${column}`;
+  return { path, message: line === undefined ? message : `${message} (${place})` };
+}
+
+type CheckedManifest =
+  | Exclude<ParsedManifest, { violations: object }>
+  | {
+      readonly manifest?: undefined;
+      readonly violations: readonly (Violation & Partial<SchemaViolation>)[];
+      readonly entry?: string;
+    };
 
 /** Checks a manifest that was parsed already, with the keys of `plugin.yaml`. */
 export function checkManifest(
   value: unknown,
   ceilings: Readonly<GuestLimits> = WORKSPACE_LIMITS,
-): ParsedManifest {
+): CheckedManifest {
   const checked = validate(manifestSchema(ceilings), value);
-  const violations = [...checked.violations];
+  const violations: (Violation & Partial<SchemaViolation>)[] = [...checked.violations];
   const schema = isObject(value) ? (value.schema ?? { fields: [] }) : { fields: [] };
   violations.push(...checkConfigSchema(schema));
   if (violations.length > 0)

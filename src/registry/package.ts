@@ -4,7 +4,7 @@ import type { Violation } from "@gatehouse/sdk";
 import { WORKSPACE_LIMITS } from "../sandbox/limits.ts";
 import type { GuestLimits } from "../sandbox/protocol/engine.ts";
 import { ArchiveError, unpack } from "./archive.ts";
-import { MANIFEST_FILE, type Manifest, parseManifest } from "./manifest.ts";
+import { MANIFEST_FILE, type Manifest, parseManifest, withPlace } from "./manifest.ts";
 
 export interface OpenedPackage {
   readonly manifest: Manifest;
@@ -42,7 +42,7 @@ export async function openPackage(
   if (!written) return { violations: [{ path: [MANIFEST_FILE], message: "not in the package" }] };
   const parsed = parseManifest(written, ceilings);
   const entry = parsed.manifest?.entry ?? parsed.entry;
-  const wrong = [...(parsed.violations ?? [])];
+  const wrong = (parsed.violations ?? []).map(withPlace);
   // Without a name every file may be the one that was meant.
   if (entry === undefined) return { violations: wrong };
   const strays = [...files.keys()].filter((name) => name !== MANIFEST_FILE && name !== entry);

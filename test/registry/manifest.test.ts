@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { violationFields } from "@gatehouse/sdk";
 import { stringify } from "yaml";
-import { checkManifest, type Manifest, manifestToJson, parseManifest } from "../../src/registry/manifest.ts";
+import {
+  checkManifest,
+  type Manifest,
+  manifestToJson,
+  parseManifest,
+  withPlace,
+} from "../../src/registry/manifest.ts";
 import { NO_GRANTS, requestHeaderGrant, responseHeaderGrant } from "../../src/sandbox/calls/grants.ts";
 import { WORKSPACE_LIMITS } from "../../src/sandbox/limits.ts";
 import { MANIFEST } from "./packages.ts";
@@ -17,7 +23,7 @@ function accepted(value: unknown): Manifest {
 function refusedText(text: string | Uint8Array): Record<string, unknown> {
   const { violations } = parseManifest(typeof text === "string" ? Buffer.from(text) : text);
   assert.ok(violations, "expected violations");
-  return JSON.parse(JSON.stringify(violationFields(violations)));
+  return JSON.parse(JSON.stringify(violationFields(violations.map(withPlace))));
 }
 
 const refused = (value: unknown) => refusedText(stringify(value));
@@ -281,6 +287,61 @@ test("everything that is wrong is named at once", () => {
   ]);
 });
 
+test("every violation has its line, the column of the value or of an unknown key, and the order of the text", () => {
+  const text = `# a comment
+manifest: 1
+name: Bad
+version: "1"
+runtime: isolate
+entry: plugin.js
+extra: true
+phases:
+  - access
+  - nowhere
+schema:
+  fields:
+    - ok: { type: string }
+    - list:
+        type: array
+        elements: { type: strin }
+    - range: { type: integer, between: 5, least: 3 }
+    - range: { type: string }
+limits:
+  fuel: 0
+grants: { log: "yes" }
+`;
+  const { violations = [] } = parseManifest(Buffer.from(text));
+  assert.deepEqual(
+    violations.map(({ path, line, column }) => `${line}:${column} ${path.join(".")}`),
+    [
+      "3:7 name",
+      "4:10 version",
+      "7:1 extra",
+      "10:5 phases.1",
+      "16:19 schema.0",
+      "17:40 schema.2",
+      "17:43 schema.1",
+      "18:7 schema.3",
+      "20:9 limits.fuel",
+      "21:16 grants.log",
+    ],
+  );
+  assert.deepEqual(
+    violations.slice(5, 8).map(({ message }) => message.replace(/; allowed: .*/, "")),
+    [
+      "schema.range.between: expected two numbers",
+      "schema.range.least: unknown rule",
+      "schema: field 'range' is declared twice",
+    ],
+  );
+});
+
+test("what is missing has the place of what should hold it", () => {
+  const { violations = [] } = parseManifest(Buffer.from("\nmanifest: 1\ngrants: {}\n"));
+  assert.ok(violations.length > 1);
+  assert.deepEqual(new Set(violations.map(({ line }) => line)), new Set([2]));
+});
+
 test("a schema of 120 fields with their rules fits into a manifest", () => {
   const field = (i: number) => ({ [`field_${i}`]: { type: "string", required: true, default: "x" } });
   const schema = { fields: Array.from({ length: 120 }, (_, i) => field(i)) };
@@ -291,24 +352,28 @@ const HOSTILE: [title: string, text: string | Uint8Array, message: RegExp][] = [
   [
     "aliases that multiply",
     "a: &a [1,1]\nb: &b [*a,*a]\nc: [*b,*b]\n",
-    /line 1: an anchor \(&name\) is not allowed/,
+    /an anchor \(&name\) is not allowed.*\(line 1\)/,
   ],
-  ["an alias", "name: x\nentry: *a\n", /line 2: an alias \(\*name\) is not allowed/],
-  ["a tag", "name: !!js/function 'x'\n", /line 1: a tag/],
-  ["a directive", "%YAML 1.1\n---\nname: x\n", /line 1: a directive/],
+  ["an alias", "name: x\nentry: *a\n", /an alias \(\*name\) is not allowed.*\(line 2\)/],
+  ["a tag", "name: !!js/function 'x'\n", /a tag.*\(line 1\)/],
+  ["a directive", "%YAML 1.1\n---\nname: x\n", /a directive.*\(line 1\)/],
   ["a key twice", "name: a\nname: b\n", /unique/],
-  ["brackets without end", `name: ${"[".repeat(10_000)}`, /line 1: nested or indented deeper than 64/],
-  ["brackets over many lines", `name:\n${" [\n".repeat(65)}`, /line 65: nested or indented deeper than 64/],
-  ["lists in lists without end", "- ".repeat(5000), /line 1: nested or indented deeper than 64/],
-  ["maps in maps without end", "a: ".repeat(5000), /line 1: nested or indented deeper than 64/],
-  ["brackets that close nothing", "name: x\n]]]", /line 2: ']' closes nothing/],
-  ["commas in a row", "name: [\n ,,,", /line 2: ',' follows '\['/],
-  ["colons in a row", "name: {a: : b}", /line 1: ':' follows ':'/],
-  ["many anchors", "&a ".repeat(5000), /line 1: an anchor/],
-  ["many keys", "k:\n".repeat(5000), /line 1\d\d\d: more than 5000 parts/],
-  ["many escapes", `"${"\\q".repeat(5001)}"`, /line 1: more than 5000 parts/],
+  ["brackets without end", `name: ${"[".repeat(10_000)}`, /nested or indented deeper than 64.*\(line 1\)/],
+  [
+    "brackets over many lines",
+    `name:\n${" [\n".repeat(65)}`,
+    /nested or indented deeper than 64.*\(line 65\)/,
+  ],
+  ["lists in lists without end", "- ".repeat(5000), /nested or indented deeper than 64.*\(line 1\)/],
+  ["maps in maps without end", "a: ".repeat(5000), /nested or indented deeper than 64.*\(line 1\)/],
+  ["brackets that close nothing", "name: x\n]]]", /']' closes nothing.*\(line 2\)/],
+  ["commas in a row", "name: [\n ,,,", /',' follows '\['.*\(line 2\)/],
+  ["colons in a row", "name: {a: : b}", /':' follows ':'.*\(line 1\)/],
+  ["many anchors", "&a ".repeat(5000), /an anchor.*\(line 1\)/],
+  ["many keys", "k:\n".repeat(5000), /more than 5000 parts.*\(line 1\d\d\d\)/],
+  ["many escapes", `"${"\\q".repeat(5001)}"`, /more than 5000 parts.*\(line 1\)/],
   ["many lines in one value", `a: |\n${" x\n".repeat(5001)}`, /more than 5000 parts/],
-  ["many faults", "a: 1\n".repeat(100), /unique at line 2, column 1".*"and 79 more"/],
+  ["many faults", "a: 1\n".repeat(100), /unique \(line 2, column 1\)".*"and 79 more"/],
   ["bytes that are not UTF-8", Buffer.from([0x61, 0x3a, 0x20, 0xff]), /cannot be read/],
   ["more bytes than a manifest may have", `name: ${"a".repeat(17_000)}`, /longer than 16384 bytes/],
   ["a list", "- 1\n", /expected fields such as/],
