@@ -95,7 +95,7 @@ const UNPACKABLE: [title: string, make: () => string, message: RegExp][] = [
   [
     "a manifest with faults, all of them",
     () => plugin({ ...MANIFEST, name: "X", phases: [] }, { "plugin.js": SOURCE }),
-    /plugin\.yaml: name: expected 1 to 64.*\nplugin\.yaml: phases: length must be at least 1/,
+    /plugin\.yaml:2:7: name: expected 1 to 64.*\nplugin\.yaml:6:9: phases: length must be at least 1/,
   ],
   ["neither entry nor source", () => plugin(MANIFEST, {}), /holds neither 'plugin\.js' nor plugin\.ts/],
   [
