@@ -3,7 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { any } from "@gatehouse/sdk";
 import type { PluginCatalogue, RouterFlavor } from "../entities/entities.ts";
-import type { Registry } from "../registry/registry.ts";
+import type { Packages } from "../registry/resolver.ts";
 
 /** Something on the command line, or the file that it names, cannot be used. */
 export class Unusable extends Error {
@@ -21,8 +21,6 @@ export async function readBytes(file: string): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-export type Packages = Pick<Registry, "find" | "names">;
-
 /** The uploaded plugins of a gateway's prefix; none without one. @throws {Unusable} */
 export async function packagesOf(prefix: string | undefined): Promise<Packages> {
   if (prefix === undefined) return { find: () => ({ missing: "" }), names: () => [] };
@@ -30,7 +28,8 @@ export async function packagesOf(prefix: string | undefined): Promise<Packages> 
   if (!there?.isDirectory())
     throw new Unusable(`--prefix: ${prefix} is no directory; name the prefix of a gateway`);
   const { Registry } = await import("../registry/registry.ts");
-  return Registry.view(join(prefix, "artifacts"));
+  const { viewRegistryStore } = await import("../stores/open-store.ts");
+  return Registry.view(join(prefix, "artifacts"), await viewRegistryStore({ prefix }));
 }
 
 /** The plugins that a file may name. Without a registry to look in, any package may be there. */

@@ -12,9 +12,10 @@ import { KEY_COST, MAX_KEYS } from "../guest-store/key-value-store.ts";
 import { MAX_WAITING, MAX_WAITING_OF_ALL } from "../guest-store/store-client.ts";
 import { WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
 import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/archive.ts";
+import { MAX_CHANNELS, MAX_MOVES } from "../registry/channels.ts";
 import { MAX_MATCHING, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from "../registry/config-schema.ts";
 import { MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH, MAX_MANIFEST_PARTS } from "../registry/manifest-text.ts";
-import { MAX_INDEX_BYTES } from "../registry/registry.ts";
+import { MAX_ROWS_BYTES } from "../registry/registry.ts";
 import { MAX_EXTENDED_HEADER_BYTES } from "../registry/tar-reader.ts";
 import { MAX_QUEUED_MS, WAITING_FACTOR } from "../sandbox/calls/deadlines.ts";
 import { HOST_CALL_LIMITS } from "../sandbox/calls/host-call-limits.ts";
@@ -121,7 +122,9 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
         String(MAX_MATCHING),
         "400",
       ],
-      ["manifests and reports of a workspace's packages", bytes(MAX_INDEX_BYTES), "400"],
+      ["manifests and reports of a workspace's packages", bytes(MAX_ROWS_BYTES), "413"],
+      ["channels of a plugin", String(MAX_CHANNELS), "400"],
+      ["moves of a channel that are remembered", String(MAX_MOVES), "the oldest are forgotten"],
       [
         "uploads at the same time, shared out between workspaces",
         String(MAX_UPLOADS),

@@ -18,7 +18,7 @@ import { createCatalogue } from "../gateway/catalogue.ts";
 import { StartError } from "../gateway/start-error.ts";
 import { Registry } from "../registry/registry.ts";
 import { loadSettings } from "../settings.ts";
-import { openStore, sqlitePath } from "../stores/open-store.ts";
+import { openStore, sqlitePath, viewRegistryStore } from "../stores/open-store.ts";
 import { StoreUnavailable } from "../stores/store.ts";
 import { type Mode, Refused, refused, requestOf, type Target, type TargetOptions } from "./config-target.ts";
 import { Unusable } from "./configuration-file.ts";
@@ -96,11 +96,18 @@ async function openControl(options: TargetOptions, mayMake: boolean): Promise<Co
     throw new Unusable(`${path} is not there; name the prefix of a gateway by --prefix`);
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const packages = await Registry.view(join(settings.prefix, "artifacts"));
+    const packages = await Registry.view(
+      join(settings.prefix, "artifacts"),
+      await viewRegistryStore(settings),
+    );
     const control = new Control({
       settings,
       beside: new TokenTable(() => {}),
-      registry: { ...viewOf(packages), load: async () => new Uint8Array() },
+      registry: {
+        find: (name, workspace) => packages.find(name, workspace),
+        fit: (name, workspace, config, compile) => packages.fit(name, workspace, config, compile),
+        load: async () => new Uint8Array(),
+      },
       catalogue: createCatalogue(packages),
       store: await openStore(settings),
       threads: { deploy: async (_change, _whole, decide) => decide?.() },
@@ -118,8 +125,3 @@ async function openControl(options: TargetOptions, mayMake: boolean): Promise<Co
     throw error;
   }
 }
-
-const viewOf = (packages: Pick<Registry, "find" | "names">): Pick<Registry, "find" | "names"> => ({
-  find: (name, workspace) => packages.find(name, workspace),
-  names: (workspace) => packages.names(workspace),
-});

@@ -37,6 +37,7 @@ import { hashPassword } from "../entities/passwords.ts";
 import type { Entity } from "../entities/relations.ts";
 import { politely } from "../gateway/polite.ts";
 import { StartError } from "../gateway/start-error.ts";
+import { parsePackageName } from "../registry/package-name.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
 import { UnresolvedReferences } from "../secrets/vaults.ts";
 import {
@@ -156,7 +157,10 @@ export class Control {
       await this.#inForce
         .deploy(edits, next, async () => next.revision)
         .catch((error) => {
-          const isSaid = error instanceof UnresolvedReferences || error instanceof WriteRefused;
+          const isSaid =
+            error instanceof UnresolvedReferences ||
+            error instanceof WriteRefused ||
+            error instanceof StoreUnavailable;
           throw isSaid ? new StartError(error.message) : error;
         });
       this.#unwatch = this.#store.watch(() => void this.#followStore());
@@ -288,6 +292,23 @@ export class Control {
     });
   }
 
+  /**
+   * Names that move may mean other packages now: what they mean is put in force, without a request that notices.
+   * @param concerns the plugins by their owner and name.
+   * @throws {NotDeployed} @throws {PackageMissing} @throws {DamagedArtifact} what was in force goes on.
+   */
+  packagesMoved(concerns: (owner: string, name: string) => boolean): Promise<number> {
+    return this.alone(async () => {
+      const { state } = this.#inForce;
+      const isConcerned = ({ name, ws_id: workspaceId }: Entity) => {
+        const named = parsePackageName(String(name));
+        const owner = named.owner ?? state.index.workspace(workspaceId)?.name;
+        return owner !== undefined && concerns(owner, named.name);
+      };
+      return this.#inForce.deploy({ put: [], removed: [] }, state, async () => state.revision, isConcerned);
+    });
+  }
+
   /** Does something between two changes. */
   alone<T>(job: () => Promise<T>): Promise<T> {
     const turn = this.#lastChange.then(job);
@@ -324,7 +345,12 @@ export class Control {
       const edits = editsBetween(this.#loaded, config);
       return { edits, next: { index: this.index.next(edits), hash: config.hash, revision: 0, sum: 0n } };
     });
-    const changed = await this.#inForce.deploy(edits, next, async () => 0, true);
+    const changed = await this.#inForce.deploy(
+      edits,
+      next,
+      async () => 0,
+      () => true,
+    );
     this.#loaded = config;
     return changed;
   }

@@ -8,21 +8,29 @@ import type { Certificate, PluginEntity, Workspace } from "../entities/entities.
 import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
 import type { InspectionContext } from "../entities/inspect.ts";
 import type { Entity } from "../entities/relations.ts";
+import type { Use } from "../registry/desk.ts";
+import { mayMove } from "../registry/package-name.ts";
 import type { Registry } from "../registry/registry.ts";
 import { limitsOf, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { Vaults } from "../secrets/vaults.ts";
 import type { Settings } from "../settings.ts";
 import type { Counts, Tenant, Tenants } from "../tenancy/tenants.ts";
-import { type InstalledPackage, identityOf, isPackaged, packagesOf } from "../threads/packages.ts";
+import {
+  type InstalledPackage,
+  identityOf,
+  isPackaged,
+  PackageMissing,
+  packagesOf,
+} from "../threads/packages.ts";
 import type { DataThreads } from "../threads/threads.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
-import { WriteRefused } from "./refusal.ts";
+import { schemaViolation, WriteRefused } from "./refusal.ts";
 import { type Resolved, resolvedAfter, withResolved } from "./resolved.ts";
 import { configOf, NOTHING, type State } from "./state.ts";
 
 export interface InForceParts {
   readonly settings: Settings;
-  readonly registry: Pick<Registry, "find" | "load">;
+  readonly registry: Pick<Registry, "find" | "fit" | "load"> & Partial<Pick<Registry, "consentTo">>;
   readonly threads: Pick<DataThreads, "deploy">;
   readonly log: Logger;
   /** Reads what references to vaults lead to. */
@@ -79,7 +87,7 @@ export class InForce {
    * Puts edits in force on all threads, or on none.
    * @param next the state after them.
    * @param decide is asked once every thread is ready for them, and tells the revision that they have then.
-   * @param reread whether packages are looked up anew that no edit names: they may have been published since.
+   * @param reread which plugins' packages are looked up anew although no edit names them: others may be meant by now.
    * @returns how many entities the threads heard of.
    * @throws {NotDeployed} @throws {UnresolvedReferences} and whatever `decide` throws: then nothing has changed.
    */
@@ -87,15 +95,18 @@ export class InForce {
     edits: EntityEdits,
     next: State,
     decide: () => Promise<number>,
-    reread = false,
+    reread: (plugin: Entity) => boolean = () => false,
   ): Promise<number> {
     const { threads, log } = this.#parts;
     const before = this.#state.index;
     const packages = await this.#packagesAfter(edits, before, next.index, reread);
+    const isEmpty = edits.put.length + edits.removed.length + packages.changed.length === 0;
+    // Names that move mean what they meant.
+    if (isEmpty && next === this.#state) return 0;
     const put = [...edits.put, ...packages.changed.map((entity) => ({ kind: "plugins" as const, entity }))];
     const resolved = await resolvedAfter(
       this.#resolved,
-      edits,
+      { put, removed: edits.removed },
       next.index,
       this.#parts.vaults,
       this.#context,
@@ -118,6 +129,7 @@ export class InForce {
         packages: packages.all,
       }),
       async () => {
+        await this.#parts.registry.consentTo?.(packages.uses);
         revision = await decide();
       },
     );
@@ -139,10 +151,12 @@ export class InForce {
     { put, removed }: EntityEdits,
     before: EntityIndex,
     after: EntityIndex,
-    reread: boolean,
+    reread: (plugin: Entity) => boolean,
   ): Promise<{
     readonly all: Readonly<Record<string, InstalledPackage>>;
     readonly changed: readonly Entity[];
+    /** Of those that are edited or others. */
+    readonly uses: readonly Use[];
   }> {
     const edited = new Map(
       put.flatMap(({ kind, entity }) => (kind === "plugins" ? [[entity.id, entity]] : [])),
@@ -151,32 +165,43 @@ export class InForce {
     const look = (plugins: Iterable<Entity>) => {
       for (const plugin of plugins) if (isPackaged(plugin)) looked.set(plugin.id, plugin);
     };
-    if (reread) look(after.all("plugins"));
+    const again = [...after.all("plugins")].filter((plugin) => isPackaged(plugin) && reread(plugin));
+    look(again);
     for (const { kind, entity } of put) {
       // Its guests may have other limits.
       const isKnown = kind === "workspaces" && before.find(kind, entity.id) !== undefined;
       if (isKnown) look(after.list("plugins", entity.id));
     }
     const gone = removed.filter(({ kind, id }) => kind === "plugins" && this.#packages[id] !== undefined);
-    if (looked.size === 0 && gone.length === 0) return { all: this.#packages, changed: [] };
-    const found = await packagesOf(
-      looked.values() as Iterable<unknown> as Iterable<PluginEntity>,
-      (id) => after.find("workspaces", id) as Workspace | undefined,
-      this.#parts.registry,
-      ({ name, plugin_limits: own }) => limitsOf(name, own, this.#parts.settings),
-      (name) => after.named("workspaces", "", name)?.id,
-    );
+    if (looked.size === 0 && gone.length === 0) return { all: this.#packages, changed: [], uses: [] };
+    const found = await packagesOf(looked.values() as Iterable<unknown> as Iterable<PluginEntity>, {
+      registry: this.#parts.registry,
+      workspaceOf: (id) => after.find("workspaces", id) as Workspace | undefined,
+      limitsOf: ({ name, plugin_limits: own }) => limitsOf(name, own, this.#parts.settings),
+      idOf: (name) => after.named("workspaces", "", name)?.id,
+      installed: (id) => this.#packages[id],
+    }).catch((error: Error) => {
+      throw error instanceof PackageMissing
+        ? schemaViolation([{ path: ["@entity"], message: error.message }])
+        : error;
+    });
     const all = { ...this.#packages };
     for (const { id } of gone) delete all[id];
     for (const id of edited.keys()) delete all[id];
     const changed: Entity[] = [];
+    const uses: Use[] = [];
     for (const [id, plugin] of looked) {
       const installed = found[id];
       // A plugin whose package was published anew is another one, though its entity says the same.
       if (!edited.has(id) && identityOf(installed) !== identityOf(this.#packages[id])) changed.push(plugin);
-      if (installed !== undefined) all[id] = installed;
+      if (installed === undefined) continue;
+      all[id] = installed;
+      const { workspace: owner, manifest } = installed;
+      const workspace = after.workspace(plugin.ws_id)?.name ?? "";
+      const isExact = edited.has(id) && !mayMove(String(plugin.name));
+      uses.push({ workspace, workspaceId: plugin.ws_id, owner, manifest, isExact });
     }
-    return { all, changed };
+    return { all, changed, uses };
   }
 }
 

@@ -31,7 +31,11 @@ export class PluginInstances {
   }
 
   /** `installed` is the package of a plugin that is not built in. */
-  make(plugin: PluginEntity, workspace: string, installed: InstalledPackage | undefined): PluginInstance {
+  make(written: PluginEntity, workspace: string, installed: InstalledPackage | undefined): PluginInstance {
+    const plugin =
+      installed?.config === undefined
+        ? written
+        : { ...written, config: installed.config as PluginEntity["config"] };
     const running = this.#make(plugin, workspace, installed, false);
     const canary = installed?.canary;
     if (canary === undefined) return running;

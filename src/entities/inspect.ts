@@ -83,15 +83,20 @@ function inspectPlugin(
     findings.push({ path: ["name"], message: found.missing || standard, of: null, unknownPlugin: true });
     return null;
   }
-  const { schema } = found;
-  const checked = validate(schema, input.config ?? {}, { compile: boundedPatterns(patterns) });
+  const compile = boundedPatterns(patterns);
+  const { plugin, config } = found.fit?.(input.config ?? {}, compile) ?? {
+    plugin: found,
+    config: input.config,
+  };
+  const { schema } = plugin;
+  const checked = validate(schema, config ?? {}, { compile });
   for (const { path, message } of checked.violations)
     findings.push({ path: ["config", ...path], message, of: { schema, prefix: ["config"] } });
   if (checked.violations.length === 0) value.config = checked.value;
-  for (const field of found.forbids ?? []) {
+  for (const field of plugin.forbids ?? []) {
     if (input[field] === undefined || input[field] === null) continue;
     const hint = `plugin '${name}' cannot be scoped by ${field}`;
     findings.push({ path: [field], message: "value must be null", of: null, hint });
   }
-  return found;
+  return plugin;
 }

@@ -2,7 +2,7 @@
  * plugins: a plugin put in force at a scope (global, service, route, consumer and their combinations). Its
  * `config` has a schema of its own, which the catalogue finds by the plugin's name.
  */
-import { any, boolean, type Field, foreign, record, set, string } from "@gatehouse/sdk";
+import { any, boolean, type Field, foreign, record, set, string, type ValidateOptions } from "@gatehouse/sdk";
 import { id, MAX_TEXT, name, PROTOCOLS, tags, timestamp } from "./fields.ts";
 
 export const pluginSchema = record({
@@ -12,7 +12,7 @@ export const pluginSchema = record({
   name: string({
     required: true,
     lenMax: MAX_TEXT,
-    description: "Which plugin: `key-auth`, or `name@1.2.0` of a package.",
+    description: "Which plugin: `key-auth`, or `name@1.2.0`, `name@^1.2` or `name@stable` of a package.",
   }),
   instance_name: name({ description: "The name of this use of it." }),
   route: foreign("routes", { onDelete: "cascade", description: "For its requests alone." }),
@@ -38,6 +38,14 @@ export interface CataloguePlugin {
   readonly schema: Field;
   /** Foreign fields that this plugin may not be scoped by, e.g. `["consumer"]`. */
   readonly forbids?: readonly string[];
+  /**
+   * For a name that may mean several versions: the one of them that an entity with this config gets, and the config as
+   * that one has it. Absent for the others.
+   */
+  readonly fit?: (
+    config: unknown,
+    compile: ValidateOptions["compile"],
+  ) => { readonly plugin: CataloguePlugin; readonly config: unknown };
 }
 
 /** One door to every plugin that a configuration may name, whatever runs it. */

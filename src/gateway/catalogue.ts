@@ -1,7 +1,8 @@
 /** One door to every plugin that a configuration may name: the built-ins, and what the registry holds. */
 import { BUILT_INS } from "../../plugins/index.ts";
 import type { CataloguePlugin, PluginCatalogue } from "../entities/entities.ts";
-import { cataloguePlugin, type Registry, type StoredPackage } from "../registry/registry.ts";
+import { cataloguePlugin, type StoredPackage } from "../registry/registry.ts";
+import type { Packages } from "../registry/resolver.ts";
 import type { Fence } from "../sandbox/fence/fence.ts";
 import type { Settings } from "../settings.ts";
 
@@ -18,7 +19,7 @@ export function nativePlugins(): readonly CataloguePlugin[] {
 
 /** `refuses` says why a stored package may not run here; null if it may. */
 export function createCatalogue(
-  registry: Pick<Registry, "find" | "names">,
+  registry: Packages,
   refuses: (stored: StoredPackage) => string | null = () => null,
 ): PluginCatalogue {
   return {
@@ -29,7 +30,7 @@ export function createCatalogue(
       const found = registry.find(name, workspace);
       if ("missing" in found) return found;
       const refusal = refuses(found);
-      return refusal === null ? cataloguePlugin(found) : { missing: refusal };
+      return refusal === null ? cataloguePlugin(found, registry, name, workspace) : { missing: refusal };
     },
     names(workspace) {
       return [...NATIVE.keys(), ...registry.names(workspace)];
@@ -41,7 +42,7 @@ export function createCatalogue(
  * What may not be uploaded may not be used either: a package outlives a restart, and the fence may not.
  */
 export function fencedCatalogue(
-  registry: Pick<Registry, "find" | "names">,
+  registry: Packages,
   fence: Pick<Fence, "inForce" | "why">,
   { unfencedUploads }: Pick<Settings, "unfencedUploads">,
 ): PluginCatalogue {

@@ -33,8 +33,8 @@ export function placesOf({ sandbox, threads, registry, values, store }: Keepers)
     {
       what: "packages",
       byName: true,
-      async forget({ name }) {
-        const { packages, artifacts } = await registry.deleteAll(name);
+      async forget(tenant) {
+        const { packages, artifacts } = await registry.deleteAll(tenant);
         return { plugin_packages: packages, artifacts };
       },
     },

@@ -23,12 +23,13 @@ import { type AccessLog, createAccessLog, createLogger } from "../observe/logger
 import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
+import type { Concerns } from "../registry/tables.ts";
 import { sumRows } from "../sandbox/ledger.ts";
 import { Sandbox } from "../sandbox/sandbox.ts";
 import { Vaults } from "../secrets/vaults.ts";
 import { shownSettings } from "../settings/shown.ts";
 import type { Listen, Settings } from "../settings.ts";
-import { openStore } from "../stores/open-store.ts";
+import { openRegistryStore, openStore } from "../stores/open-store.ts";
 import { Tenants } from "../tenancy/tenants.ts";
 import { type CapColumns, openCaps } from "../threads/connection-caps.ts";
 import { counterTableSpec } from "../threads/counter-table.ts";
@@ -117,6 +118,9 @@ export class Gateway {
     });
     this.#registry = await Registry.open({
       dir: join(settings.prefix, "artifacts"),
+      store: await startable(openRegistryStore(settings)),
+      idOf: (workspace) => this.#control.index.named("workspaces", "", workspace)?.id,
+      onMoved: (concerns) => void this.#follow(concerns),
       limitsOf: (workspace) => this.#control.limitsOf(workspace),
       forge: (input) => this.#sandbox.forge(input),
       onGone: (workspace, plugin) => {
@@ -250,6 +254,7 @@ export class Gateway {
     await this.#sandbox?.close();
     await this.#store?.close();
     await this.#control?.close();
+    await this.#registry?.close();
     await this.#accessLog?.close();
     this.#log.info({}, "stopped");
     await this.flushLog();
@@ -397,6 +402,20 @@ export class Gateway {
         },
       }),
     };
+  }
+
+  /** Names of packages that move may mean others: what they mean is put in force, and what cannot be is told. */
+  async #follow(concerns: Concerns): Promise<void> {
+    try {
+      const changed = await this.#control.packagesMoved(concerns);
+      if (changed > 0)
+        this.#log.info({ plugins: changed }, "plugins have moved to other versions of their packages");
+    } catch (error) {
+      this.#log.error(
+        { reason: (error as Error).message },
+        "plugins stay with the versions that they have: the ones that they should have are not in force",
+      );
+    }
   }
 
   /** What a thread has against a change is for the log too. */

@@ -9,6 +9,10 @@ import { join } from "node:path";
 import { digestOf } from "./package.ts";
 
 const TEMPORARY = ".tmp-";
+const ARTIFACT = /^[0-9a-f]{64}$/;
+
+/** After which bytes without a row are nobody's upload any more. */
+export const ORPHAN_MS = 3_600_000;
 
 /** Bytes whose digest is not that under which they were kept, or that are gone. */
 export class DamagedArtifact extends Error {
@@ -68,11 +72,25 @@ export class Artifacts {
   async keepOnly(digests: ReadonlySet<string>): Promise<number> {
     let removed = 0;
     for (const name of await readdir(this.#dir)) {
-      if (!/^[0-9a-f]{64}$/.test(name) || digests.has(`sha256:${name}`)) continue;
+      if (!ARTIFACT.test(name) || digests.has(`sha256:${name}`)) continue;
       await rm(join(this.#dir, name), { force: true });
       removed++;
     }
     return removed;
+  }
+
+  /**
+   * Removes what nobody needs and nobody can be about to name: bytes are there before the row that names them, and a
+   * process that ended in between has left them for nothing.
+   */
+  async sweep(isNeeded: (digest: string) => boolean): Promise<void> {
+    const before = Date.now() - ORPHAN_MS;
+    for (const name of await readdir(this.#dir)) {
+      if (!ARTIFACT.test(name) || isNeeded(`sha256:${name}`)) continue;
+      const path = join(this.#dir, name);
+      const { mtimeMs } = await stat(path);
+      if (mtimeMs < before) await rm(path, { force: true });
+    }
   }
 
   async remove(digest: string): Promise<void> {

@@ -47,6 +47,9 @@ const SEMVER = new RegExp(
     `(-${PRERELEASE_PART}(\\.${PRERELEASE_PART})*)?(\\+${IDENTIFIERS})?$`,
 );
 const NAME = /^[a-z][a-z0-9-]{0,63}$/;
+
+/** Whether a text is an exact version, as semver.org defines it. */
+export const isVersion = (text: string): boolean => SEMVER.test(text);
 const FILE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
 
 const matching = (pattern: RegExp, otherwise: string) => (value: string) =>
@@ -138,7 +141,18 @@ function limitsSchema(ceilings: Readonly<GuestLimits>) {
   });
 }
 
-function manifestSchema(ceilings: Readonly<GuestLimits>) {
+type ManifestSchema = ReturnType<typeof newManifestSchema>;
+
+/** Made once for the same ceilings: a registry reads thousands of manifests when it opens. */
+const schemas = new WeakMap<Readonly<GuestLimits>, ManifestSchema>();
+
+function manifestSchema(ceilings: Readonly<GuestLimits>): ManifestSchema {
+  const known = schemas.get(ceilings) ?? newManifestSchema(ceilings);
+  schemas.set(ceilings, known);
+  return known;
+}
+
+function newManifestSchema(ceilings: Readonly<GuestLimits>) {
   return record(
     {
       manifest: integer({ required: true, oneOf: [1], description: "Version of this format." }),
@@ -222,7 +236,7 @@ function manifestSchema(ceilings: Readonly<GuestLimits>) {
   );
 }
 
-type Checked = ConfigOf<ReturnType<typeof manifestSchema>>;
+type Checked = ConfigOf<ManifestSchema>;
 
 /** The limits that a manifest lowers; the others are the workspace's. */
 export type Limits = Readonly<Partial<GuestLimits>>;
@@ -332,7 +346,6 @@ function toManifest(checked: Checked): Manifest {
     const value = limits[name];
     if (typeof value === "number") lowered[key] = value;
   }
-  const lower = (list: readonly string[]) => [...new Set(list.map((name) => name.toLowerCase()))];
   return {
     name: checked.name,
     version: checked.version,
@@ -343,19 +356,24 @@ function toManifest(checked: Checked): Manifest {
     instance: checked.instance,
     fail: checked.fail,
     schema: checked.schema as Manifest["schema"],
-    grants: {
-      requestHeaders: lower(grants.request_headers),
-      responseHeaders: lower(grants.response_headers),
-      requestBodyBytes: grants.request_body_bytes,
-      responseBodyBytes: grants.response_body_bytes,
-      consumer: grants.consumer,
-      log: grants.log,
-      metrics: grants.metrics,
-      kvBytes: grants.kv_bytes,
-      httpHosts: lower(grants.http_hosts),
-      secrets: grants.secrets,
-    },
+    grants: toGrants(grants),
     limits: lowered,
+  };
+}
+
+function toGrants(grants: Checked["grants"]): GuestGrants {
+  const lower = (list: readonly string[]) => [...new Set(list.map((name) => name.toLowerCase()))];
+  return {
+    requestHeaders: lower(grants.request_headers),
+    responseHeaders: lower(grants.response_headers),
+    requestBodyBytes: grants.request_body_bytes,
+    responseBodyBytes: grants.response_body_bytes,
+    consumer: grants.consumer,
+    log: grants.log,
+    metrics: grants.metrics,
+    kvBytes: grants.kv_bytes,
+    httpHosts: lower(grants.http_hosts),
+    secrets: grants.secrets,
   };
 }
 

@@ -1,19 +1,33 @@
 /**
  * The registry: plugin packages by workspace, `name@version`. What was published never changes, only what the
- * forge emitted ever runs, and an answer is given when everything is on the disk.
+ * forge emitted ever runs, and an answer is given when everything is durable.
  *
- * Packages live under `<dir>/sha256/<digest>` (the `.tgz` as uploaded, and what the forge made of its entry);
- * `<dir>/index.json` says which belong together.
+ * What is known of packages is rows of a store of the registry's own (`records.ts`); their bytes are kept by digest
+ * (`artifacts.ts`) and are there before a row names them.
  */
-import { mkdir, readFile } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import { isObject, schemaFromJson, type Violation } from "@gatehouse/sdk";
+import type { ValidateOptions, Violation } from "@gatehouse/sdk";
 import type { CataloguePlugin } from "../entities/plugins.ts";
-import { DEFAULT_LIMITS, lowered, MOST_LIMITS, type WorkspaceLimits } from "../sandbox/limits.ts";
+import { DEFAULT_LIMITS, lowered, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { GuestLimits } from "../sandbox/protocol/engine.ts";
-import { Artifacts, writeSynced } from "./artifacts.ts";
-import { checkManifest, type Manifest, manifestToJson } from "./manifest.ts";
+import type { Edit, Store } from "../stores/store.ts";
+import { Artifacts } from "./artifacts.ts";
+import { CHANNEL_KIND } from "./channels.ts";
+import { CONSENT_KIND } from "./consents.ts";
+import { RegistryDesk, type Use } from "./desk.ts";
+import { schemaOf } from "./fitting.ts";
+import type { Manifest } from "./manifest.ts";
+import { OLD_INDEX, readOldIndex } from "./old-index.ts";
 import { digestOf, openPackage, violationsOf } from "./package.ts";
+import { mayMove } from "./package-name.ts";
+import { type Planned, Records, type RecordTable } from "./records.ts";
+import { type Missing, type Packages, type Resolved, Resolver } from "./resolver.ts";
+import { rowOfShare, SHARE_KIND } from "./shared-lines.ts";
+import { keyOf, nameOf, PACKAGE_KIND, rowOfPackage, type StoredPackage } from "./stored-package.ts";
+import { type Concerns, concernsOf, newTables, type Tables, tableList } from "./tables.ts";
+
+export type { StoredPackage } from "./stored-package.ts";
 
 /** Admits an artifact, or says why not. It executes nothing of it. */
 export type Forge = (input: {
@@ -29,19 +43,6 @@ export type ForgeAnswer =
   | { ok: false; reasons: string[] }
   | { ok: false; busy: true };
 
-export interface StoredPackage {
-  /** `sha256:` of the uploaded `.tgz`. */
-  readonly id: string;
-  readonly workspace: string;
-  readonly manifest: Manifest;
-  /** Digest of the bytes that run. */
-  readonly emitted: string;
-  /** What the forge said about them. */
-  readonly report: object;
-  /** Seconds since the epoch. */
-  readonly createdAt: number;
-}
-
 export type PutResult =
   | { readonly kind: "created" | "same"; readonly stored: StoredPackage }
   | { readonly kind: "conflict"; readonly stored: StoredPackage }
@@ -50,124 +51,131 @@ export type PutResult =
   | { readonly kind: "full"; readonly message: string }
   | { readonly kind: "busy" };
 
+type Full = Extract<PutResult, { kind: "full" }>;
+
 export interface RegistryOptions {
   /** The limits of a workspace. Default: those that nobody moved. */
   readonly limitsOf?: (workspace: string) => WorkspaceLimits;
-  /** Directory of its own, made when it is not there. */
+  /** Id of a workspace by its name. */
+  readonly idOf?: (workspace: string) => string | undefined;
+  /** Directory of its own for bytes, made when it is not there. */
   readonly dir: string;
+  /** Of its own; closed with the registry. */
+  readonly store: Store;
   readonly forge: Forge;
+  /** What others keep in the same store, for changes that concern both. */
+  readonly tables?: readonly RecordTable[];
   /** The last version of a plugin is deleted. */
   readonly onGone?: (workspace: string, plugin: string) => void;
+  /** Names that move may mean other packages now. */
+  readonly onMoved?: (concerns: Concerns) => void;
   readonly log: (level: "info" | "warn" | "error", message: string, details?: object) => void;
-  /**
-   * Whether a package of `owner` may be used by the workspace `to`. Default: never. A workspace may always
-   * use its own, and `default`, the operator's, those of everybody.
-   */
-  readonly shared?: (owner: string, name: string, to: string) => boolean;
 }
 
-const INDEX = "index.json";
-/**
- * What the packages of one workspace take in the index, which is written and read as a whole: manifests and reports
- * press to little in a package, and a workspace must not make the index too long for the others.
- */
-export const MAX_INDEX_BYTES = 8 << 20;
+/** Of the rows of one workspace's packages: every gateway holds them in memory. */
+export const MAX_ROWS_BYTES = 32 << 20;
+
 export class Registry {
   readonly #options: RegistryOptions;
   readonly #artifacts: Artifacts;
-  /** By `workspace/name@version`. */
-  readonly #packages: Map<string, StoredPackage>;
-  /** Uploads under way, by the same key: the second of two equal ones waits for the first. */
+  readonly #tables: Tables;
+  readonly #resolver: Resolver;
+  /** The rows of all that the registry knows. */
+  readonly records: Records;
+  /** What people do with what is published. */
+  readonly desk: RegistryDesk;
+  /** Uploads under way, by `workspace/name@version`: the second of two equal ones waits for the first. */
   readonly #uploads = new Map<string, Promise<unknown>>();
-  /** Writers follow each other. */
-  #lastWrite: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: RegistryOptions, artifacts: Artifacts, packages: Map<string, StoredPackage>) {
+  private constructor(options: RegistryOptions, artifacts: Artifacts, tables: Tables, records: Records) {
     this.#options = options;
     this.#artifacts = artifacts;
-    this.#packages = packages;
+    this.#tables = tables;
+    this.#resolver = new Resolver(tables);
+    this.records = records;
+    this.desk = new RegistryDesk(tables, records);
   }
 
   /**
-   * Opens the registry with what an earlier process left in it.
-   * @throws {Error} naming the file and the entry, if the index is damaged.
+   * Opens the registry with what is in its store.
+   * @throws {Error} naming file and entry, if there is an index of an earlier version that is damaged.
+   * @throws {StoreUnavailable}
    */
   static async open(options: RegistryOptions): Promise<Registry> {
-    await mkdir(options.dir, { recursive: true, mode: 0o700 });
-    const artifacts = await Artifacts.open(join(options.dir, "sha256"));
-    return new Registry(options, artifacts, await readIndex(join(options.dir, INDEX)));
+    const { dir, store, log } = options;
+    const tables = newTables(({ kind, id }, why) =>
+      log("error", "a row of the registry is not sound, and counts as not there", { kind, id, why }),
+    );
+    const artifacts = await Artifacts.open(join(dir, "sha256"));
+    const records = await Records.open(store, [...tableList(tables), ...(options.tables ?? [])], (reason) =>
+      log("error", "what others have changed in the registry cannot be read", { reason }),
+    );
+    const registry = new Registry(options, artifacts, tables, records);
+    await registry.#moveOldIndex();
+    await artifacts.sweep((digest) => tables.packages.isNeeded(digest));
+    records.onChange((edits) => options.onMoved?.(concernsOf(edits)));
+    return registry;
   }
 
-  /** A look at what a gateway keeps in `dir`, which may be running: nothing is made or removed. */
-  static async view(dir: string): Promise<Pick<Registry, "find" | "names">> {
-    const log = () => {};
-    const forge = () => Promise.reject(new Error("a registry that is only looked at takes no packages"));
-    const packages = await readIndex(join(dir, INDEX));
-    return new Registry({ dir, forge, log }, Artifacts.at(join(dir, "sha256")), packages);
+  /**
+   * A look at what a gateway keeps, which may be running: nothing is made or removed.
+   * @param store is closed; null where there is none yet.
+   * @throws {StoreUnavailable}
+   */
+  static async view(dir: string, store: Store | null): Promise<Resolver> {
+    const tables = newTables(() => {});
+    const kinds = new Map(tableList(tables).map((table) => [table.kind, table]));
+    try {
+      const rows =
+        store === null
+          ? ((await readOldIndex(join(dir, OLD_INDEX), async () => 0)) ?? []).map(rowOfPackage)
+          : (await store.read()).rows;
+      for (const row of rows) kinds.get(row.kind)?.put(row);
+    } finally {
+      await store?.close();
+    }
+    return new Resolver(tables);
+  }
+
+  /** What is known by kind, for those who show it. */
+  get tables(): Tables {
+    return this.#tables;
   }
 
   /** Packages of a workspace, by name and then by time. */
-  list(workspace: string): StoredPackage[] {
-    return [...this.#packages.values()]
-      .filter((stored) => stored.workspace === workspace)
-      .sort(
-        (a, b) =>
-          a.manifest.name.localeCompare(b.manifest.name) ||
-          a.createdAt - b.createdAt ||
-          a.manifest.version.localeCompare(b.manifest.version),
-      );
+  list(workspace: string): readonly StoredPackage[] {
+    return this.#tables.packages.list(workspace);
   }
 
   /** The runtimes of all packages. */
   runtimes(): ReadonlySet<Manifest["runtime"]> {
-    return new Set([...this.#packages.values()].map(({ manifest }) => manifest.runtime));
+    return this.#tables.packages.runtimes();
   }
 
   /** A package of this workspace by id (`sha256:...`) or `name@version`. */
   get(workspace: string, idOrName: string): StoredPackage | undefined {
-    if (!idOrName.startsWith("sha256:")) return this.#packages.get(`${workspace}/${idOrName}`);
+    if (!idOrName.startsWith("sha256:")) return this.#tables.packages.get(`${workspace}/${idOrName}`);
     return this.list(workspace).find(({ id }) => id === idOrName);
   }
 
-  /**
-   * The package that a plugin entity of `workspace` means by `name@version` (its own) or
-   * `owner/name@version` (shared to it), or a sentence that says why there is none.
-   */
-  find(name: string, workspace: string): StoredPackage | { readonly missing: string } {
-    const slash = name.indexOf("/");
-    const owner = slash === -1 ? workspace : name.slice(0, slash);
-    const own = name.slice(slash + 1);
-    const plugin = own.slice(0, own.indexOf("@"));
-    const stored = this.#mayUse(workspace, owner, plugin) ? this.#packages.get(`${owner}/${own}`) : undefined;
-    if (stored) return stored;
-    // Whether somebody else has such a package is nobody's business: both cases read the same.
-    const where =
-      owner === workspace ? `workspace '${workspace}'` : `what is shared to workspace '${workspace}'`;
-    const others = this.list(workspace)
-      .filter(({ manifest }) => manifest.name === plugin)
-      .map(({ manifest }) => manifest.version);
-    const versions = owner === workspace && others.length > 0 ? `; it has version ${others.join(", ")}` : "";
-    return { missing: `no plugin package '${own}' in ${where}${versions}; publish it first` };
+  /** The package that a plugin entity of `workspace` means by a name, or a sentence that says why there is none. */
+  find(name: string, workspace: string): StoredPackage | Missing {
+    return this.#resolver.find(name, workspace);
   }
 
-  #mayUse(workspace: string, owner: string, plugin: string): boolean {
-    return (
-      owner === workspace ||
-      workspace === "default" ||
-      this.#options.shared?.(owner, plugin, workspace) === true
-    );
+  /** The same for an entity with this config: names that move mean the best version that takes it. */
+  fit(
+    name: string,
+    workspace: string,
+    config: unknown,
+    compile?: ValidateOptions["compile"],
+  ): Resolved | Missing {
+    return this.#resolver.fit(name, workspace, config, compile);
   }
 
   /** What a plugin entity of this workspace could be named: its own packages first. */
   names(workspace: string): string[] {
-    const others = [...this.#packages.values()].filter(
-      ({ workspace: owner, manifest }) =>
-        owner !== workspace && this.#mayUse(workspace, owner, manifest.name),
-    );
-    return [
-      ...this.list(workspace).map(nameOf),
-      ...others.map((stored) => `${stored.workspace}/${nameOf(stored)}`),
-    ];
+    return this.#resolver.names(workspace);
   }
 
   /**
@@ -178,7 +186,7 @@ export class Registry {
     return this.#artifacts.read(stored.emitted);
   }
 
-  /** Publishes a package. When it answers `created`, everything is on the disk. */
+  /** Publishes a package. When it answers `created`, everything is durable. @throws {StoreUnavailable} */
   async put(workspace: string, bytes: Uint8Array): Promise<PutResult> {
     const { opened, violations } = await openPackage(bytes, this.#limits(workspace));
     if (violations) return { kind: "refused", violations };
@@ -204,10 +212,10 @@ export class Registry {
     opened: { manifest: Manifest; artifact: Uint8Array },
   ): Promise<PutResult> {
     const id = digestOf(bytes);
-    const before = this.#packages.get(key);
-    if (before) return { kind: before.id === id ? "same" : "conflict", stored: before };
+    const known = this.#known(key, id);
+    if (known !== null) return known;
     const { manifest, artifact } = opened;
-    const full = await this.#noRoom(workspace, bytes.length);
+    const full = this.#noRoom(workspace, bytes.length);
     if (full !== null) return full;
     const limits = lowered(this.#limits(workspace), manifest.limits);
     const answer = await this.#options.forge({ workspace, artifact, manifest, limits });
@@ -216,21 +224,37 @@ export class Registry {
       this.#options.log("warn", "plugin package refused by the forge", { key, reasons: answer.reasons });
       return { kind: "refused", violations: violationsOf("entry", answer.reasons) };
     }
-    const stored = await this.#alone(async () => {
-      // Others may have taken the room meanwhile.
-      const full = await this.#noRoom(workspace, bytes.length + answer.emitted.length);
-      if (full !== null) return full;
+    const size = bytes.length + answer.emitted.length;
+    const result = await this.records.write(async (): Promise<Planned<PutResult>> => {
+      // Others may have published it, or taken the room, meanwhile.
+      const refusal = this.#known(key, id) ?? this.#noRoom(workspace, size);
+      if (refusal !== null) return { edits: [], result: refusal };
+      // Each time: others may have removed the last package that needed them.
       await this.#artifacts.write(bytes);
       const emitted = await this.#artifacts.write(answer.emitted);
-      const createdAt = Math.floor(Date.now() / 1000);
-      const made: StoredPackage = { id, workspace, manifest, emitted, report: answer.report, createdAt };
-      await this.#change((packages) => packages.set(key, made));
-      return made;
+      const stored: StoredPackage = {
+        id,
+        workspace,
+        workspaceId: this.#options.idOf?.(workspace) ?? "",
+        manifest,
+        emitted,
+        report: answer.report,
+        bytes: size,
+        createdAt: Math.floor(Date.now() / 1000),
+        signatures: [],
+        yanked: null,
+      };
+      return { edits: [{ put: rowOfPackage(stored) }], result: { kind: "created", stored } };
     });
-    if ("kind" in stored) return stored;
-    const { emitted } = stored;
-    this.#options.log("info", "plugin package published", { key, id, emitted });
+    if (result.kind !== "created") return result;
+    const stored = this.#tables.packages.get(key) ?? result.stored;
+    this.#options.log("info", "plugin package published", { key, id, emitted: stored.emitted });
     return { kind: "created", stored };
+  }
+
+  #known(key: string, id: string): PutResult | null {
+    const stored = this.#tables.packages.get(key);
+    return stored === undefined ? null : { kind: stored.id === id ? "same" : "conflict", stored };
   }
 
   #limits(workspace: string): WorkspaceLimits {
@@ -238,143 +262,130 @@ export class Registry {
   }
 
   /** Why a workspace cannot keep one more package of so many bytes; null if it can. */
-  async #noRoom(workspace: string, bytes: number): Promise<Extract<PutResult, { kind: "full" }> | null> {
-    const { packages, packageBytes } = this.#limits(workspace);
-    const kept = this.list(workspace);
-    const full = (message: string) => ({ kind: "full" as const, message });
-    if (kept.length >= packages)
-      return full(`the workspace holds ${kept.length} packages and may hold ${packages}; delete some`);
-    if (kept.reduce((sum, stored) => sum + entryText(stored).length, 0) > MAX_INDEX_BYTES)
+  #noRoom(workspace: string, bytes: number): Full | null {
+    const limits = this.#limits(workspace);
+    const taken = this.#tables.packages.taken(workspace);
+    const full = (message: string): Full => ({ kind: "full", message });
+    if (taken.count >= limits.packages)
+      return full(`the workspace holds ${taken.count} packages and may hold ${limits.packages}; delete some`);
+    if (taken.chars > MAX_ROWS_BYTES)
       return full(
-        `manifests and reports of the workspace's packages take more than ${MAX_INDEX_BYTES} bytes; delete some packages`,
+        `manifests and reports of the workspace's packages take more than ${MAX_ROWS_BYTES} bytes; delete some packages`,
       );
-    const digests = [...new Set(kept.flatMap(({ id, emitted }) => [id, emitted]))];
-    const sizes = await Promise.all(digests.map((digest) => this.#artifacts.size(digest)));
-    const held = sizes.reduce((sum, size) => sum + size, 0);
-    if (held + bytes > packageBytes)
+    if (taken.bytes + bytes > limits.packageBytes)
       return full(
-        `the workspace's packages take ${held} bytes on disk and may take ${packageBytes}; delete some`,
+        `the workspace's packages take ${taken.bytes} bytes on disk and may take ${limits.packageBytes}; delete some`,
       );
     return null;
   }
 
-  /** Removes a package. Whether something uses it is the caller's to know. */
+  /** Removes a package. Whether something uses it is the caller's to know. @throws {StoreUnavailable} */
   async delete(stored: StoredPackage): Promise<void> {
-    const { name, version } = stored.manifest;
-    const key = `${stored.workspace}/${name}@${version}`;
-    await this.#alone(async () => {
-      await this.#change((packages) => packages.delete(key));
-      const kept = this.#digests();
-      for (const digest of [stored.id, stored.emitted]) {
-        if (!kept.has(digest)) await this.#artifacts.remove(digest);
-      }
-    });
+    const key = keyOf(stored);
+    await this.records.write(() => ({
+      edits: [{ remove: { kind: PACKAGE_KIND, id: key } }],
+      result: null,
+      after: () => this.#dropBytes([stored.id, stored.emitted]),
+    }));
     this.#options.log("info", "plugin package deleted", { key, id: stored.id });
-    if (!this.list(stored.workspace).some(({ manifest }) => manifest.name === name))
+    const { name } = stored.manifest;
+    if (this.#tables.packages.line(stored.workspace, name).length === 0)
       this.#options.onGone?.(stored.workspace, name);
   }
 
+  async #dropBytes(digests: readonly string[]): Promise<void> {
+    for (const digest of digests)
+      if (!this.#tables.packages.isNeeded(digest)) await this.#artifacts.remove(digest);
+  }
+
   /**
-   * Removes all packages of a workspace, and the artifacts that no other workspace has as well.
-   * @returns how many of each.
+   * Removes all that the registry knows of a workspace, and the artifacts that no other workspace has as well.
+   * @returns how many packages and artifacts.
+   * @throws {StoreUnavailable}
    */
-  async deleteAll(workspace: string): Promise<{ readonly packages: number; readonly artifacts: number }> {
-    return this.#alone(async () => {
-      const gone = this.list(workspace);
-      if (gone.length > 0)
-        await this.#change((packages) => {
-          for (const { manifest } of gone)
-            packages.delete(`${workspace}/${manifest.name}@${manifest.version}`);
-        });
-      // Also what a process that ended in the middle of this has left.
-      const artifacts = await this.#artifacts.keepOnly(this.#digests());
-      return { packages: gone.length, artifacts };
+  async deleteAll(workspace: {
+    readonly id: string;
+    readonly name: string;
+  }): Promise<{ readonly packages: number; readonly artifacts: number }> {
+    const { packages, channels, consents, shares } = this.#tables;
+    // Who has its name now is somebody else, if it has another id.
+    const isIts = (name: string, id: string) => name === workspace.name && (id === "" || id === workspace.id);
+    let artifacts = 0;
+    const count = await this.records.write(() => {
+      const gone = packages.list(workspace.name).filter((one) => isIts(one.workspace, one.workspaceId));
+      const edits: Edit[] = gone.map((one) => ({ remove: { kind: PACKAGE_KIND, id: keyOf(one) } }));
+      const drop = (kind: string, id: string) => edits.push({ remove: { kind, id } });
+      for (const [id, one] of channels.entries())
+        if (isIts(one.workspace, one.workspaceId)) drop(CHANNEL_KIND, id);
+      for (const [id, one] of consents.entries())
+        if (isIts(one.workspace, one.workspaceId)) drop(CONSENT_KIND, id);
+      for (const [id, one] of shares.entries()) {
+        if (isIts(one.owner, one.ownerId)) drop(SHARE_KIND, id);
+        else if (one.workspaces.includes(workspace.name)) {
+          const others = one.workspaces.filter((name) => name !== workspace.name);
+          edits.push({ put: rowOfShare({ ...one, workspaces: others }) });
+        }
+      }
+      return { edits, result: gone.length };
     });
+    // Also what a process that ended in the middle of this has left.
+    await this.records.alone(async () => {
+      artifacts = await this.#artifacts.keepOnly(packages.digests());
+    });
+    return { packages: count, artifacts };
   }
 
-  #digests(): ReadonlySet<string> {
-    return new Set([...this.#packages.values()].flatMap(({ id, emitted }) => [id, emitted]));
+  /** What is about to be used is consented to. @throws {StoreUnavailable} */
+  consentTo(uses: readonly Use[]): Promise<void> {
+    return this.desk.consentTo(uses);
   }
 
-  /** Writes the index with a change in it, and only then makes the change visible. */
-  async #change(edit: (packages: Map<string, StoredPackage>) => unknown): Promise<void> {
-    const next = new Map(this.#packages);
-    edit(next);
-    await writeSynced(this.#options.dir, INDEX, indexBytes(next));
-    edit(this.#packages);
+  /** Takes up what other gateways on the same store have written. @throws {StoreUnavailable} */
+  catchUp(): Promise<void> {
+    return this.records.catchUp();
   }
 
-  /** Runs one writer at a time: an artifact that one deletes may be one that another just kept. */
-  #alone<T>(write: () => Promise<T>): Promise<T> {
-    const run = this.#lastWrite.then(write);
-    this.#lastWrite = run.catch(() => undefined);
-    return run;
+  close(): Promise<void> {
+    return this.records.close();
+  }
+
+  /** What an earlier version of the gateway has kept is moved to the store, whole, and only then put aside. */
+  async #moveOldIndex(): Promise<void> {
+    const { dir, log } = this.#options;
+    const path = join(dir, OLD_INDEX);
+    const packages = await readOldIndex(path, (digest) => this.#artifacts.size(digest));
+    if (packages === null) return;
+    await this.records.write(() => ({
+      edits: packages
+        .filter((stored) => this.#tables.packages.get(keyOf(stored)) === undefined)
+        .map((stored) => ({ put: rowOfPackage(stored) })),
+      result: null,
+    }));
+    await rename(path, `${path}.moved`);
+    log("info", "the index of plugin packages is in the registry's store now", { packages: packages.length });
   }
 }
 
-/** A stored package as the plugin catalogue knows it. */
-export function cataloguePlugin({ manifest }: StoredPackage): CataloguePlugin {
-  const { name, version, priority } = manifest;
-  return { name, version, priority, schema: schemaFromJson(manifest.schema) };
-}
-
-function nameOf({ manifest }: StoredPackage): string {
-  return `${manifest.name}@${manifest.version}`;
-}
-
-function indexBytes(packages: ReadonlyMap<string, StoredPackage>): Uint8Array {
-  const entries = [...packages.values()].map(entryText);
-  return Buffer.from(`{"format": 1, "packages": [\n${entries.join(",\n")}\n]}\n`);
-}
-
-const entryTexts = new WeakMap<StoredPackage, string>();
-
-/** A package as the index has it. Made once: packages never change, and the index is written with each upload. */
-function entryText(stored: StoredPackage): string {
-  let text = entryTexts.get(stored);
-  if (text === undefined) {
-    const { manifest, ...rest } = stored;
-    text = JSON.stringify({ ...rest, manifest: manifestToJson(manifest) });
-    entryTexts.set(stored, text);
-  }
-  return text;
-}
-
-async function readIndex(path: string): Promise<Map<string, StoredPackage>> {
-  const packages = new Map<string, StoredPackage>();
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return packages;
-    throw error;
-  }
-  const damaged = (what: string) =>
-    new Error(`${path}: ${what}; restore the file, or remove it and publish the packages again`);
-  let index: unknown;
-  try {
-    index = JSON.parse(text);
-  } catch {
-    throw damaged("is not JSON");
-  }
-  if (!isObject(index) || index.format !== 1 || !Array.isArray(index.packages))
-    throw damaged("is not a registry index");
-  for (const [i, entry] of index.packages.entries()) {
-    const at = `packages[${i}]`;
-    if (!isObject(entry)) throw damaged(`${at} is not a package`);
-    const { id, workspace, emitted, report, createdAt } = entry;
-    const { manifest, violations } = checkManifest(entry.manifest, MOST_LIMITS);
-    if (violations)
-      throw damaged(`${at}.manifest: ${violations[0]?.path.join(".")}: ${violations[0]?.message}`);
-    if (!isDigest(id) || !isDigest(emitted)) throw damaged(`${at} has no digests`);
-    if (typeof workspace !== "string" || typeof createdAt !== "number" || !isObject(report))
-      throw damaged(`${at} is not complete`);
-    const stored = { id, workspace, manifest, emitted, report, createdAt };
-    packages.set(`${workspace}/${manifest.name}@${manifest.version}`, stored);
-  }
-  return packages;
-}
-
-function isDigest(value: unknown): value is string {
-  return typeof value === "string" && /^sha256:[0-9a-f]{64}$/.test(value);
+/**
+ * What a name means in a workspace, as the plugin catalogue knows it.
+ * @param packages null for a version that is not to be another, whatever the config.
+ */
+export function cataloguePlugin(
+  stored: StoredPackage,
+  packages: Packages | null = null,
+  written = nameOf(stored),
+  workspace = stored.workspace,
+): CataloguePlugin {
+  const { name, version, priority } = stored.manifest;
+  const plugin = { name, version, priority, schema: schemaOf(stored) };
+  const fit = packages?.fit;
+  if (fit === undefined || !mayMove(written)) return plugin;
+  return {
+    ...plugin,
+    fit(config, compile) {
+      const found = fit.call(packages, written, workspace, config, compile);
+      const best = "missing" in found ? { stored, config } : found;
+      return { plugin: cataloguePlugin(best.stored), config: best.config };
+    },
+  };
 }

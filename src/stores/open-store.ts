@@ -1,4 +1,5 @@
 /** The store that the settings name. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MaterialError, upstreamAuthorities } from "../gateway/tls-material.ts";
@@ -23,14 +24,47 @@ export async function openStore(settings: Settings): Promise<Store> {
       return SqliteStore.open({ path: sqlitePath(settings), lock: true });
     }
     case "postgres": {
-      const { migratePostgres, requireMigrated } = await import("./postgres/postgres-migrations.ts");
       const { PostgresStore } = await import("./postgres/postgres-store.ts");
-      const options = await postgresOptions(settings);
-      if (settings.pgMigrations === "auto") await migratePostgres(options);
-      else await requireMigrated(options);
-      return new PostgresStore(options);
+      return new PostgresStore(await migrated(settings));
     }
   }
+}
+
+/**
+ * The store of what the registry knows: tables of its own where the configuration is in PostgreSQL, so that all gateways
+ * on it have one registry, and a file of its own everywhere else.
+ * @throws {StoreUnavailable} with what to do.
+ */
+export async function openRegistryStore(settings: Settings): Promise<Store> {
+  if (settings.database === "postgres") {
+    const { PostgresStore } = await import("./postgres/postgres-store.ts");
+    return new PostgresStore({ ...(await migrated(settings)), tables: "registry_" });
+  }
+  const { SqliteStore } = await import("./sqlite/sqlite-store.ts");
+  return SqliteStore.open({ path: registryPath(settings) });
+}
+
+/** The same to look into; null if there is none yet. @throws {StoreUnavailable} */
+export async function viewRegistryStore(
+  settings: Pick<Settings, "prefix"> & Partial<Settings>,
+): Promise<Store | null> {
+  if (settings.database === "postgres") return openRegistryStore(settings as Settings);
+  if (!existsSync(registryPath(settings))) return null;
+  const { SqliteStore } = await import("./sqlite/sqlite-store.ts");
+  return SqliteStore.open({ path: registryPath(settings) });
+}
+
+function registryPath({ prefix }: Pick<Settings, "prefix">): string {
+  return join(prefix, "registry.db");
+}
+
+/** A database with the shape that this version needs. */
+async function migrated(settings: Settings): Promise<PostgresOptions> {
+  const { migratePostgres, requireMigrated } = await import("./postgres/postgres-migrations.ts");
+  const options = await postgresOptions(settings);
+  if (settings.pgMigrations === "auto") await migratePostgres(options);
+  else await requireMigrated(options);
+  return options;
 }
 
 export function sqlitePath({ prefix }: Pick<Settings, "prefix">): string {

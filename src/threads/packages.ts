@@ -1,8 +1,11 @@
 /** An uploaded plugin package as the data threads need to know it. */
+import { equalJson } from "../declarative/identity.ts";
 import type { PluginEntity, Workspace } from "../entities/entities.ts";
 import type { Manifest } from "../registry/manifest.ts";
-import type { Registry } from "../registry/registry.ts";
+import { mayMove } from "../registry/package-name.ts";
+import type { Registry, StoredPackage } from "../registry/registry.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
+import { hasReferences } from "../secrets/vaults.ts";
 import { sharedBytes } from "./shared-bytes.ts";
 
 export interface InstalledPackage {
@@ -18,6 +21,8 @@ export interface InstalledPackage {
   readonly code: Uint8Array;
   /** Of the workspace that uses it. */
   readonly limits: WorkspaceLimits;
+  /** The entity's config as this version has it, where that is not how the entity has it. */
+  readonly config?: unknown;
   /** Another version that a part of the requests gets, while a roll-out runs. */
   readonly canary?: CanaryPackage;
 }
@@ -52,16 +57,27 @@ export function identityOf(installed: InstalledPackage | undefined): string {
 export const isPackaged = (plugin: { readonly [field: string]: unknown }): boolean =>
   String(plugin.name).includes("@");
 
+/** A package that a plugin entity names is not there, or may not be used. The message says which and why. */
+export class PackageMissing extends Error {
+  override name = "PackageMissing";
+}
+
+export interface PackageSources {
+  readonly registry: Pick<Registry, "find" | "fit" | "load">;
+  readonly workspaceOf: (id: string) => Workspace | undefined;
+  readonly limitsOf: (workspace: Workspace) => WorkspaceLimits;
+  readonly idOf: (workspace: string) => string | undefined;
+  /** What is installed for an entity now: its code is not read again if it stays. */
+  readonly installed: (plugin: string) => InstalledPackage | undefined;
+}
+
 /**
  * The packages of plugin entities, by entity; built-in ones have none. What several plugins use is loaded once.
- * @throws {Error} if one is not there
+ * @throws {PackageMissing} @throws {DamagedArtifact}
  */
 export async function packagesOf(
-  plugins: Iterable<Pick<PluginEntity, "id" | "name" | "ws_id">>,
-  workspaceOf: (id: string) => Workspace | undefined,
-  registry: Pick<Registry, "find" | "load">,
-  limitsOf: (workspace: Workspace) => WorkspaceLimits,
-  idOf: (workspace: string) => string | undefined,
+  plugins: Iterable<Pick<PluginEntity, "id" | "name" | "ws_id" | "config">>,
+  { registry, workspaceOf, limitsOf, idOf, installed }: PackageSources,
 ): Promise<Record<string, InstalledPackage>> {
   const packages: Record<string, InstalledPackage> = {};
   const loaded = new Map<string, Promise<Uint8Array>>();
@@ -69,18 +85,45 @@ export async function packagesOf(
     if (!isPackaged(plugin)) continue;
     const workspace = workspaceOf(plugin.ws_id);
     if (workspace === undefined) throw new Error(`plugin ${plugin.id} belongs to no workspace`);
-    const stored = registry.find(plugin.name, workspace.name);
-    if ("missing" in stored) throw new Error(stored.missing);
+    const { stored, config } = meant(plugin, workspace.name, registry);
     let code = loaded.get(stored.emitted);
     if (code === undefined) {
-      code = registry.load(stored).then(sharedBytes);
+      const before = installed(plugin.id);
+      code =
+        before?.digest === stored.emitted
+          ? Promise.resolve(before.code)
+          : registry.load(stored).then(sharedBytes);
       loaded.set(stored.emitted, code);
     }
     const { id, workspace: owner, manifest, emitted: digest } = stored;
-    const limits = limitsOf(workspace);
-    // Nobody's id is a name.
-    const workspaceId = idOf(owner) ?? owner;
-    packages[plugin.id] = { id, workspace: owner, workspaceId, manifest, digest, code: await code, limits };
+    packages[plugin.id] = {
+      id,
+      workspace: owner,
+      // Nobody's id is a name.
+      workspaceId: idOf(owner) ?? owner,
+      manifest,
+      digest,
+      code: await code,
+      limits: limitsOf(workspace),
+      ...(config === undefined ? {} : { config }),
+    };
   }
   return packages;
+}
+
+function meant(
+  plugin: Pick<PluginEntity, "name" | "config">,
+  workspace: string,
+  registry: Pick<Registry, "find" | "fit">,
+): { readonly stored: StoredPackage; readonly config?: unknown } {
+  if (!mayMove(plugin.name)) {
+    const stored = registry.find(plugin.name, workspace);
+    if ("missing" in stored) throw new PackageMissing(stored.missing);
+    return { stored };
+  }
+  const found = registry.fit(plugin.name, workspace, plugin.config);
+  if ("missing" in found) throw new PackageMissing(found.missing);
+  // One with references is inspected again once they are resolved.
+  const isAsWritten = equalJson(found.config, plugin.config) || hasReferences("plugins", plugin);
+  return isAsWritten ? { stored: found.stored } : { stored: found.stored, config: found.config };
 }

@@ -8,8 +8,9 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { SqliteStore } from "../../src/stores/sqlite/sqlite-store.ts";
 import { call, JSON_TYPE } from "../admin/gateway.ts";
-import { openRegistry, packageOf, scratch } from "../registry/packages.ts";
+import { admit, openRegistry, packageOf, scratch } from "../registry/packages.ts";
 import { startGateway } from "../support/gateway.ts";
 
 const PROGRAM = fileURLToPath(new URL("./program.ts", import.meta.url));
@@ -319,9 +320,11 @@ test("a running gateway gives the same explanation as its file", async () => {
 
 test("an uploaded plugin is shown as its package says, or by its name alone where no registry is looked in", async () => {
   const prefix = scratch();
-  const registry = await openRegistry(join(prefix, "artifacts"));
+  const store = await SqliteStore.open({ path: join(prefix, "registry.db") });
+  const registry = await openRegistry(join(prefix, "artifacts"), admit, { store });
   const put = await registry.put("default", await packageOf());
   assert.equal(put.kind, "created");
+  await registry.close();
   const config = file(
     '_format_version: "3.0"\nroutes: [{ paths: [/] }]\nplugins: [{ name: header-stamp@1.2.0 }]\n',
   );

@@ -50,7 +50,8 @@ export async function openControl(store: Store): Promise<TestControl> {
   const lines: Record<string, unknown>[] = [];
   const { settings } = loadSettings({ env: {} });
   assert.ok(settings);
-  const none = { find: () => ({ missing: "no such package" }), names: () => [] };
+  const missing = () => ({ missing: "no such package" });
+  const none = { find: missing, fit: missing, names: () => [] };
   const control = new Control({
     settings,
     registry: { ...none, load: () => Promise.reject(new Error("no such package")) },

@@ -7,7 +7,8 @@ import { gzipSync } from "node:zlib";
 import * as tar from "tar-stream";
 import { stringify } from "yaml";
 import { pack } from "../../src/registry/archive.ts";
-import { type Forge, Registry } from "../../src/registry/registry.ts";
+import { type Forge, Registry, type RegistryOptions } from "../../src/registry/registry.ts";
+import { MemoryDatabase, MemoryStore } from "../../src/stores/memory.ts";
 
 export const MANIFEST = {
   manifest: 1,
@@ -80,6 +81,15 @@ export function scratch(): string {
 /** Admits everything as it is. */
 export const admit: Forge = async ({ artifact }) => ({ ok: true, emitted: artifact, report: {} });
 
-export function openRegistry(dir: string, forge: Forge = admit): Promise<Registry> {
-  return Registry.open({ dir, forge, log: () => undefined });
+/** What registries of a directory keep, as a store on a disk would from one to the next. */
+const databases = new Map<string, MemoryDatabase>();
+
+export function openRegistry(
+  dir: string,
+  forge: Forge = admit,
+  options: Partial<RegistryOptions> = {},
+): Promise<Registry> {
+  const database = databases.get(dir) ?? new MemoryDatabase();
+  databases.set(dir, database);
+  return Registry.open({ dir, forge, store: new MemoryStore(database), log: () => undefined, ...options });
 }

@@ -1,15 +1,11 @@
 /** The registry on a real disk: identity, immutability, restarts, and bytes that were tampered with. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { manifestToJson } from "../../src/registry/manifest.ts";
 import { digestOf } from "../../src/registry/package.ts";
-import {
-  cataloguePlugin,
-  type Forge,
-  MAX_INDEX_BYTES,
-  type StoredPackage,
-} from "../../src/registry/registry.ts";
+import { cataloguePlugin, type Forge, type StoredPackage } from "../../src/registry/registry.ts";
 import { admit, MANIFEST, openRegistry, packageOf, SOURCE, scratch } from "./packages.ts";
 
 const artifactFile = (dir: string, digest: string) => join(dir, "sha256", digest.slice("sha256:".length));
@@ -67,22 +63,22 @@ test("two uploads of one version at once: one is published, the other sees it", 
   assert.equal(runs, 1);
 });
 
-test("packages whose reports fill the index are refused in time, in their workspace alone", async () => {
+test("packages whose reports take too much of the store are refused in time, in their workspace alone", async () => {
   const forge: Forge = async (input) => ({
     ok: true,
     emitted: input.artifact,
-    report: { exports: ["x".repeat(MAX_INDEX_BYTES / 2)] },
+    report: { exports: ["x".repeat(15 << 20)] },
   });
   const dir = scratch();
   const registry = await openRegistry(dir, forge);
   const put = async (workspace: string, version: string) =>
     registry.put(workspace, await packageOf({ ...MANIFEST, version }));
-  for (const version of ["1.0.0", "1.0.1"]) await published(put("greedy", version));
-  const third = await put("greedy", "1.0.2");
+  for (const version of ["1.0.0", "1.0.1", "1.0.2"]) await published(put("greedy", version));
+  const third = await put("greedy", "1.0.3");
   assert.ok(third.kind === "full");
-  assert.match(third.message, /manifests and reports .* more than 8388608 bytes/);
+  assert.match(third.message, /manifests and reports .* more than 33554432 bytes/);
   await published(put("other", "1.0.0"));
-  assert.equal((await openRegistry(dir, forge)).list("greedy").length, 2);
+  assert.equal((await openRegistry(dir, forge)).list("greedy").length, 3);
 });
 
 test("what was published is there after a restart, with what the forge made of it", async () => {
@@ -170,20 +166,36 @@ test("a forge that throws fails its upload and none after it", async () => {
   assert.equal((await registry.put("acme", await packageOf())).kind, "created");
 });
 
-test("an index that is damaged stops the start with the file's name and what to do", async () => {
+test("the index of an earlier version is moved to the store once, whole or not at all", async () => {
   const dir = scratch();
-  await published((await openRegistry(dir)).put("acme", await packageOf()));
-  const index = readFileSync(join(dir, "index.json"), "utf8");
+  const before = await published((await openRegistry(dir)).put("acme", await packageOf()));
+  // As the earlier version has written it.
+  const index = indexOf(before);
+  const next = scratch();
+  cpSync(join(dir, "sha256"), join(next, "sha256"), { recursive: true });
   for (const [text, reason] of [
     ["{", /index\.json: is not JSON; restore the file/],
     ["{}", /is not a registry index/],
-    [index.replace("sha256:", "sha1:"), /packages\[0\] has no digests/],
-    [index.replace('"access"', '"boot"'), /packages\[0\]\.manifest: phases/],
+    [index.replace("sha256:", "sha1:"), /packages\[0\]: it has no digests/],
+    [index.replace('"access"', '"boot"'), /packages\[0\]: manifest: phases/],
   ] as const) {
-    writeFileSync(join(dir, "index.json"), text);
-    await assert.rejects(openRegistry(dir), reason);
+    writeFileSync(join(next, "index.json"), text);
+    await assert.rejects(openRegistry(next), reason);
   }
+  writeFileSync(join(next, "index.json"), index);
+  const registry = await openRegistry(next);
+  const moved = registry.get("acme", "header-stamp@1.2.0") as StoredPackage;
+  assert.deepEqual(moved, before);
+  assert.equal(Buffer.from(await registry.load(moved)).toString(), SOURCE);
+  assert.deepEqual(readdirSync(next).sort(), ["index.json.moved", "sha256"]);
+  assert.deepEqual((await openRegistry(next)).list("acme"), [before]);
 });
+
+/** `index.json` of a registry with one package. */
+function indexOf({ manifest, id, workspace, emitted, report, createdAt }: StoredPackage): string {
+  const entry = { id, workspace, emitted, report, createdAt, manifest: manifestToJson(manifest) };
+  return JSON.stringify({ format: 1, packages: [entry] });
+}
 
 test("a plugin entity finds its workspace's packages, and nobody else's", async () => {
   const registry = await openRegistry(scratch());

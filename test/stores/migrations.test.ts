@@ -36,7 +36,7 @@ interface Empty extends AsyncDisposable {
 interface Sample {
   readonly step: number;
   readonly insert: string;
-  readonly check: (store: Store) => Promise<void>;
+  readonly check: (store: Store, query: Empty["query"]) => Promise<void>;
 }
 
 const SAMPLES: readonly Sample[] = [
@@ -68,6 +68,20 @@ const SAMPLES: readonly Sample[] = [
         { at: 6, workspace: "", body: { n: 2 } },
         { at: 5, workspace: "w", body: { n: 1 } },
       ]);
+    },
+  },
+  {
+    step: 3,
+    insert: `INSERT INTO registry_entity (kind, id, workspace, body, revision) VALUES ('packages', 'p', 'w', '{"n":1}', 4);
+             INSERT INTO registry_removed (kind, id, revision) VALUES ('packages', 'q', 5);
+             INSERT INTO registry_artifact (digest, bytes, stamp, written_at) VALUES ('d', 'bytes', 's', 1);
+             UPDATE registry_state SET revision = 5`,
+    async check(_store, query) {
+      const rows = await query(
+        `SELECT e.id, s.revision, encode(a.bytes, 'escape') AS bytes FROM registry_entity e, registry_state s,
+         registry_artifact a`,
+      );
+      assert.deepEqual(rows, [{ id: "p", revision: "5", bytes: "bytes" }]);
     },
   },
 ];
@@ -136,7 +150,7 @@ for (const [engine, steps, make] of ENGINES)
         }
         assert.deepEqual(await database.up(), steps.slice(step.number));
         const store = await database.open();
-        for (const { check } of samples) await check(store);
+        for (const { check } of samples) await check(store, database.query);
         await store.close();
       });
 
@@ -255,9 +269,14 @@ it("a PostgreSQL schema of another shape is refused with the command to run", as
     error.name === "MigrationError" &&
     missing.test(error.message) &&
     /run 'gatehouse migrations up'/.test(error.message);
-  await assert.rejects(requireMigrated(options), refused(/needs 2 steps \(rows and revisions, audit log\)/));
+  await assert.rejects(
+    requireMigrated(options),
+    refused(/needs 3 steps \(rows and revisions, audit log, registry/),
+  );
   await migratePostgres(options, POSTGRES_STEPS.slice(0, 1));
-  await assert.rejects(requireMigrated(options), refused(/needs 1 step \(audit log\)/));
+  await assert.rejects(requireMigrated(options), refused(/needs 2 steps \(audit log, registry/));
+  await migratePostgres(options, POSTGRES_STEPS.slice(0, 2));
+  await assert.rejects(requireMigrated(options), refused(/needs 1 step \(registry of plugin packages\)/));
   await migratePostgres(options);
   await requireMigrated(options);
 });

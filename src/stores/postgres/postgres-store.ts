@@ -42,6 +42,8 @@ const CHUNK_CHARS = 4 << 20;
 
 export interface PostgresStoreOptions extends PostgresOptions {
   readonly maxRemoved?: number | undefined;
+  /** What the names of its tables begin with: of the registry's, or of the configuration's. */
+  readonly tables?: "" | "registry_";
 }
 
 export class PostgresStore implements Store {
@@ -52,6 +54,7 @@ export class PostgresStore implements Store {
   readonly #watchers = new Watchers();
   /** Names this store among those of all gateways. */
   readonly #writer = randomUUID();
+  readonly #channel: string;
   readonly #tables: Readonly<Record<"entity" | "removed" | "state" | "audit", string>>;
   #listener: Listener | null = null;
   /** The last revision that was told or acknowledged to whoever uses this store. */
@@ -66,7 +69,9 @@ export class PostgresStore implements Store {
     this.#options = options;
     this.#place = placeOf(options);
     this.#pool = connectionPool(options);
-    const table = (name: string) => `${quoted(options.schema)}.${name}`;
+    const { schema, tables = "" } = options;
+    this.#channel = channelOf(`${tables}${schema}`);
+    const table = (name: string) => `${quoted(schema)}.${tables}${name}`;
     this.#tables = {
       entity: table("entity"),
       removed: table("removed"),
@@ -178,7 +183,7 @@ export class PostgresStore implements Store {
       `WITH moved AS (UPDATE ${this.#tables.state} SET revision = revision + 1, writer = $2 WHERE revision = $1
          RETURNING revision)
        SELECT revision, pg_notify($3, $2) FROM moved`,
-      [expected, this.#writer, channelOf(this.#options.schema)],
+      [expected, this.#writer, this.#channel],
     );
     if (row === undefined) throw new StaleRevision(expected);
     return revisionOf(row);
@@ -232,7 +237,7 @@ export class PostgresStore implements Store {
   #listen(): Listener {
     return new Listener({
       connection: this.#options,
-      channel: channelOf(this.#options.schema),
+      channel: this.#channel,
       onNotification: (writer) => {
         if (writer !== this.#writer) this.#watchers.tell();
       },

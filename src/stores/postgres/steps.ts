@@ -44,4 +44,37 @@ export const POSTGRES_STEPS: readonly Step[] = [
     ],
     down: ["DROP TABLE audit"],
   },
+  {
+    number: 3,
+    name: "registry of plugin packages",
+    up: [
+      // The same shape as the tables of step 1, with revisions of their own: what changes here concerns other readers.
+      `CREATE TABLE registry_entity (
+         kind text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL, workspace text NOT NULL, body text NOT NULL,
+         revision bigint NOT NULL,
+         PRIMARY KEY (kind, id)
+       )`,
+      "CREATE INDEX registry_entity_revision ON registry_entity (revision)",
+      `CREATE TABLE registry_removed (
+         kind text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL, revision bigint NOT NULL,
+         PRIMARY KEY (kind, id)
+       )`,
+      "CREATE INDEX registry_removed_revision ON registry_removed (revision)",
+      `CREATE TABLE registry_state (
+         one integer PRIMARY KEY CHECK (one = 1), revision bigint NOT NULL, forgotten bigint NOT NULL,
+         writer text
+       )`,
+      "INSERT INTO registry_state VALUES (1, 0, 0, NULL)",
+      // Bytes of packages by their digest. `stamp` is another one each time that they are written.
+      `CREATE TABLE registry_artifact (
+         digest text COLLATE "C" PRIMARY KEY, bytes bytea NOT NULL, stamp text NOT NULL, written_at bigint NOT NULL
+       )`,
+    ],
+    down: [
+      "DROP TABLE registry_artifact",
+      "DROP TABLE registry_entity",
+      "DROP TABLE registry_removed",
+      "DROP TABLE registry_state",
+    ],
+  },
 ];

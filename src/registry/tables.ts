@@ -1,0 +1,46 @@
+/** All that the registry knows, by kind of row, and which plugins a change of rows concerns. */
+import type { Edit, Row } from "../stores/store.ts";
+import { CHANNEL_KIND, type Channel, channelOfRow } from "./channels.ts";
+import { CONSENT_KIND, type Consent, consentOfRow } from "./consents.ts";
+import { PackageTable } from "./package-table.ts";
+import { KeyedTable, type RecordTable } from "./records.ts";
+import { SHARE_KIND, type Share, shareOfRow } from "./shared-lines.ts";
+import { PACKAGE_KIND } from "./stored-package.ts";
+
+export interface Tables {
+  readonly packages: PackageTable;
+  /** By `channelKey`. */
+  readonly channels: KeyedTable<Channel>;
+  /** By `consentKey`. */
+  readonly consents: KeyedTable<Consent>;
+  /** By `shareKey`. */
+  readonly shares: KeyedTable<Share>;
+}
+
+export function newTables(onUnsound: (row: Row, why: string) => void): Tables {
+  const unread = (row: Row) => onUnsound(row, "it says nothing sound");
+  return {
+    packages: new PackageTable(onUnsound),
+    channels: new KeyedTable(CHANNEL_KIND, channelOfRow, unread),
+    consents: new KeyedTable(CONSENT_KIND, consentOfRow, unread),
+    shares: new KeyedTable(SHARE_KIND, shareOfRow, unread),
+  };
+}
+
+export const tableList = (tables: Tables): RecordTable[] => Object.values(tables);
+
+/** Which plugins may be others after a change, wherever their name moves by itself. */
+export type Concerns = (owner: string, name: string) => boolean;
+
+/** By the ids of rows: `owner/name@version`, `owner/name#channel`, `workspace:owner/name`, `owner/name`. */
+export function concernsOf(edits: readonly Edit[]): Concerns {
+  const lines = new Set<string>();
+  for (const edit of edits) {
+    const { kind, id } = "put" in edit ? edit.put : edit.remove;
+    if (kind === PACKAGE_KIND) lines.add(id.slice(0, id.indexOf("@")));
+    else if (kind === CHANNEL_KIND) lines.add(id.slice(0, id.indexOf("#")));
+    else if (kind === CONSENT_KIND) lines.add(id.slice(id.indexOf(":") + 1));
+    else if (kind === SHARE_KIND) lines.add(id);
+  }
+  return (owner, name) => lines.has(`${owner}/${name}`);
+}
