@@ -13,7 +13,9 @@ import {
   configureFrame,
   FROM_CORDON,
   hostReplyFrame,
+  loadFrame,
   MAX_FRAME_FROM_CORDON,
+  unloadFrame,
 } from "../../src/sandbox/protocol/frames.ts";
 import { FrameSplitter } from "../../src/sandbox/protocol/wire.ts";
 import { MemoryContext } from "./context.ts";
@@ -60,7 +62,7 @@ class Thread {
   }
 }
 
-test("a data thread that is gone takes its waiting calls and its instances with it; the others' go on", async () => {
+test("a data thread that is gone takes its waiting calls, its instances and its artifacts with it; the others' go on", async () => {
   const cordon = spawn(process.execPath, [join(import.meta.dirname, "waiting-cordon.ts"), "2"], {
     stdio: ["ignore", "pipe", "inherit", "pipe", "pipe"],
   });
@@ -71,6 +73,11 @@ test("a data thread that is gone takes its waiting calls and its instances with 
   const threads = [3, 4].map((fd) => new Thread(cordon.stdio[fd] as Duplex));
   const [leaving, staying] = threads as [Thread, Thread];
   for (const thread of threads) {
+    thread.say(
+      loadFrame("sha256:a", new Uint8Array()) +
+        loadFrame("sha256:b", new Uint8Array()) +
+        unloadFrame("sha256:b"),
+    );
     thread.say(configureFrame(1, config) + configureFrame(2, config));
     thread.say(
       callFrame(1, 1, callTo("/wait")) + callFrame(2, 2, callTo("/wait")) + callFrame(3, 1, callTo("/")),
@@ -80,11 +87,16 @@ test("a data thread that is gone takes its waiting calls and its instances with 
   leaving.say(hostReplyFrame(2, 0, { value: null }));
   await leaving.turns(4);
   leaving.leave();
-  while (told.length < 3) await once(lines, "line");
+  while (told.length < 10) await once(lines, "line");
   staying.say(hostReplyFrame(1, 0, { value: null }) + callFrame(4, 2, callTo("/")));
   await staying.turns(5);
   const meanwhile = [...told];
   staying.leave();
   await quiet;
-  assert.deepEqual(meanwhile, ["abandon 0.1", "release 0.1", "release 0.2"]);
+  const loads = ["load sha256:a", "load sha256:b", "unload sha256:b"];
+  assert.deepEqual(meanwhile, [
+    ...loads,
+    ...loads,
+    ...["abandon 0.1", "release 0.1", "release 0.2", "unload sha256:a"],
+  ]);
 });

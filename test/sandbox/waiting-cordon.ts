@@ -18,7 +18,8 @@ const THREAD = 2 ** 32;
 const named = (number: number) => `${Math.floor(number / THREAD)}.${number % THREAD}`;
 
 const engine: Engine = {
-  load() {},
+  load: (digest) => tell(`load ${digest}`),
+  unload: (digest) => tell(`unload ${digest}`),
   configure() {},
   release: (instance) => tell(`release ${named(instance)}`),
   start: (_call, _instance, { request }: GuestCall) => (request.path === "/wait" ? waiting : ended),

@@ -19,6 +19,7 @@ import {
   readBatch,
   readTurn,
   releaseFrame,
+  unloadFrame,
 } from "../protocol/frames.ts";
 import type { Activity } from "../protocol/messages.ts";
 import { FrameError, FrameSplitter, type Reader } from "../protocol/wire.ts";
@@ -244,6 +245,10 @@ export class CordonLink {
     if (instance === undefined || this.broken) return;
     this.#instances.delete(guest);
     this.#write(releaseFrame(instance.id));
+    const { digest } = guest.config;
+    for (const other of this.#instances.keys()) if (other.config.digest === digest) return;
+    this.#loaded.delete(digest);
+    this.#write(unloadFrame(digest));
   }
 
   /** Forgets those instances that have no open call here. */

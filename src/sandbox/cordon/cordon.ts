@@ -20,6 +20,7 @@ import {
   readHostReply,
   readLoad,
   readPrepare,
+  readUnload,
   readyFrame,
   TO_CORDON,
   turnFrame,
@@ -41,7 +42,9 @@ type Work<Call> =
   | { type: "prepare"; id: number; instance: number; now: number }
   | { type: "hostReply"; id: number; seq: number; result: HostResult }
   | { type: "abandon" | "release"; id: number }
-  | { type: "configure"; id: number; config: GuestConfig };
+  | { type: "configure"; id: number; config: GuestConfig }
+  | { type: "load"; id: number; digest: string; artifact: Uint8Array }
+  | { type: "unload"; id: number; digest: string };
 
 let threadsSeen = 0;
 
@@ -60,6 +63,8 @@ class ThreadLink<Call> {
   /** Its calls that wait for the host, and its instances, by the engine's numbers. */
   readonly #waiting = new Set<number>();
   readonly #instances = new Set<number>();
+  /** Digests of what it has loaded. */
+  readonly #artifacts = new Set<string>();
   #closed = false;
   #work: Work<Call>[] = [];
   /** How many of them yield a turn. */
@@ -98,16 +103,17 @@ class ThreadLink<Call> {
         case TO_CORDON.abandon:
           this.#work.push({ type: "abandon", id });
           break;
-        case TO_CORDON.load: {
-          const { digest, artifact } = readLoad(payload);
-          this.#engine.load(digest, artifact);
+        case TO_CORDON.load:
+          this.#work.push({ type: "load", id, ...readLoad(payload) });
           break;
-        }
         case TO_CORDON.configure:
           this.#work.push({ type: "configure", id, config: readConfigure(payload) });
           break;
         case TO_CORDON.release:
           this.#work.push({ type: "release", id });
+          break;
+        case TO_CORDON.unload:
+          this.#work.push({ type: "unload", id, digest: readUnload(payload) });
           break;
       }
     });
@@ -152,6 +158,8 @@ class ThreadLink<Call> {
     if (this.#busy) return;
     for (const instance of this.#instances) this.#engine.release(instance);
     this.#instances.clear();
+    for (const digest of this.#artifacts) this.#engine.unload(digest);
+    this.#artifacts.clear();
   }
 
   #runAll(): void {
@@ -210,6 +218,14 @@ class ThreadLink<Call> {
       case "release":
         this.#instances.delete(id);
         this.#engine.release(id);
+        return null;
+      case "load":
+        this.#artifacts.add(one.digest);
+        this.#engine.load(one.digest, one.artifact);
+        return null;
+      case "unload":
+        this.#artifacts.delete(one.digest);
+        this.#engine.unload(one.digest);
         return null;
     }
   }

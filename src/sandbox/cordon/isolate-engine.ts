@@ -14,6 +14,7 @@ import { HOST_CALL_LIMITS } from "../calls/host-call-limits.ts";
 import type { Engine, EngineTurn, Failure, GuestConfig, Turn, Usage } from "../protocol/engine.ts";
 import { TURN_KINDS } from "../protocol/turn-text.ts";
 import type { Reader } from "../protocol/wire.ts";
+import { Artifacts } from "./artifacts.ts";
 import { performance } from "./clock.ts";
 import { randomText } from "./random.ts";
 import { ThreadClock, threadMs } from "./thread-clock.ts";
@@ -105,7 +106,7 @@ export function createIsolateEngine(ivm: Ivm, bootstrap: string): IsolateEngine 
 class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
   readonly #ivm: Ivm;
   readonly #bootstrap: string;
-  readonly #sources = new Map<string, string>();
+  readonly #sources = new Artifacts<string>();
   readonly #instances = new Map<number, Instance>();
   readonly #open = new Map<number, OpenCall>();
   readonly #clock = new ThreadClock();
@@ -116,7 +117,11 @@ class IsolateEngine implements Engine<WrittenCall, EngineTurn> {
   }
 
   load(digest: string, artifact: Uint8Array): void {
-    this.#sources.set(digest, Buffer.from(artifact).toString("utf8"));
+    this.#sources.load(digest, () => Buffer.from(artifact).toString("utf8"));
+  }
+
+  unload(digest: string): void {
+    this.#sources.unload(digest);
   }
 
   configure(instance: number, config: GuestConfig): void {

@@ -187,8 +187,10 @@ export interface GuestConfig {
  * that cannot be loaded or configured fails its calls with `load`.
  */
 export interface Engine<Call = GuestCall, Told extends EngineTurn = Turn> {
-  /** Keeps an artifact, found by its digest from now on. */
+  /** Keeps an artifact, found by its digest until it was unloaded as often as it was loaded. */
   load(digest: string, artifact: Uint8Array): void;
+  /** Whoever loaded it needs it no more: none of its instances is left. */
+  unload(digest: string): void;
   configure(instance: number, config: GuestConfig): void;
   release(instance: number): void;
   /** Starts a hook call. `call` ids are unique among open calls. */

@@ -52,6 +52,8 @@ export const TO_CORDON = {
   abandon: 6,
   /** id is the call; the instance is brought up without calling a hook. */
   prepare: 7,
+  /** digest: this thread has no instance of the artifact any more, and loads it again before it has. */
+  unload: 8,
 } as const;
 
 export const FROM_CORDON = {
@@ -72,6 +74,7 @@ const MAX_HOST_CALLS = 1000;
 const MAX_VARS = 64 * 1024;
 const MAX_TEXT = 64 * 1024;
 const UNBOUNDED = 0xffff_ffff;
+const MAX_DIGEST = 200;
 
 const PHASE_NUMBER = Object.fromEntries(PHASES.map((phase, i) => [phase, i])) as Record<Phase, number>;
 
@@ -87,7 +90,17 @@ export function loadFrame(digest: string, artifact: Uint8Array): string {
 }
 
 export function readLoad(payload: Reader): { digest: string; artifact: Uint8Array } {
-  return { digest: payload.latin1(200), artifact: payload.rest() };
+  return { digest: payload.latin1(MAX_DIGEST), artifact: payload.rest() };
+}
+
+export function unloadFrame(digest: string): string {
+  return frame(0, TO_CORDON.unload, latin1(digest));
+}
+
+export function readUnload(payload: Reader): string {
+  const digest = payload.latin1(MAX_DIGEST);
+  payload.end();
+  return digest;
 }
 
 export function configureFrame(instance: number, config: GuestConfig): string {

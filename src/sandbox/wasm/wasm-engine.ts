@@ -7,6 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import type { MaybePromise } from "@gatehouse/sdk";
+import { Artifacts } from "../cordon/artifacts.ts";
 import type { Engine, GuestConfig, HostAsk, ShownCall, Turn } from "../protocol/engine.ts";
 import type { HostResult } from "../protocol/frames.ts";
 import { askOf, FUEL_EXPORT, importSignature } from "./abi.ts";
@@ -22,13 +23,17 @@ class WasmEngine implements Engine<ShownCall> {
   /** Of the guests that never wait. */
   readonly #kernel = new Kernel(false);
   /** A compiled module by its digest, or why there is none. */
-  readonly #modules = new Map<string, WebAssembly.Module | GuestFault>();
+  readonly #modules = new Artifacts<WebAssembly.Module | GuestFault>();
   readonly #configured = new Map<number, Configured>();
   /** Calls that wait for the host. */
   readonly #waiting = new Map<number, Run>();
 
   load(digest: string, artifact: Uint8Array): void {
-    this.#modules.set(digest, compile(digest, artifact));
+    this.#modules.load(digest, () => compile(digest, artifact));
+  }
+
+  unload(digest: string): void {
+    this.#modules.unload(digest);
   }
 
   configure(instance: number, config: GuestConfig): void {

@@ -9,8 +9,15 @@ import { requestHeaderGrant, responseHeaderGrant } from "../../../src/sandbox/ca
 import { type Call, Guest } from "../../../src/sandbox/calls/guest.ts";
 import { CordonLink, LOADING_MS } from "../../../src/sandbox/calls/link.ts";
 import { Ledger } from "../../../src/sandbox/ledger.ts";
-import { batchFrame, readyFrame, turnFrame } from "../../../src/sandbox/protocol/frames.ts";
+import {
+  batchFrame,
+  MAX_FRAME_TO_CORDON,
+  readyFrame,
+  TO_CORDON,
+  turnFrame,
+} from "../../../src/sandbox/protocol/frames.ts";
 import { Activity } from "../../../src/sandbox/protocol/messages.ts";
+import { FrameSplitter } from "../../../src/sandbox/protocol/wire.ts";
 import { MemoryContext } from "../context.ts";
 import { RecordingHost, settings } from "../sandbox.ts";
 
@@ -54,7 +61,7 @@ async function linked(activity: Activity | null = null) {
   const close = () => {
     for (const end of [cordon, wire]) end.destroy();
   };
-  return { link, say, nonsense, [Symbol.dispose]: close };
+  return { link, cordon, say, nonsense, [Symbol.dispose]: close };
 }
 
 const parts = settings(new Uint8Array(), { name: "slow", limits: { wallMs: WALL_MS } });
@@ -252,6 +259,31 @@ for (const [instances, threads, inside] of [
     for (let i = 0; i < 16; i++) send(link, guest, performance.now());
     assert.deepEqual([link.open.size, link.order.length], [16, inside]);
   });
+
+test("an artifact is unloaded with the last of its instances, and loaded again before the next one", async () => {
+  using ends = await linked();
+  const { link, cordon } = ends;
+  const sent: string[] = [];
+  const released = new Promise<void>((resolve) => {
+    const splitter = new FrameSplitter(MAX_FRAME_TO_CORDON, (id, type) => {
+      const name = Object.keys(TO_CORDON).find((key) => TO_CORDON[key as keyof typeof TO_CORDON] === type);
+      sent.push(type === TO_CORDON.configure || type === TO_CORDON.release ? `${name} ${id}` : `${name}`);
+      if (sent.filter((what) => what === "unload").length === 2) resolve();
+    });
+    cordon.on("data", (chunk: Buffer) => splitter.push(chunk));
+  });
+  const [one, two, three] = [newGuest(), newGuest(), newGuest()];
+  for (const guest of [one, two]) send(link, guest, performance.now());
+  for (const guest of [one, two]) link.release(guest);
+  send(link, three, performance.now());
+  link.release(three);
+  await released;
+  assert.deepEqual(sent, [
+    ...["load", "configure 1", "call", "configure 2", "call"],
+    ...["release 1", "release 2", "unload"],
+    ...["load", "configure 3", "call", "release 3", "unload"],
+  ]);
+});
 
 test("calls of one turn of the loop leave together, every eighth frame at once", async () => {
   using ends = await linked();

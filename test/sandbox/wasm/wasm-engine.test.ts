@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { HOST_CALL_LIMITS } from "../../../src/sandbox/calls/host-call-limits.ts";
-import type { Engine, Turn } from "../../../src/sandbox/protocol/engine.ts";
+import type { Engine, GuestConfig, Turn } from "../../../src/sandbox/protocol/engine.ts";
 import { createWasmEngine } from "../../../src/sandbox/wasm/wasm-engine.ts";
 import {
   answering,
@@ -288,6 +288,17 @@ describe("a guest", () => {
 describe("loading", () => {
   const access = '(func (export "access") (result i32) (i32.const 0))';
 
+  const configOf = (digest: string, phases: GuestConfig["phases"] = ["access"]): GuestConfig => ({
+    digest,
+    runtime: "extism",
+    phases,
+    instance: "resident",
+    pluginId: "p",
+    config: null,
+    asks: [],
+    limits: LIMITS,
+  });
+
   async function loaded(
     module: string,
     prepare: (engine: Engine, digest: string, bytes: Uint8Array) => void,
@@ -295,16 +306,7 @@ describe("loading", () => {
     const engine = createWasmEngine();
     const { digest, emitted } = await forged(module);
     prepare(engine, digest, emitted);
-    engine.configure(1, {
-      digest,
-      runtime: "extism",
-      phases: ["access", "log"],
-      instance: "resident",
-      pluginId: "p",
-      config: null,
-      asks: [],
-      limits: LIMITS,
-    });
+    engine.configure(1, configOf(digest, ["access", "log"]));
     return engine;
   }
 
@@ -324,18 +326,23 @@ describe("loading", () => {
     const bytes = assemble(`(module ${access})`);
     const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
     engine.load(digest, bytes);
-    engine.configure(1, {
-      digest,
-      runtime: "extism",
-      phases: ["access"],
-      instance: "resident",
-      pluginId: "p",
-      config: {},
-      asks: [],
-      limits: LIMITS,
-    });
+    engine.configure(1, configOf(digest));
     const turn = startNow(engine, 1, hookCall());
     assert.ok(turn.kind === "failure" && turn.failure === "load" && /is not metered/.test(turn.message));
+  });
+
+  it("is forgotten when it was unloaded as often as it was loaded", async () => {
+    const engine = await loaded(`(module ${access})`, (e, digest, bytes) => {
+      e.load(digest, bytes);
+      e.load(digest, bytes);
+      e.unload(digest);
+    });
+    const { digest } = await forged(`(module ${access})`);
+    assert.equal(startNow(engine, 1, hookCall()).kind, "verdict");
+    engine.unload(digest);
+    engine.configure(2, configOf(digest));
+    const turn = startNow(engine, 2, hookCall());
+    assert.ok(turn.kind === "failure" && /is not in this cordon/.test(turn.message));
   });
 
   const starts: [what: string, module: string, message: RegExp][] = [
