@@ -51,6 +51,7 @@ const AREAS: Readonly<Record<string, Area>> = {
   // Without a workspace it is that of all.
   "/plugin-usage": { read: rule("author", "gateway"), write: OPERATOR },
   "/:workspace/plugin-usage": { read: rule("author", "workspace"), write: OPERATOR },
+  "/plugin-tail": { read: rule("author", "workspace"), write: OPERATOR },
   "/audit-log": { read: rule("admin", "gateway"), write: OPERATOR },
   "/:workspace/audit-log": { read: rule("admin", "workspace"), write: OPERATOR },
   "/admin-tokens": { read: OPERATOR, write: OPERATOR },

@@ -28,6 +28,7 @@ import { addRoutes, type Route } from "./routes.ts";
 import { schemaRoutes } from "./schemas-api.ts";
 import { type ApiLog, type ApiServer, createApp, serve } from "./server.ts";
 import { tagRoutes } from "./tags-api.ts";
+import { tailRoutes } from "./tail-api.ts";
 import { upstreamRoutes } from "./upstreams-api.ts";
 import { usageRoutes } from "./usage-api.ts";
 
@@ -100,6 +101,7 @@ export function adminRoutes(options: AdminOptions): Route[] {
     ...schemaRoutes(port),
     ...packageRoutes(port, options),
     ...usageRoutes(port),
+    ...tailRoutes(port),
     ...adminTokenRoutes(port),
     ...auditRoutes(port),
     ...tagRoutes(port),

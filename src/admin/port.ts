@@ -2,6 +2,7 @@
  * What the Admin API needs of the gateway, and all that it may touch: it reads entities, asks for changes, and never
  * sees a live request.
  */
+import type { Readable } from "node:stream";
 import type { Deed } from "../access/audit.ts";
 import type { TokenDesk } from "../access/token-desk.ts";
 import type { Planned, PlanRequest } from "../control/plan.ts";
@@ -13,6 +14,7 @@ import type { Entity } from "../entities/relations.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Settings } from "../settings.ts";
 import type { Store } from "../stores/store.ts";
+import type { TailFilter } from "../tail/events.ts";
 import type { Quotas } from "../tenancy/quotas.ts";
 import type { Departure } from "../tenancy/tenants.ts";
 
@@ -83,6 +85,8 @@ export interface AdminPort {
   routerFlavor(): RouterFlavor;
   /** What uploaded plugins have cost since the gateway started: a row for each workspace, plugin and version. */
   pluginUsage(): Promise<readonly LedgerRow[]>;
+  /** Reads along what plugins do for requests, as lines of JSON; or why it cannot be. */
+  tail(filter: TailFilter): Promise<Readable | { readonly full: string }>;
   /** Kong's name of the level from which on lines are logged. */
   logLevel(): string;
   /** Logs from another level on, for a time; 0 for as long as the gateway runs. */

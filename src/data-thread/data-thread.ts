@@ -38,6 +38,7 @@ import { Guests } from "./guests.ts";
 import { LedgerReports } from "./ledger-reports.ts";
 import { planeSettings, spillDirectory } from "./plane-settings.ts";
 import { PluginInstances } from "./plugin-instances.ts";
+import { Tail } from "./tail.ts";
 import { ThreadConfig } from "./thread-config.ts";
 import { ThreadLog } from "./thread-log.ts";
 
@@ -92,6 +93,7 @@ const { limits } = plane.settings;
 function onFinished(x: Exchange): void {
   vitals.onFinished();
   config.release(x.snapshot);
+  tail.finished(x);
   accesses?.add(x);
 }
 
@@ -129,6 +131,10 @@ const balancers = new Balancers({
 const guests = new Guests(
   (message) => post({ kind: "sandbox", message }),
   (failure) => log.failed(failure),
+);
+const tail = new Tail(
+  (events) => post({ kind: "tail", events }),
+  (witness) => guests.watch(witness),
 );
 const store = new StoreClient(() => post({ kind: "store" }));
 const callouts = new Callouts(egress, ca);
@@ -218,6 +224,7 @@ reports.start();
 function onDrained(): void {
   reports.stop();
   accesses?.flush();
+  tail.flush();
   pool.close();
   guests.close();
   callouts.close();
@@ -244,6 +251,8 @@ port.on("message", (message: ToThread) => {
       return terminator?.replace(message.tls);
     case "log-level":
       return log.setLevel(message.level);
+    case "tail":
+      return tail.replace(message.watches);
     case "forget":
       return forget(message.id, message.workspace);
     case "drain":

@@ -4,6 +4,7 @@ import type { PluginEntity } from "../entities/entities.ts";
 import type { PluginInstance } from "../pipeline/snapshot.ts";
 import { type GuestFailure, SandboxClient } from "../sandbox/calls/client.ts";
 import type { CredentialNames } from "../sandbox/calls/credential-names.ts";
+import type { Witness } from "../sandbox/calls/witness.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import { lowered } from "../sandbox/limits.ts";
 import type { ToThread } from "../sandbox/protocol/messages.ts";
@@ -83,6 +84,11 @@ export class Guests {
         if (--known.users === 0) this.#code.delete(digest);
       },
     };
+  }
+
+  /** Has calls watched; null for nobody. */
+  watch(witness: Witness | null): void {
+    this.#client.watch(witness);
   }
 
   ledger(): LedgerRow[] {

@@ -3,11 +3,13 @@ import type { GuestStore } from "../guest-store/guest-store.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Store } from "../stores/store.ts";
+import type { TailDesk } from "../tail/tail-desk.ts";
 import type { Place } from "../tenancy/tenants.ts";
 import type { DataThreads } from "../threads/threads.ts";
 
 export interface Keepers {
   readonly sandbox: Pick<Sandbox, "forgetWorkspace">;
+  readonly tails: Pick<TailDesk, "forget">;
   readonly threads: Pick<DataThreads, "forget">;
   readonly registry: Pick<Registry, "deleteAll">;
   readonly values: Pick<GuestStore, "forgetWorkspace">;
@@ -15,12 +17,15 @@ export interface Keepers {
 }
 
 /** Processes first: what runs no more keeps nothing new. */
-export function placesOf({ sandbox, threads, registry, values, store }: Keepers): Place[] {
+export function placesOf({ sandbox, tails, threads, registry, values, store }: Keepers): Place[] {
   return [
     {
       what: "processes",
       byName: true,
-      forget: async ({ name }) => ({ cordons: sandbox.forgetWorkspace(name) }),
+      async forget({ name }) {
+        tails.forget(name);
+        return { cordons: sandbox.forgetWorkspace(name) };
+      },
     },
     {
       what: "metrics",

@@ -30,6 +30,7 @@ import { Vaults } from "../secrets/vaults.ts";
 import { shownSettings } from "../settings/shown.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { openRegistryStore, openStore } from "../stores/open-store.ts";
+import { TailDesk } from "../tail/tail-desk.ts";
 import { Tenants } from "../tenancy/tenants.ts";
 import { type CapColumns, openCaps } from "../threads/connection-caps.ts";
 import { counterTableSpec } from "../threads/counter-table.ts";
@@ -75,6 +76,7 @@ export class Gateway {
   #tenants: Tenants | null = null;
   #catalogue!: PluginCatalogue;
   #access!: AdminAccess;
+  readonly #tails = new TailDesk({ watch: (watches) => this.#threads.tail(watches) });
   /** Null if no listener speaks TLS. */
   #tls: TlsMaterial | null = null;
   #rotation: NodeJS.Timeout | undefined;
@@ -149,6 +151,7 @@ export class Gateway {
       own: [...listenersOf(settings), ...this.#servers],
       log: this.#log,
       onAccess: (records) => this.#accessLog?.write(records),
+      onTail: (events) => this.#tails.publish(events),
       connectSandbox: (post) => this.#sandbox.connect(post),
       connectStore: () => this.#store.connect(),
     });
@@ -166,6 +169,7 @@ export class Gateway {
         directory: join(settings.prefix, "store"),
         places: placesOf({
           sandbox: this.#sandbox,
+          tails: this.#tails,
           threads: this.#threads,
           registry: this.#registry,
           values: this.#store,
@@ -247,6 +251,7 @@ export class Gateway {
     clearInterval(this.#rotation);
     clearInterval(this.#expiryLook);
     this.#access?.audit.close();
+    this.#tails.close();
     const ended = (await this.#threads?.drain(this.#settings.drainTimeoutMs)) ?? true;
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
@@ -391,6 +396,7 @@ export class Gateway {
       },
       routerFlavor: () => this.#settings.routerFlavor,
       fenceInForce: () => this.#sandbox.fence.inForce,
+      tail: (filter) => this.#tails.open(filter),
       pluginUsage: async () => sumRows((await this.#threads.collect()).ledger),
       logLevel: () => this.#logLevel.current,
       setLogLevel: (level, seconds) => this.#logLevel.set(level, seconds),

@@ -6,6 +6,7 @@ import type { ConfigChange } from "../entities/change.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { ProxyListen, Settings } from "../settings.ts";
+import type { TailEvent, TailWatch } from "../tail/events.ts";
 import type { KeyPair } from "../tls/contexts.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 import type { ConnectionCapsSpec } from "./connection-caps.ts";
@@ -55,6 +56,8 @@ export type ToThread =
   | { kind: "tls"; tls: ThreadTls }
   /** Lines are logged from this level on, in Kong's words. */
   | { kind: "log-level"; level: string }
+  /** Whose calls are told of, from now on. */
+  | { kind: "tail"; watches: readonly TailWatch[] }
   /** A workspace is no more: nothing is remembered of it. Answered by `forgotten`. */
   | { kind: "forget"; id: number; workspace: string }
   | { kind: "drain" }
@@ -75,6 +78,8 @@ export type FromThread =
   | { kind: "forgotten"; id: number; series: number; rows: number }
   /** What guests have cost, unasked. */
   | { kind: "ledger"; rows: LedgerRow[] }
+  /** What watched plugins did. */
+  | { kind: "tail"; events: readonly TailEvent[] }
   | { kind: "access"; records: readonly AccessRecord[] }
   | { kind: "log"; level: LogLevel; message: string; fields: Record<string, unknown> }
   | { kind: "sandbox"; message: unknown }

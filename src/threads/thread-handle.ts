@@ -20,7 +20,7 @@ interface HandleParts {
   /** Connects the thread's sandbox; the function carries messages to the thread. */
   connectSandbox(post: (message: unknown) => void): SandboxChannel;
   /** What the thread says without being asked. */
-  onMessage(message: Extract<FromThread, { kind: "access" | "log" }>): void;
+  onMessage(message: Extract<FromThread, { kind: "access" | "log" | "tail" }>): void;
   /** Connects the thread to the store of plugins' values; null if it cannot be had now. */
   connectStore(): MessagePort | null;
   onError(error: unknown): void;
@@ -88,6 +88,7 @@ export class ThreadHandle {
     switch (message.kind) {
       case "access":
       case "log":
+      case "tail":
         this.#parts.onMessage(message);
         break;
       case "ledger":

@@ -14,6 +14,7 @@ import { SpillBudget } from "../pipeline/body-store.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { SandboxChannel } from "../sandbox/sandbox.ts";
 import type { ProxyListen, Settings } from "../settings.ts";
+import type { TailEvent, TailWatch } from "../tail/events.ts";
 import type { KeyPair } from "../tls/contexts.ts";
 import type { ThreadTls } from "../tls/terminator.ts";
 import type { CapColumns } from "./connection-caps.ts";
@@ -37,6 +38,7 @@ export interface ThreadsOptions {
   readonly own: readonly OwnListener[];
   readonly log: Logger;
   onAccess(records: readonly AccessRecord[]): void;
+  onTail(events: readonly TailEvent[]): void;
   /** A thread is there: connect its sandbox. The function gets what the thread says to its supervisor. */
   connectSandbox(post: (message: unknown) => void): SandboxChannel;
   /** A thread's way to the store of plugins' values; null if it cannot be had now. */
@@ -76,6 +78,7 @@ export class DataThreads {
   #listeners: readonly ProxyListen[] = [];
   #own: readonly OwnListener[];
   #logLevel: Settings["logLevel"];
+  #watches: readonly TailWatch[] = [];
   #stopping = false;
   #scrapes = 0;
   /** Deployments and replacements follow each other: a new thread gets what is in force, whole. */
@@ -235,6 +238,15 @@ export class DataThreads {
     for (const thread of this.#threads) thread.post({ kind: "log-level", level });
   }
 
+  /** Has calls of these plugins told of; resolves once all threads do. */
+  async tail(watches: readonly TailWatch[]): Promise<void> {
+    this.#watches = watches;
+    for (const thread of this.#threads) thread.post({ kind: "tail", watches });
+    // Threads take messages in their order: whoever has answered this one has taken the other.
+    const id = ++this.#scrapes;
+    await Promise.all(this.#threads.map((thread) => thread.scrape(id)));
+  }
+
   /** Other certificates of the settings, other keys for session tickets. */
   replaceTls(tls: ThreadTls): void {
     for (const thread of this.#threads) thread.post({ kind: "tls", tls });
@@ -264,7 +276,7 @@ export class DataThreads {
   }
 
   async #spawn(index: number): Promise<ThreadHandle> {
-    const { nodeId, settings, counters, caps, ca, clientPair, tls, log, onAccess } = this.#options;
+    const { nodeId, settings, counters, caps, ca, clientPair, tls, log, onAccess, onTail } = this.#options;
     const { connectSandbox, connectStore } = this.#options;
     const thread = new ThreadHandle(index, {
       data: {
@@ -283,12 +295,14 @@ export class DataThreads {
       connectStore,
       onMessage: (message) => {
         if (message.kind === "access") onAccess(message.records);
+        else if (message.kind === "tail") onTail(message.events);
         else log[message.level]({ ...message.fields, thread: index }, message.message);
       },
       onError: (error) => log.error({ thread: index, err: error }, "a data thread failed"),
       onExit: () => this.#onExit(thread),
     });
     this.#threads.push(thread);
+    if (this.#watches.length > 0) thread.post({ kind: "tail", watches: this.#watches });
     await thread.started();
     return thread;
   }

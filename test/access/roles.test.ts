@@ -45,6 +45,7 @@ const UNDER: Readonly<Record<string, Least>> = {
   tags: ["viewer", "-", "viewer", "owner"],
   "plugin-packages": ["viewer", "author", "viewer", "author"],
   "plugin-usage": ["author", "-", "author", "owner"],
+  "plugin-tail": ["author", "-", "author", "owner"],
   "audit-log": ["admin", "-", "admin", "owner"],
   "admin-tokens": ["owner", "owner", "owner", "owner"],
 };

@@ -135,6 +135,7 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     routerFlavor: () => "traditional_compatible",
     fenceInForce: () => given.fence ?? true,
     pluginUsage: async () => given.usage ?? [],
+    tail: async () => ({ full: "nothing is watched here" }),
     status: async () => ({ server: { total_requests: 0 }, fence: { in_force: given.fence ?? true } }),
     logLevel: () => "notice",
     setLogLevel() {},

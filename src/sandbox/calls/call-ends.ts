@@ -6,6 +6,7 @@ import type { Context, MaybePromise, Phase } from "@gatehouse/sdk";
 import { chargeFailure } from "../ledger.ts";
 import type { Failure } from "../protocol/engine.ts";
 import { type Call, type Guest, GuestFailure } from "./guest.ts";
+import type { CallEnding, CallWitness, Witness } from "./witness.ts";
 
 export interface CallEvents {
   /** Told of every failure of a guest, also of those that `fail: open` passes over. */
@@ -26,6 +27,8 @@ export interface Reason {
 
 export class CallEnds {
   readonly #events: CallEvents;
+  /** Null while nobody watches. */
+  witness: Witness | null = null;
   #open = 0;
 
   constructor(events: CallEvents) {
@@ -43,12 +46,19 @@ export class CallEnds {
     if (this.#open++ === 0) this.#events.onFirst();
   }
 
-  /** The caller resolves its promise. */
-  end(call: Call): void {
+  /** Whoever watches that call. */
+  seen(guest: Guest, ctx: Context, phase: Phase): CallWitness | null {
+    return this.witness === null ? null : this.witness(guest.settings, ctx, phase);
+  }
+
+  /** The caller resolves its promise. `reply` is the status of what the call answers. */
+  end(call: Call, reply: number | null = null, failed: CallEnding["failed"] = null): void {
     call.ended = true;
     call.tally?.end();
     const { guest } = call;
-    guest.row.wallMs += performance.now() - call.askedAt;
+    const wallMs = performance.now() - call.askedAt;
+    guest.row.wallMs += wallMs;
+    call.seen?.end({ wallMs, reply, failed });
     guest.openCalls--;
     this.#open--;
     if (guest.released && guest.openCalls === 0) this.#events.onUnused(guest);
@@ -56,7 +66,7 @@ export class CallEnds {
 
   fail(call: Call, failure: Failure, message: string, retryAfterMs: number | null = null): void {
     if (call.ended) return;
-    this.end(call);
+    this.end(call, null, { failure, message });
     const { guest, ctx, phase } = call;
     const error = this.#failure(guest, ctx, phase, { failure, message, retryAfterMs });
     if (call.guest.settings.fail === "open") call.resolve(call.chunk?.data);
@@ -66,6 +76,7 @@ export class CallEnds {
   /** A call that fails without having been made. */
   refuse<T>(guest: Guest, ctx: Context, phase: Phase, reason: Reason, skipped: T): MaybePromise<T> {
     guest.row.calls++;
+    this.seen(guest, ctx, phase)?.end({ wallMs: 0, reply: null, failed: reason });
     const error = this.#failure(guest, ctx, phase, reason);
     if (guest.settings.fail === "open") return skipped;
     return Promise.reject(error);

@@ -27,6 +27,7 @@ import { BodyTooLong, requestHeaderGrant, responseHeaderGrant, withinGrant } fro
 import { type Call, Guest, type GuestFailure, type GuestSettings } from "./guest.ts";
 import { Lanes } from "./lanes.ts";
 import { Turns } from "./turns.ts";
+import type { Witness } from "./witness.ts";
 
 export { GuestFailure, type GuestSettings } from "./guest.ts";
 
@@ -73,6 +74,11 @@ export class SandboxClient {
   close(): void {
     this.#lanes.close();
     this.#deadlines.stop();
+  }
+
+  /** Has calls watched from now on, in place of whoever watched before; null for nobody. */
+  watch(witness: Witness | null): void {
+    this.#ends.witness = witness;
   }
 
   ledger(): LedgerRow[] {
@@ -181,6 +187,7 @@ export class SandboxClient {
         pending: null,
         found: null,
         ended: false,
+        seen: this.#ends.seen(guest, ctx, phase),
       };
       this.#lanes.submit(call, admission);
     });

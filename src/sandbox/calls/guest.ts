@@ -5,6 +5,7 @@ import type { EngineKind, Failure, GuestConfig } from "../protocol/engine.ts";
 import { asksOf } from "../wasm/abi.ts";
 import type { GuestGrants, Sight } from "./grants.ts";
 import type { HostCallTally } from "./host-calls.ts";
+import type { CallWitness } from "./witness.ts";
 
 /** What the gateway knows of a plugin entity that a guest serves. */
 export interface GuestSettings extends Omit<GuestConfig, "asks"> {
@@ -115,6 +116,8 @@ export interface Call {
   /** Consumers that host calls of this call have returned. */
   found: Consumer[] | null;
   ended: boolean;
+  /** Null if nobody watches it. */
+  readonly seen: CallWitness | null;
 }
 
 /** Whether the guest waits for the host. */

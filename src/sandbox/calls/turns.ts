@@ -21,6 +21,7 @@ export class Turns {
   take(link: CordonLink, call: Call, turn: Turn): void {
     charge(call.guest.row, turn.usage, turn.hostCalls.length);
     if (call.ended) return;
+    call.seen?.turn(turn.usage, turn.hostCalls);
     try {
       this.#hostCalls(link, call, turn);
       if (turn.kind === "verdict") this.#verdict(call, turn.verdict);
@@ -84,7 +85,7 @@ export class Turns {
     const { authenticated } = verdict;
     if (authenticated === undefined) {
       const reply = applyVerdict(verdict, ctx, guest);
-      this.#ends.end(call);
+      this.#ends.end(call, reply?.status);
       call.resolve(phase === "body_filter" ? verdict.chunk : reply);
       return;
     }
@@ -94,7 +95,7 @@ export class Turns {
         throw new Violation("authenticate() with a consumer that does not exist");
       ctx.authenticate(consumer, authenticated.credential === null ? null : { id: authenticated.credential });
       const reply = applyVerdict(verdict, ctx, guest);
-      this.#ends.end(call);
+      this.#ends.end(call, reply?.status);
       call.resolve(reply);
     };
     const { consumer: id } = authenticated;

@@ -96,6 +96,7 @@ function send(link: CordonLink, guest: Guest, now: number): Call {
     found: null,
     tally: null,
     ended: false,
+    seen: null,
   };
   link.send(call, () => new Uint8Array(), now, 0);
   return call;
