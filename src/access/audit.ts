@@ -12,7 +12,7 @@ import type { AuditEntry, Store } from "../stores/store.ts";
 import { withoutAnySecret } from "./redacted.ts";
 
 /** Of an entity before or after, as JSON: a longer one is only told of. */
-const MAX_SHOWN_BYTES = 64 << 10;
+const MAX_SHOWN_BYTES = 16 << 10;
 /** Entities that went with another and are named. */
 const MAX_NAMED = 100;
 /** How often entries that are too old are looked for. */

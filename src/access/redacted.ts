@@ -4,7 +4,7 @@
  */
 import { type Field, isObject, isReference } from "@gatehouse/sdk";
 import type { EntityType } from "../entities/entities.ts";
-import { REDACTED, SECRET_NAME } from "../entities/redacted.ts";
+import { holdsText, REDACTED, SECRET_NAME, textWithoutSecrets } from "../entities/redacted.ts";
 import type { Entity } from "../entities/relations.ts";
 import { withoutSecrets } from "../entities/shown.ts";
 
@@ -31,17 +31,17 @@ export function withoutAnySecret(
 function marked(field: Field | undefined, value: unknown, names: RegExp | null, depth = 0): unknown {
   if (field?.encrypted === true) return concealed(value);
   if (depth > MAX_DEPTH) return REDACTED;
+  if (typeof value === "string" && names !== null) return textWithoutSecrets(value);
   if (Array.isArray(value)) return value.map((each) => marked(field?.elements, each, names, depth + 1));
   if (!isObject(value)) return value;
+  // What people name themselves, such as header fields, may have the name of a secret anywhere.
+  if (field?.type === "map") names = SECRET_NAME;
   const shown = ([name, each]: [string, unknown]): [string, unknown] =>
     names?.test(name) === true && holdsText(each)
       ? [name, concealed(each)]
       : [name, marked(childOf(field, name), each, names, depth + 1)];
   return Object.fromEntries(Object.entries(value).map(shown));
 }
-
-/** Switches and numbers are no secrets. */
-const holdsText = (value: unknown): boolean => typeof value === "string" || typeof value === "object";
 
 function childOf(field: Field | undefined, name: string): Field | undefined {
   const { fields } = field ?? {};

@@ -8,11 +8,12 @@ import { formatConfigErrors, toFields } from "../declarative/errors.ts";
 import { flattenedErrors } from "../declarative/flattened-errors.ts";
 import { textOf } from "../declarative/text.ts";
 import { ENTITIES, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
+import type { EntityIndex } from "../entities/entity-index.ts";
 import type { Entity } from "../entities/relations.ts";
 import { numbered, Refusal, unsupportedType } from "./answers.ts";
 import type { DocumentTurns } from "./document-turns.ts";
 import { publicEntity } from "./entity-view.ts";
-import { exportConfig } from "./export.ts";
+import { type ExportOptions, exportPieces } from "./export.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
@@ -33,7 +34,7 @@ export function configRoutes(port: AdminPort, turns: DocumentTurns): Route[] {
         if (method !== "POST") return;
         checkDocumentType(call);
       },
-      GET: () => ({ status: 200, body: { config: exportConfig(port.config()) } }),
+      GET: () => documentAnswer(port.entities()),
       POST: async (call) => {
         const text = await documentOf(call);
         return turns.take(call, () => replace(port, text, call));
@@ -91,6 +92,24 @@ async function* entitiesById(config: GatewayConfig): AsyncGenerator<string> {
     text += "}";
   }
   yield `${text}}`;
+}
+
+/** An answer with the document that says what is in force, made while it is sent. @throws {WriteRefused} */
+export function documentAnswer(index: EntityIndex, options: ExportOptions = {}, beside: object = {}): Answer {
+  const pieces = exportPieces(index, options);
+  const told = Object.entries(beside).map(
+    ([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)},`,
+  );
+  async function* text(): AsyncGenerator<string> {
+    yield `{${told.join("")}"config":"`;
+    for (const piece of pieces) {
+      // A part of a text of JSON is a text without its quotes.
+      yield JSON.stringify(piece).slice(1, -1);
+      await rest();
+    }
+    yield '"}';
+  }
+  return { status: 200, body: Readable.from(text(), { objectMode: false }) };
 }
 
 /** The document in a body: the body itself, or the `config` field of JSON or of a form. */

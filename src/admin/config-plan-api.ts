@@ -6,9 +6,8 @@
 import { type PlanRequest, planBody } from "../control/plan.ts";
 import { type ConfigError, formatConfigErrors, toFields } from "../declarative/errors.ts";
 import { numbered } from "./answers.ts";
-import { checkDocumentType, documentOf, MAX_CONFIG_BYTES } from "./config-api.ts";
+import { checkDocumentType, documentAnswer, documentOf, MAX_CONFIG_BYTES } from "./config-api.ts";
 import type { DocumentTurns } from "./document-turns.ts";
-import { exportConfig } from "./export.ts";
 import type { AdminPort } from "./port.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
@@ -29,13 +28,8 @@ export function configPlanRoutes(port: AdminPort, turns: DocumentTurns): Route[]
     if (!done.ok) throw invalid(done.errors);
     return { status: 200, body: { configuration_hash: port.hash(), ...planBody(done.plan) } };
   };
-  const dump = (call: Call): Answer => ({
-    status: 200,
-    body: {
-      configuration_hash: port.hash(),
-      config: exportConfig(port.config(), selectionOf(call)),
-    },
-  });
+  const dump = (call: Call): Answer =>
+    documentAnswer(port.entities(), selectionOf(call), { configuration_hash: port.hash() });
   return ["", "/:workspace"].flatMap((prefix): Route[] => [
     {
       path: `${prefix}/config/plan`,

@@ -1,6 +1,7 @@
 /** Entities as the Admin API finds and shows them. */
 import { lookUp } from "../control/judge.ts";
 import { DEFAULT_WORKSPACE, ENTITIES, type EntityName, type EntityType } from "../entities/entities.ts";
+import { entityBytes } from "../entities/entity-bytes.ts";
 import type { EntityIndex } from "../entities/entity-index.ts";
 import { type Entity, referenceOf } from "../entities/relations.ts";
 import { withoutSecrets } from "../entities/shown.ts";
@@ -47,7 +48,7 @@ export function shownPage(
   call: Call,
   nested = false,
 ): object {
-  const page = pageOf(entities, call.query, call.path, nested);
+  const page = pageOf(entities, call.query, call.path, { nested, bytesOf: entityBytes });
   return { ...page, data: page.data.map((entity) => shown(type, entity, index)) };
 }
 

@@ -3,6 +3,8 @@ import { numbered } from "./answers.ts";
 
 const DEFAULT_SIZE = 100;
 const MAX_SIZE = 1000;
+/** Of a page: one that would be larger ends before, and says where to go on. */
+const MAX_PAGE_BYTES = 4 << 20;
 
 export type Query = Readonly<Record<string, unknown>>;
 
@@ -18,28 +20,36 @@ export interface Page<T> {
   readonly next: string | null;
 }
 
+export interface PageOptions<T> {
+  /** Whether `next` leaves out size and tags, as Kong's nested lists do. */
+  readonly nested?: boolean;
+  /** How much an item adds to the page. */
+  readonly bytesOf?: (item: T) => number;
+}
+
 /**
  * One page of `items`, which are in the order of their ids: an entity that comes or goes between two pages shifts none
  * of the others.
  * @param path of the list, for `next`.
- * @param nested whether `next` leaves out size and tags, as Kong's nested lists do.
  * @throws {Refusal} 400
  */
 export function pageOf<T extends Listed>(
   items: readonly T[],
   query: Query,
   path: string,
-  nested = false,
+  { nested = false, bytesOf = () => 0 }: PageOptions<T> = {},
 ): Page<T> {
   const size = readSize(query.size);
   const after = readOffset(query.offset);
   const matches = tagFilter(query.tags);
   const data: T[] = [];
   let more = false;
+  let bytes = 0;
   for (let at = after === "" ? 0 : firstAfter(items, after); at < items.length; at++) {
     const item = items[at] as T;
     if (!matches(item)) continue;
-    more = data.length === size;
+    bytes += bytesOf(item);
+    more = data.length === size || (data.length > 0 && bytes > MAX_PAGE_BYTES);
     if (more) break;
     data.push(item);
   }
@@ -90,12 +100,14 @@ function readOffset(written: unknown): string {
 function tagFilter(written: unknown): (item: Listed) => boolean {
   if (written === undefined) return () => true;
   const text = typeof written === "string" ? written : "";
-  if (text === "" || (text.includes(",") && text.includes("/")))
-    throw numbered("invalidOptions", "invalid option (tags: invalid filter syntax)", {
+  const wrong = () =>
+    numbered("invalidOptions", "invalid option (tags: invalid filter syntax)", {
       options: { tags: "invalid filter syntax" },
     });
+  if (text.includes(",") && text.includes("/")) throw wrong();
   const either = text.includes("/");
   const wanted = text.split(either ? "/" : ",").filter((tag) => tag !== "");
+  if (wanted.length === 0) throw wrong();
   return ({ tags }) =>
     either ? wanted.some((tag) => tags?.includes(tag)) : wanted.every((tag) => tags?.includes(tag));
 }

@@ -58,7 +58,7 @@ export class Kept implements Target {
   /** Whoever may read the store may read its private keys, which no Admin API shows: they are in it. */
   async dump(): Promise<string> {
     const { workspace = null, selectTag: tags } = this.#options;
-    const dumped = async () => exportConfig(this.#control.config, { workspace, tags, withSecrets: true });
+    const dumped = async () => exportConfig(this.#control.index, { workspace, tags, withSecrets: true });
     return orRefused(dumped());
   }
 

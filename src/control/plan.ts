@@ -17,6 +17,7 @@ import {
 import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
 import { randomKey } from "../entities/made-up.ts";
 import { hashPassword, verifyPassword } from "../entities/passwords.ts";
+import { holdsText, SECRET_NAME, textWithoutSecrets } from "../entities/redacted.ts";
 import { type Entity, referenceOf } from "../entities/relations.ts";
 import { politely } from "../gateway/polite.ts";
 import type { Vaults } from "../secrets/vaults.ts";
@@ -254,6 +255,8 @@ function* differing(
 ): Generator<FieldChange> {
   if (equalJson(before ?? null, after ?? null)) return;
   const field = path.join(".");
+  const isConfig = path[0] === "config";
+  const isNamed = isConfig && path.some((name) => SECRET_NAME.test(name));
   const isSecret = secret.has(field) || isSecretField(schema);
   if (!isSecret && isObject(before) && isObject(after) && schema?.type !== "foreign") {
     for (const name of new Set([...Object.keys(before), ...Object.keys(after)]))
@@ -266,9 +269,23 @@ function* differing(
       );
     return;
   }
-  const shown = (value: unknown) =>
-    isSecret && value !== null && value !== undefined ? HIDDEN : (value ?? null);
+  const shown = (value: unknown): unknown => {
+    if (value === null || value === undefined) return null;
+    return isSecret || (isNamed && holdsText(value)) ? HIDDEN : withoutSecretTexts(value, isConfig);
+  };
   yield { field, before: shown(before), after: shown(after) };
+}
+
+/** A value that is shown whole, such as a list or what was not there before, without the secrets that are in it. */
+function withoutSecretTexts(value: unknown, isConfig: boolean): unknown {
+  if (typeof value === "string") return isConfig ? textWithoutSecrets(value, HIDDEN) : value;
+  if (Array.isArray(value)) return value.map((each) => withoutSecretTexts(each, isConfig));
+  if (!isObject(value)) return value;
+  const shown = ([name, each]: [string, unknown]): [string, unknown] => [
+    name,
+    SECRET_NAME.test(name) && holdsText(each) ? HIDDEN : withoutSecretTexts(each, isConfig),
+  ];
+  return Object.fromEntries(Object.entries(value).map(shown));
 }
 
 /** A list whose elements hide something is not shown either. */

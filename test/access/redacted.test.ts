@@ -40,6 +40,16 @@ const CASES: [title: string, given: unknown, kept: unknown][] = [
     { secret_is_base64: true, token_ttl: 5 },
     { secret_is_base64: true, token_ttl: 5 },
   ],
+  [
+    "a header with a credential as transformers write it",
+    { plain: ["Authorization:Bearer x", "x-api-key:y", "accept:z", "authorization"] },
+    { plain: ["Authorization:REDACTED", "x-api-key:REDACTED", "accept:z", "authorization"] },
+  ],
+  [
+    "a URL with a credential",
+    { host: "https://ann:x@a.example/p?q=1&api_key=y&z=2#f" },
+    { host: "https://REDACTED@a.example/p?q=1&api_key=REDACTED&z=2#f" },
+  ],
   ["a secret's field that is empty", { sealed: null }, { sealed: null }],
 ];
 
@@ -67,4 +77,14 @@ test("private keys of certificates and keys are not kept", () => {
     null,
   );
   assert.deepEqual(key.pem, { public_key: "p", private_key: "REDACTED" });
+});
+
+test("values of header fields that have the name of a secret are not kept of any entity", () => {
+  const route = withoutAnySecret(
+    ENTITIES.routes,
+    entity({ name: "my-token", headers: { "X-Api-Key": ["k"], accept: ["a"] } }),
+    null,
+  );
+  assert.deepEqual(route.headers, { "X-Api-Key": "REDACTED", accept: ["a"] });
+  assert.equal(route.name, "my-token");
 });

@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { Refusal } from "../../src/admin/answers.ts";
 import { BodyRoom, MAX_BODIES_BYTES } from "../../src/admin/body-room.ts";
 import { DocumentTurns } from "../../src/admin/document-turns.ts";
+import { pageOf } from "../../src/admin/page.ts";
 import { type Call, callOf } from "../control/gateway.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { exchangeRaw } from "../support/raw-client.ts";
@@ -108,4 +109,22 @@ describe("a token of one workspace", () => {
     assert.match(String(planned.json.message), /would have 200001 entities and may have 50; [^\n]*$/);
     assert.equal((planned.json.errors as unknown[]).length, 1);
   });
+});
+
+test("a page of large entities ends before its size, and says where to go on", () => {
+  const items = Array.from({ length: 10 }, (_, i) => ({ id: `id-${i}` }));
+  const seen: string[] = [];
+  let query: Record<string, string> = { size: "10" };
+  for (;;) {
+    const page = pageOf(items, query, "/x", { bytesOf: () => 1_500_000 });
+    assert.ok(page.data.length <= 2);
+    seen.push(...page.data.map(({ id }) => id));
+    if (page.offset === undefined) break;
+    query = { size: "10", offset: page.offset };
+  }
+  assert.deepEqual(
+    seen,
+    items.map(({ id }) => id),
+  );
+  assert.equal(pageOf(items, {}, "/x", { bytesOf: () => 1 << 30 }).data.length, 1, "at least one");
 });

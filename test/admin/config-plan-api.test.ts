@@ -83,3 +83,26 @@ test("a gateway that has a file plans and dumps, and writes nothing", async () =
   assert.deepEqual([sync.status, sync.json.code], [405, 12]);
   assert.match(String((await call("GET", "/config/dump")).json.config), /^_format_version: "3.0"/);
 });
+
+test("a plan shows that secrets in the config of a plugin change, and not what they are", async () => {
+  const config = (secret: string) => ({
+    add: {
+      headers: [`authorization:Bearer ${secret}`, `accept:${secret.length}`],
+      querystring: [`api_key:${secret}`],
+    },
+  });
+  const plugin = { name: "request-transformer", instance_name: "rt", config: config("first") };
+  assert.equal((await gateway.call("PUT", "/plugins/rt", plugin)).status, 200);
+  const document = { _format_version: "3.0", plugins: [{ ...plugin, config: config("another") }] };
+  const { status, text, json } = await gateway.call("POST", "/config/plan?mode=merge", document);
+  assert.equal(status, 200, text);
+  assert.doesNotMatch(text, /first|another/);
+  assert.deepEqual((json.changes as { fields: unknown }[])[0]?.fields, [
+    {
+      field: "config.add.headers",
+      before: ["authorization:***", "accept:5"],
+      after: ["authorization:***", "accept:7"],
+    },
+    { field: "config.add.querystring", before: ["api_key:***"], after: ["api_key:***"] },
+  ]);
+});

@@ -154,6 +154,8 @@ const BAD_QUERIES: [query: string, code: number, message: string][] = [
   ["size=1&size=2", 9, "size must be an integer between 1 and 1000"],
   ["offset=%25%25", 7, "'%%' is not a valid offset: bad base64 encoding"],
   ["tags=a,b/c", 11, "invalid option (tags: invalid filter syntax)"],
+  ["tags=,", 11, "invalid option (tags: invalid filter syntax)"],
+  ["tags=/", 11, "invalid option (tags: invalid filter syntax)"],
 ];
 
 for (const [query, code, message] of BAD_QUERIES) {

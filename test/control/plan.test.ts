@@ -112,7 +112,7 @@ test("what is exported changes nothing, and restores what was removed since, pri
   await write(at, "keyauth_credentials", { consumer: { id: consumer.id } });
   const service = await write(at, "services", { host: "nameless.example" });
   await write(at, "routes", { paths: ["/nameless"], service: { id: service.id } });
-  const text = exportConfig(at.config);
+  const text = exportConfig(at.index);
   assert.match(text, /key: REDACTED/);
   const whole = { text, workspace: null, tags: [], removes: true, noTenants: null };
   assert.deepEqual(await planned(at, whole), []);
@@ -232,7 +232,7 @@ test("a document for a workspace has its entities at the top and touches no othe
   const listed = await at.plan(request("workspaces: []", { workspace }));
   assert.ok(!listed.ok);
   await assert.rejects(at.plan(request("", { workspace: "nobody" })), { kind: "notFound" });
-  const dumped = exportConfig(at.config, { workspace });
+  const dumped = exportConfig(at.index, { workspace });
   assert.deepEqual(
     await planned(at, { text: dumped, workspace, tags: [], removes: true, noTenants: null }),
     [],
