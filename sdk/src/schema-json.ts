@@ -5,23 +5,56 @@
 import { type Field, type FieldType, type Match, type RecordCheck, record } from "./schema.ts";
 import { isObject } from "./validate.ts";
 
-const RULES = [
-  ["required", "required"],
-  ["default", "default"],
-  ["description", "description"],
-  ["oneOf", "one_of"],
-  ["notOneOf", "not_one_of"],
-  ["between", "between"],
-  ["gt", "gt"],
-  ["lenMin", "len_min"],
-  ["lenMax", "len_max"],
-  ["match", "match"],
-  ["startsWith", "starts_with"],
-  ["unique", "unique"],
-  ["referenceable", "referenceable"],
-  ["encrypted", "encrypted"],
-  ["auto", "auto"],
-] as const;
+/** What a rule's value may be. */
+const FORMS = {
+  flag: { is: (value: unknown) => typeof value === "boolean", what: "true or false" },
+  text: { is: (value: unknown) => typeof value === "string", what: "a string" },
+  pattern: { is: (value: unknown) => typeof value === "string", what: "a regular expression" },
+  count: {
+    is: (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0,
+    what: "a whole number",
+  },
+  number: { is: (value: unknown) => typeof value === "number", what: "a number" },
+  range: {
+    is: (value: unknown) =>
+      Array.isArray(value) && value.length === 2 && value.every((n) => typeof n === "number"),
+    what: "two numbers",
+  },
+  list: { is: Array.isArray as (value: unknown) => boolean, what: "a list" },
+  value: { is: () => true, what: "a value" },
+} as const;
+
+/** The rules that a field of a plugin's config may have: our name, the name in a schema, what its value may be. */
+export const SCHEMA_RULES = [
+  ["required", "required", "flag"],
+  ["default", "default", "value"],
+  ["description", "description", "text"],
+  ["oneOf", "one_of", "list"],
+  ["notOneOf", "not_one_of", "list"],
+  ["between", "between", "range"],
+  ["gt", "gt", "number"],
+  ["lenMin", "len_min", "count"],
+  ["lenMax", "len_max", "count"],
+  ["match", "match", "pattern"],
+  ["startsWith", "starts_with", "text"],
+  ["unique", "unique", "flag"],
+  ["referenceable", "referenceable", "flag"],
+  ["encrypted", "encrypted", "flag"],
+  ["auto", "auto", "flag"],
+] as const satisfies readonly (readonly [keyof Field, string, keyof typeof FORMS])[];
+
+/** The types that it may have. */
+export const FIELD_TYPES = [
+  "string",
+  "integer",
+  "number",
+  "boolean",
+  "array",
+  "set",
+  "map",
+  "record",
+  "any",
+] as const satisfies readonly FieldType[];
 
 /** Rules of the gateway's own schemas, which a stranger's cannot have. */
 const OWN_RULES = [
@@ -33,29 +66,16 @@ const OWN_RULES = [
   ["uniqueAcrossWs", "unique_across_ws"],
 ] as const;
 
-const TYPES: readonly FieldType[] = [
-  "string",
-  "integer",
-  "number",
-  "boolean",
-  "array",
-  "set",
-  "map",
-  "record",
-  "foreign",
-  "any",
-];
-
-/** What a stranger's schema may use: no pointers to entities, and sizes that an interpreter can bear. */
-const MAX_FIELDS = 500;
-const MAX_DEPTH = 16;
+/** Sizes of a stranger's schema that an interpreter can bear. */
+export const MAX_SCHEMA_FIELDS = 500;
+export const MAX_SCHEMA_DEPTH = 16;
 /** Whoever has that many is told no more. */
 const MAX_PROBLEMS = 50;
 
 /** The JSON form of a schema. Rules that are off are left out, as Kong does. */
 export function schemaToJson(schema: Field): Record<string, unknown> {
   const out: Record<string, unknown> = { type: schema.type };
-  for (const [ours, theirs] of [...RULES, ...OWN_RULES]) {
+  for (const [ours, theirs] of [...SCHEMA_RULES, ...OWN_RULES]) {
     const value = schema[ours];
     if (value !== undefined && (value !== false || ours === "default")) out[theirs] = value;
   }
@@ -128,6 +148,8 @@ export function schemaFromJson(json: unknown): Field<Record<string, unknown>, tr
   return record(fields) as unknown as Field<Record<string, unknown>, true>;
 }
 
+const RULE_NAMES = SCHEMA_RULES.map(([, theirs]) => theirs).join(", ");
+
 type Trail = Pick<SchemaProblem, "path" | "at">;
 
 const below = ({ path, at }: Trail, name: string, ...more: (string | number)[]): Trail => ({
@@ -165,32 +187,26 @@ class Reader {
   field(json: unknown, trail: Trail, depth: number): Field {
     this.#count++;
     const unusable: Field = { type: "any", required: false };
-    if (depth > MAX_DEPTH) this.#wrong(trail, `nested deeper than ${MAX_DEPTH} levels`);
+    if (depth > MAX_SCHEMA_DEPTH) this.#wrong(trail, `nested deeper than ${MAX_SCHEMA_DEPTH} levels`);
     else if (!isObject(json)) this.#wrong(trail, "expected an object with a type");
     else return this.#sound(json, trail, depth) ?? unusable;
     return unusable;
   }
 
   #sound(json: Record<string, unknown>, trail: Trail, depth: number): Field | undefined {
-    const type = TYPES.find((known) => known === json.type);
-    if (!type || type === "foreign") {
-      this.#wrong(trail, `type must be one of: ${TYPES.filter((t) => t !== "foreign").join(", ")}`);
+    const type = FIELD_TYPES.find((known) => known === json.type);
+    if (!type) {
+      this.#wrong(trail, `type must be one of: ${FIELD_TYPES.join(", ")}`);
       return undefined;
     }
     const out: Record<string, unknown> = { type, required: json.required === true };
     const nested = ["type", "elements", "keys", "values", "fields"];
-    const allowed = new Map<string, string>(
-      RULES.map(([ours, theirs]) => [theirs as string, ours as string] as const),
-    );
-    for (const key of Object.keys(json)) {
+    for (const [key, value] of Object.entries(json)) {
       if (nested.includes(key)) continue;
-      const ours = allowed.get(key);
-      if (ours) out[ours] = json[key];
-      else this.#wrong(below(trail, key), `unknown rule; allowed: ${[...allowed.keys()].join(", ")}`);
-    }
-    for (const [name, theirs, what] of wrongRules(out)) {
-      this.#wrong(below(trail, theirs), `expected ${what}`);
-      delete out[name];
+      const [ours, , form] = SCHEMA_RULES.find(([, theirs]) => theirs === key) ?? [];
+      if (form === undefined) this.#wrong(below(trail, key), `unknown rule; allowed: ${RULE_NAMES}`);
+      else if (FORMS[form].is(value)) out[ours] = value;
+      else this.#wrong(below(trail, key), `expected ${FORMS[form].what}`);
     }
     if (type === "array" || type === "set")
       out.elements = this.field(json.elements, below(trail, "elements"), depth + 1);
@@ -204,8 +220,8 @@ class Reader {
 
   /** A schema that is too large or all wrong is not read to its end. */
   #isTooMuch(trail: Trail): boolean {
-    if (this.#count < MAX_FIELDS) return this.problems.length >= MAX_PROBLEMS;
-    if (!this.#isTooLarge) this.#wrong(trail, `more than ${MAX_FIELDS} fields`);
+    if (this.#count < MAX_SCHEMA_FIELDS) return this.problems.length >= MAX_PROBLEMS;
+    if (!this.#isTooLarge) this.#wrong(trail, `more than ${MAX_SCHEMA_FIELDS} fields`);
     this.#isTooLarge = true;
     return true;
   }
@@ -213,29 +229,4 @@ class Reader {
   #wrong({ path, at }: Trail, message: string): void {
     this.problems.push({ path, at, message });
   }
-}
-
-type RuleName = (typeof RULES)[number][0];
-
-/** Rules whose value has not the form that it must have: our name, the schema's, and the form. */
-function wrongRules(rules: Readonly<Record<string, unknown>>): [RuleName, string, string][] {
-  const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-  const isText = (value: unknown) => typeof value === "string";
-  const isRange = (value: unknown) =>
-    Array.isArray(value) && value.length === 2 && value.every((n) => typeof n === "number");
-  const forms: readonly [RuleName, (value: unknown) => boolean, string][] = [
-    ["between", isRange, "two numbers"],
-    ["gt", (value) => typeof value === "number", "a number"],
-    ["lenMin", isCount, "a whole number"],
-    ["lenMax", isCount, "a whole number"],
-    ["oneOf", Array.isArray, "a list"],
-    ["notOneOf", Array.isArray, "a list"],
-    ["match", isText, "a regular expression"],
-    ["startsWith", isText, "a string"],
-    ["description", isText, "a string"],
-  ];
-  const theirs = new Map<RuleName, string>(RULES);
-  return forms
-    .filter(([name, isSound]) => rules[name] !== undefined && !isSound(rules[name]))
-    .map(([name, , what]) => [name, theirs.get(name) as string, what]);
 }

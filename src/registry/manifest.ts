@@ -33,7 +33,7 @@ export const MANIFEST_FILE = "plugin.yaml";
 const MIB = 1 << 20;
 
 /** Limits that one runtime knows and the other does not: asked for by the wrong one, they would bound nothing. */
-const RUNTIME_LIMITS: readonly (readonly [LimitName, Manifest["runtime"]])[] = [
+export const RUNTIME_LIMITS: readonly (readonly [LimitName, Manifest["runtime"]])[] = [
   ["cpu_ms", "isolate"],
   ["fuel", "extism"],
   ["instances", "extism"],
@@ -52,11 +52,16 @@ const NAME = /^[a-z][a-z0-9-]{0,63}$/;
 export const isVersion = (text: string): boolean => SEMVER.test(text);
 const FILE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
 
-const matching = (pattern: RegExp, otherwise: string) => (value: string) =>
-  pattern.test(value) ? undefined : otherwise;
+/** A check that is one pattern, which the JSON Schema of manifests tells too. */
+export interface PatternCheck {
+  (value: string): string | undefined;
+  readonly pattern: RegExp;
+}
 
-const headerName = (value: string) =>
-  value === "*" || /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(value) ? undefined : 'expected a header name, or "*"';
+const matching = (pattern: RegExp, otherwise: string): PatternCheck =>
+  Object.assign((value: string) => (pattern.test(value) ? undefined : otherwise), { pattern });
+
+const headerName = matching(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'expected a header name, or "*"');
 
 function hostAndPort(value: string): string | undefined {
   const parts = /^([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/.exec(
@@ -117,7 +122,7 @@ const grantsSchema = record(
     }),
     http_hosts: names(hostAndPort, "Hosts that it may call: `host` for https, or `host:port`.", 32),
     secrets: names(
-      (value) => (/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(value) ? undefined : "expected a secret's name"),
+      matching(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/, "expected a secret's name"),
       "Secrets that it may read.",
       32,
     ),
@@ -146,7 +151,8 @@ type ManifestSchema = ReturnType<typeof newManifestSchema>;
 /** Made once for the same ceilings: a registry reads thousands of manifests when it opens. */
 const schemas = new WeakMap<Readonly<GuestLimits>, ManifestSchema>();
 
-function manifestSchema(ceilings: Readonly<GuestLimits>): ManifestSchema {
+/** The schema of a manifest whose limits lie below these. */
+export function manifestSchema(ceilings: Readonly<GuestLimits>): ManifestSchema {
   const known = schemas.get(ceilings) ?? newManifestSchema(ceilings);
   schemas.set(ceilings, known);
   return known;
@@ -179,10 +185,13 @@ function newManifestSchema(ceilings: Readonly<GuestLimits>) {
       entry: string({
         required: true,
         description: "The one other file of the package: bundled ESM for isolate, .wasm otherwise.",
-        check: (value) => {
-          if (value === MANIFEST_FILE) return "must not be the manifest itself";
-          return FILE_NAME.test(value) ? undefined : "expected the name of a file beside plugin.yaml";
-        },
+        check: Object.assign(
+          (value: string) => {
+            if (value === MANIFEST_FILE) return "must not be the manifest itself";
+            return FILE_NAME.test(value) ? undefined : "expected the name of a file beside plugin.yaml";
+          },
+          { pattern: FILE_NAME },
+        ),
       }),
       phases: set(string({ oneOf: PHASES }), {
         required: true,
@@ -195,12 +204,18 @@ function newManifestSchema(ceilings: Readonly<GuestLimits>) {
         between: [-(2 ** 31), 2 ** 31 - 1],
         description: "Higher runs earlier; Kong's scale.",
       }),
-      instance: string({ required: true, default: "resident", oneOf: ["resident", "per-request"] }),
+      instance: string({
+        required: true,
+        default: "resident",
+        oneOf: ["resident", "per-request"],
+        description:
+          "Whether variables of one call are there in the next, or every request gets a fresh instance.",
+      }),
       fail: string({
         required: true,
         default: "closed",
         oneOf: ["closed", "open"],
-        description: "What a failure does.",
+        description: "What a request gets when the plugin fails: an error, or its way without the plugin.",
       }),
       schema: any({
         required: true,
