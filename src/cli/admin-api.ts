@@ -11,6 +11,10 @@ import { isLoopback } from "../settings/addresses.ts";
 export const DEFAULT_ADMIN = "http://127.0.0.1:8001";
 const DEFAULT_PREFIX = "./.gatehouse";
 const TIMEOUT_MS = 30_000;
+/** A stream that says nothing for so long is broken: an empty line comes more often. */
+const SILENCE_MS = 60_000;
+/** Characters of a line of a stream. */
+const MAX_LINE = 1_000_000;
 
 /** What commands that ask a gateway are given. */
 export interface AdminOptions {
@@ -76,6 +80,54 @@ export class AdminApi {
     return this.#token !== null;
   }
 
+  /**
+   * Lines of JSON that it sends as things happen, until it ends the stream or `signal` does; empty ones are left out.
+   * @throws {Unreachable} @throws {WrongAdmin} also with what it has against the question.
+   */
+  async *lines(path: string, signal: AbortSignal): AsyncGenerator<string> {
+    const { request } = await import("undici");
+    try {
+      const { statusCode, body } = await request(new URL(path, this.#base), {
+        headers: this.#token === null ? {} : { "kong-admin-token": this.#token },
+        headersTimeout: TIMEOUT_MS,
+        bodyTimeout: SILENCE_MS,
+        signal,
+      });
+      if (statusCode !== 200) throw this.#refused({ status: statusCode, body: parsed(await body.text()) });
+      body.setEncoding("utf8");
+      let rest = "";
+      for await (const part of body) {
+        const lines = (rest + String(part)).split("\n");
+        rest = lines.pop() as string;
+        if (rest.length > MAX_LINE) throw new Unreachable(`${this.origin} sends something else than lines`);
+        for (const line of lines) if (line !== "") yield line;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof WrongAdmin || error instanceof Unreachable) throw error;
+      const { code, message } = error as NodeJS.ErrnoException;
+      throw new Unreachable(
+        `${this.origin} cannot be reached (${code ?? message}); is the gateway running, and is this its Admin API?`,
+      );
+    }
+  }
+
+  #refused(answer: AdminAnswer): Error {
+    const { status, body } = answer;
+    if (status === 401) return this.#notAdmitted();
+    const options = isObject(body?.options) ? Object.entries(body.options) : [];
+    const details = options.map(([name, problem]) => `\n${name}: ${String(problem)}`).join("");
+    const message = messageOf(answer) + details;
+    return status === 429 || status >= 500 ? new Unreachable(message) : new WrongAdmin(message);
+  }
+
+  #notAdmitted(): WrongAdmin {
+    return new WrongAdmin(
+      `${this.origin} wants a token${this.#token === null ? "" : ", and the one that was sent does not count"}; give ` +
+        "one by GATEHOUSE_ADMIN_TOKEN or --token, or name the prefix of a gateway on this machine by --prefix",
+    );
+  }
+
   /** Where it is, for messages. */
   get origin(): string {
     return this.#base.origin;
@@ -114,11 +166,7 @@ export class AdminApi {
       );
     }
     const body = parsed(text);
-    if (status === 401)
-      throw new WrongAdmin(
-        `${this.origin} wants a token${this.#token === null ? "" : ", and the one that was sent does not count"}; give ` +
-          "one by GATEHOUSE_ADMIN_TOKEN or --token, or name the prefix of a gateway on this machine by --prefix",
-      );
+    if (status === 401) throw this.#notAdmitted();
     return { status, body };
   }
 }

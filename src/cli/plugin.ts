@@ -1,33 +1,19 @@
-/**
- * `gatehouse plugin ...`: what an author does with a plugin.
- *
- * Exit codes: 0 done; 1 refused, something has to be changed (every reason on standard error); 3 the gateway
- * could not be reached or is busy, and the same command may succeed later.
- */
+/** `gatehouse plugin ...`: what an author does with a plugin. */
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { type AdminOptions, addAdminOptions, Unreachable, WrongAdmin } from "./admin-api.ts";
+import { type AdminOptions, addAdminOptions } from "./admin-api.ts";
 import { PackError, packDirectory } from "./pack.ts";
+import { EXIT_HELP, type Result, report } from "./plugin-report.ts";
+import { registerTailCommand } from "./plugin-tail.ts";
+import { registerUsageCommand } from "./plugin-usage.ts";
 import { publishFile } from "./publish.ts";
-
-const EXIT = { done: 0, refused: 1, tryAgain: 3 } as const;
-
-const EXIT_HELP = `
-Exit codes: 0 done; 1 refused, with every reason; 3 the gateway cannot be reached or is busy.`;
 
 interface PublishOptions extends AdminOptions {
   readonly workspace: string;
   readonly json?: boolean;
 }
 
-interface Result {
-  /** For people. */
-  readonly lines: readonly string[];
-  /** For programs, with `--json`. */
-  readonly json: object;
-}
-
-/** Adds `plugin pack` and `plugin publish` to a program. */
+/** Adds the commands about plugins to a program. */
 export function registerPluginCommands(program: Command): void {
   const plugin = program.command("plugin").description("make and publish plugin packages");
   plugin
@@ -51,6 +37,8 @@ export function registerPluginCommands(program: Command): void {
     .option("--json", "print the result as JSON")
     .addHelpText("after", EXIT_HELP)
     .action((file: string, options: PublishOptions) => report(options.json, () => publish(file, options)));
+  registerTailCommand(plugin);
+  registerUsageCommand(plugin);
 }
 
 async function pack(dir: string, options: { output?: string; build?: boolean }): Promise<Result> {
@@ -81,19 +69,4 @@ async function publish(file: string, options: PublishOptions): Promise<Result> {
     ],
     json: published,
   };
-}
-
-async function report(asJson: boolean | undefined, run: () => Promise<Result>): Promise<void> {
-  try {
-    const { lines, json } = await run();
-    console.log(asJson ? JSON.stringify(json) : lines.join("\n"));
-  } catch (error) {
-    const expected =
-      error instanceof PackError || error instanceof WrongAdmin || error instanceof Unreachable;
-    if (!expected) throw error;
-    process.exitCode = error instanceof Unreachable ? EXIT.tryAgain : EXIT.refused;
-    const reasons = error instanceof PackError ? error.reasons : [error.message];
-    if (asJson) console.log(JSON.stringify({ error: { reasons } }));
-    else console.error(reasons.join("\n"));
-  }
 }

@@ -6,6 +6,7 @@ import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { digestOf, openPackage } from "../registry/package.ts";
 import { AdminApi, type AdminOptions, messageOf, Unreachable } from "./admin-api.ts";
 import { describeViolations, PackError } from "./pack.ts";
+import { inWorkspace } from "./workspace-path.ts";
 
 /** The forge has ten seconds; uploading eight megabytes over a tunnel may take longer. */
 const TIMEOUT_MS = 120_000;
@@ -30,9 +31,7 @@ export async function publishFile(file: string, admin: AdminOptions, workspace: 
   const { opened, violations } = await openPackage(bytes);
   if (violations) throw new PackError(describeViolations(file, violations));
   const { name, version } = opened.manifest;
-  const path =
-    workspace === "default" ? "plugin-packages" : `${encodeURIComponent(workspace)}/plugin-packages`;
-  const answer = await api.ask("POST", path, {
+  const answer = await api.ask("POST", inWorkspace(workspace, "plugin-packages"), {
     body: bytes,
     type: "application/gzip",
     timeoutMs: TIMEOUT_MS,

@@ -1,9 +1,14 @@
 /** `GET /plugin-tail` and `gatehouse plugin tail`: what plugins do for requests, told while they come. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import type { TailRequest } from "../../src/tail/events.ts";
+import { run } from "../cli/run.ts";
 import { send } from "../support/client.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
@@ -173,5 +178,63 @@ describe("a tail of plugins", () => {
     assert.deepEqual(Object.keys(options).sort(), ["level", "since", "status"]);
     await using unknown = await tail("", "nobody");
     assert.equal(unknown.response.statusCode, 404);
+  });
+});
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+describe("gatehouse plugin tail and usage", () => {
+  const where = () => ["--admin", gateway.adminUrl, "--prefix", gateway.prefix, "--workspace", "acme"];
+
+  test("tail prints a request with its calls and lines, and ends after as many as were asked for", async () => {
+    const args = ["plugin", "tail", "ts-hello", ...where(), "-n", "1"];
+    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const printed = text(child.stdout);
+    await once(createInterface({ input: child.stderr }), "line");
+    await ask("/hello");
+    const [code] = await once(child, "exit");
+    assert.equal(code, 0);
+    const [head, access, filter, line] = (await printed).split("\n");
+    assert.match(
+      String(head),
+      /^\d\d:\d\d:\d\d\.\d{3} {2}GET {2}\/hello {2}200 {2}\d+ ms {2}route acme-hello$/,
+    );
+    const cost = "cpu \\d+\\.\\d\\d ms +memory \\d+\\.\\d MiB +wall \\d+\\.\\d\\d ms";
+    assert.match(String(access), new RegExp(`^    access +continue +${cost}`));
+    assert.match(String(filter), new RegExp(`^    header_filter +continue +${cost}`));
+    assert.equal(line, "    debug in access: greeted on /hello");
+  });
+
+  test("tail prints lines of JSON for programs, and stops without a word when it is told to", async () => {
+    const args = ["plugin", "tail", ...where(), "--json"];
+    const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    assert.equal(JSON.parse(String((await lines.next()).value)).kind, "watching");
+    await ask("/hello");
+    const told: TailRequest = JSON.parse(String((await lines.next()).value));
+    assert.equal(told.plugin, "ts-hello");
+    child.kill("SIGINT");
+    assert.deepEqual(await once(child, "exit"), [0, null]);
+  });
+
+  test("tail says what is wrong with a filter, and that a gateway is not there", async () => {
+    const wrong = await run(["plugin", "tail", ...where(), "--level", "loud"]);
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.err, /level: one of debug, info, warn, error/);
+    const absent = await run(["plugin", "tail", "--admin", "http://127.0.0.1:9"]);
+    assert.equal(absent.code, 3);
+    assert.match(absent.err, /cannot be reached/);
+  });
+
+  test("usage shows what plugins have cost for each call", async () => {
+    const shown = await run(["plugin", "usage", "js-throw", ...where()]);
+    assert.equal(shown.code, 0, shown.err);
+    const [heads, row] = shown.out.split("\n");
+    assert.match(String(heads), /^plugin +calls +failed +cpu\/call/);
+    assert.match(String(row), /^acme\/js-throw@1\.0\.0 +\d+ +\d+ \(throw \d+\) +\d+\.\d+ ms/);
+    const { data } = JSON.parse((await run(["plugin", "usage", ...where(), "--json"])).out);
+    assert.deepEqual(data.map(({ plugin }: { plugin: string }) => plugin).sort(), ["js-throw", "ts-hello"]);
+    const nobody = await run(["plugin", "usage", ...where().slice(0, 4), "--workspace", "nobody"]);
+    assert.equal(nobody.code, 1);
   });
 });
