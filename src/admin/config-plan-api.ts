@@ -26,10 +26,15 @@ export function configPlanRoutes(port: AdminPort, turns: DocumentTurns): Route[]
     const expected = textOf(call, "configuration_hash");
     const done = await turns.take(call, () => port.sync(request, expected, call.author));
     if (!done.ok) throw invalid(done.errors);
-    return { status: 200, body: { configuration_hash: port.hash(), ...planBody(done.plan) } };
+    return {
+      status: 200,
+      body: { configuration_hash: port.hash(request.workspace), ...planBody(done.plan) },
+    };
   };
-  const dump = (call: Call): Answer =>
-    documentAnswer(port.entities(), selectionOf(call), { configuration_hash: port.hash() });
+  const dump = (call: Call): Answer => {
+    const selection = selectionOf(call);
+    return documentAnswer(port.entities(), selection, { configuration_hash: port.hash(selection.workspace) });
+  };
   return ["", "/:workspace"].flatMap((prefix): Route[] => [
     {
       path: `${prefix}/config/plan`,

@@ -23,8 +23,8 @@ export interface AdminPort {
   entities(): EntityIndex;
   /** All of them as lists: dear among many. */
   config(): GatewayConfig;
-  /** Hash of the configuration in force. */
-  hash(): string;
+  /** Hash of the configuration in force: of all of it, or of what a workspace holds, by its name. */
+  hash(workspace?: string | null): string;
   /** Where entities are kept and written; null if the configuration comes as a whole. */
   store(): Pick<Store, "engine" | "health" | "audit"> | null;
   /**
@@ -61,7 +61,7 @@ export interface AdminPort {
   plan(request: PlanRequest): Promise<Planned & { readonly hash: string }>;
   /**
    * Puts all that a document changes in force at once, where there is a store.
-   * @param expected hash of the configuration that it was planned for; null for whatever is in force.
+   * @param expected hash of what it was planned for; null for whatever is in force.
    * @throws {WriteRefused} and nothing has changed.
    */
   sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned>;

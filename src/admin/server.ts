@@ -30,6 +30,15 @@ export function createApp(log: ApiLog): FastifyInstance {
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_LENGTH },
     // Routes that read a body name their own limit.
     bodyLimit: 1024,
+    // A path that is none of text, which no hook sees.
+    frameworkErrors: ({ statusCode = 400 }, _request, { raw }) => {
+      const body = JSON.stringify({ message: "Bad request" });
+      const headers = {
+        "content-type": "application/json; charset=utf-8",
+        "x-content-type-options": "nosniff",
+      };
+      raw.writeHead(statusCode, { ...headers, "content-length": body.length }).end(body);
+    },
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_, body, done) => done(null, body));

@@ -56,7 +56,7 @@ import { type JudgeContext, judge } from "./judge.ts";
 import { type Planned, type PlanRequest, planOf } from "./plan.ts";
 import { schemaViolation, WriteRefused } from "./refusal.ts";
 import { checkTogether, isKind, readRows, storeEdits, UnsoundRow } from "./rows.ts";
-import { configOf, nextState, type State } from "./state.ts";
+import { configOf, nextState, type State, workspaceHash } from "./state.ts";
 import type { Author, Judged, Write } from "./write.ts";
 
 export interface ControlParts extends InForceParts {
@@ -117,6 +117,12 @@ export class Control {
 
   get hash(): string {
     return this.#inForce.state.hash;
+  }
+
+  /** The hash of what a workspace holds, by its name; of everything if it is null. */
+  hashOf(workspace: string | null): string {
+    const id = workspace === null ? undefined : this.index.named("workspaces", "", workspace)?.id;
+    return id === undefined ? this.hash : workspaceHash(this.index, id);
   }
 
   /** All entities in force as lists: dear among many, for those who need them all. */
@@ -258,20 +264,21 @@ export class Control {
   /** What a document would change in the configuration in force. @throws {WriteRefused} no such workspace. */
   async plan(request: PlanRequest): Promise<Planned & { readonly hash: string }> {
     const { state } = this.#inForce;
+    const hash = this.hashOf(request.workspace);
     const planned = await planOf(request, state.index, this.#context, this.#parts.vaults, Date.now());
-    return { ...planned, hash: state.hash };
+    return { ...planned, hash };
   }
 
   /**
    * Puts all that a document changes in force with one write to the store.
-   * @param expected hash of the configuration that the change was planned for; null for whatever is in force.
+   * @param expected hash of what the change was planned for, a workspace's or everything's; null for whatever is in force.
    * @throws {WriteRefused} nothing has changed.
    * @throws {NotDeployed} a thread could not prepare it; nothing has changed.
    */
   sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned> {
     return this.#written(async (store) => {
       const { state } = this.#inForce;
-      if (expected !== null && expected !== state.hash) throw movedOn();
+      if (expected !== null && expected !== this.hashOf(request.workspace)) throw movedOn();
       const planned = await planOf(request, state.index, this.#context, this.#parts.vaults, Date.now());
       if (!planned.ok || planned.plan.changes.length === 0) return planned;
       const { edits, edited } = planned.plan;

@@ -25,6 +25,7 @@ import {
   uniqueKeys,
   workspaceFacts,
 } from "../entities/relations.ts";
+import { reservedNameFault } from "../entities/reserved-names.ts";
 import { type GivenQuotas, type Held, overQuota, quotasOf } from "../tenancy/quotas.ts";
 import { namesOf, takeNames } from "./certificate-names.ts";
 import {
@@ -257,6 +258,8 @@ class Judge {
     if (old !== null && old.name !== entity.name)
       yield { path: ["name"], message: "the name of a workspace cannot be changed" };
     if (old === null && entity.name === DEFAULT_WORKSPACE) return;
+    const reserved = old === null ? reservedNameFault(String(entity.name)) : null;
+    if (reserved !== null) yield { path: ["name"], message: reserved };
     const facts = workspaceFacts(entity);
     const owners = hostOwners(next.workspaces().filter(({ id }) => id !== entity.id));
     yield* hostOwnerFaults(facts, owners);

@@ -2,7 +2,7 @@
 import { hash as digest } from "node:crypto";
 import { emptyConfig } from "../declarative/declarative.ts";
 import { entityContent } from "../declarative/identity.ts";
-import { DEFAULT_WORKSPACE_ID, EMPTY_HASH, type GatewayConfig } from "../entities/entities.ts";
+import { DEFAULT_WORKSPACE_ID, EMPTY_HASH, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
 import { type EntityEdits, EntityIndex } from "../entities/entity-index.ts";
 import type { Entity } from "../entities/relations.ts";
 
@@ -40,6 +40,26 @@ export function nextState(state: State, edits: EntityEdits, revision: number): S
   sum = BigInt.asUintN(SUM_BITS, sum);
   const hash = sum === 0n ? EMPTY_HASH : digest("sha256", sum.toString(16), "hex").slice(0, 32);
   return { index: state.index.next(edits), hash, revision, sum };
+}
+
+const listHashes = new WeakMap<readonly Entity[], string>();
+
+/**
+ * The same of one workspace, the workspace itself included: what others write does not change it. Lists that nobody has
+ * written to are not read again.
+ */
+export function workspaceHash(index: EntityIndex, workspaceId: string): string {
+  const own = index.find("workspaces", workspaceId);
+  const parts = [own === undefined ? "" : entityContent("workspaces", own)];
+  for (const kind of ENTITY_NAMES) {
+    const list = kind === "workspaces" ? [] : index.list(kind, workspaceId);
+    if (list.length === 0) continue;
+    const known = listHashes.get(list);
+    const hash = known ?? digest("sha256", list.map((one) => entityContent(kind, one)).join("\n"), "hex");
+    if (known === undefined) listHashes.set(list, hash);
+    parts.push(`${kind} ${hash}`);
+  }
+  return digest("sha256", parts.join("\n"), "hex").slice(0, 32);
 }
 
 function contentOf(kind: string, entity: Entity): bigint {

@@ -24,6 +24,7 @@ import { coveredHostFaults, hostOwnerFaults, hostOwners } from "../entities/host
 import { type Finding, type InspectionContext, inspect } from "../entities/inspect.ts";
 import { randomKey } from "../entities/made-up.ts";
 import { type Entity, relationFaults, workspaceFacts } from "../entities/relations.ts";
+import { reservedNameFault } from "../entities/reserved-names.ts";
 import { hasReferences, type Vaults } from "../secrets/vaults.ts";
 import { type GivenQuotas, overQuota, quotasOf } from "../tenancy/quotas.ts";
 import { type ReadDocument, readDocument } from "./document.ts";
@@ -370,6 +371,8 @@ class Loader {
         "entities of the default workspace stand at the top level",
       );
     else this.#directory.add(draft);
+    const reserved = inForce === undefined ? reservedNameFault(name) : null;
+    if (reserved !== null) this.#faults.entity(draft, ["name"], reserved);
     const scope = newScope(name, id);
     this.#collections(entities, path, scope, []);
     return { ...scope, draft };

@@ -364,7 +364,7 @@ export class Gateway {
     return {
       entities: () => control.index,
       config: () => control.config,
-      hash: () => control.hash,
+      hash: (workspace = null) => control.hashOf(workspace),
       quotas: (workspace) => control.quotasOf(workspace),
       store: () => control.store,
       write: (write, by) => this.#deployed(control.write(write, by)),

@@ -106,3 +106,21 @@ test("a plan shows that secrets in the config of a plugin change, and not what t
     { field: "config.add.querystring", before: ["api_key:***"], after: ["api_key:***"] },
   ]);
 });
+
+test("a change of one workspace that was planned is done whatever others have written to theirs meanwhile", async () => {
+  assert.equal(
+    (await gateway.call("POST", "/workspaces", { name: "mine", hosts: ["mine.example"] })).status,
+    201,
+  );
+  const document = { _format_version: "3.0", services: [{ name: "m", host: "203.0.113.1" }] };
+  const plan = await gateway.call("POST", "/mine/config/plan", document);
+  const dump = await gateway.call("GET", "/mine/config/dump");
+  assert.equal(dump.json.configuration_hash, plan.json.configuration_hash);
+  assert.equal((await gateway.call("POST", "/services", { name: "others", host: "a.example" })).status, 201);
+  const path = `/mine/config/sync?configuration_hash=${plan.json.configuration_hash}`;
+  const done = await gateway.call("POST", path, document);
+  assert.equal(done.status, 200, done.text);
+  assert.notEqual(done.json.configuration_hash, plan.json.configuration_hash);
+  const late = await gateway.call("POST", path, { ...document, services: [] });
+  assert.equal(late.status, 409, "its own was changed");
+});

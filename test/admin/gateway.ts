@@ -117,7 +117,7 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
   const port: AdminPort = {
     entities: () => control.index,
     config: () => control.config,
-    hash: () => control.hash,
+    hash: (workspace = null) => control.hashOf(workspace),
     quotas: (workspace) => control.quotasOf(workspace),
     store: () => control.store,
     write: (write, by) => control.write(write, by),

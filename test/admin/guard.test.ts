@@ -124,8 +124,11 @@ test("a head longer than 32 KiB is refused", async () => {
   assert.equal((await call("GET", "/", { headers: { "x-long": "a".repeat(40_000) } })).status, 431);
 });
 
-test("broken percent-encoding is 400", async () => {
-  const { call } = await startAdmin();
-  const reply = await call("GET", "/services/%zz");
-  assert.equal(reply.status, 400);
-});
+for (const path of ["/services/%zz", "/services/%ff", "/%c0%af", `/services/${"a".repeat(5000)}`])
+  test(`a path that cannot be read is refused, and nothing is told of what reads it: ${path.slice(0, 20)}`, async () => {
+    const { call } = await startAdmin();
+    const { status, json, headers } = await call("GET", path);
+    assert.ok([400, 414].includes(status), String(status));
+    assert.deepEqual(Object.keys(json), ["message"]);
+    assert.equal(headers["x-content-type-options"], "nosniff");
+  });
