@@ -20,7 +20,7 @@ import {
 } from "../protocol/frames.ts";
 import { FrameSplitter } from "../protocol/wire.ts";
 import { CordonProcess } from "../supervisor/cordon-process.ts";
-import { place } from "../supervisor/scheduling.ts";
+import { begins } from "../supervisor/scheduling.ts";
 
 export interface SmokeOptions {
   readonly room: Room;
@@ -94,7 +94,8 @@ export class TrialCordon {
   constructor(engine: EngineKind, { room, fence }: Pick<SmokeOptions, "room" | "fence">) {
     this.engine = engine;
     const command = cordonCommand(room, fence, engine, 1, SMOKE_SLOT);
-    const child = spawn(command.file, [...command.args], {
+    const [file, ...args] = begins(command, "near") as [string, ...string[]];
+    const child = spawn(file, args, {
       cwd: command.cwd,
       env: {},
       stdio: ["ignore", "ignore", "pipe", "pipe"],
@@ -149,8 +150,6 @@ export class TrialCordon {
       this.#onTurn = (turn) => resolve(judge(turn));
       this.#onNonsense = () => refuse("its cordon answered nonsense");
       void this.#gone.promise.then((how) => refuse(`it killed the process that it was tried in (${how})`));
-      // From here on it runs a guest, behind the gateway's threads; somebody waits for its start.
-      if (cordon.pid !== null) place(cordon.pid, "near");
       const began = Date.now();
       const waitedBefore = cordon.waitedMs(began);
       // What it waits for a core meanwhile is not its own time.

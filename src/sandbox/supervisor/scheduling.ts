@@ -35,12 +35,13 @@ export const comesBack = schedule !== null;
 
 /**
  * A command line that begins where a cordon begins: a storm of deaths is also a storm of starts. Said from the
- * outside it would come too late for what the command has forked by then.
+ * outside it would come too late for what the command has forked by then. Whose start somebody waits for begins `near`.
  */
-export function begins({ file, args }: Command): readonly string[] {
-  const tool = findTool(comesBack ? "chrt" : "nice");
+export function begins({ file, args }: Command, standing: "near" | "back" = "back"): readonly string[] {
+  const isBack = standing === "back" && comesBack;
+  const tool = findTool(isBack ? "chrt" : "nice");
   if (tool === null) return [file, ...args];
-  return [tool, ...(comesBack ? ["--idle", "0"] : ["-n", String(NEAR)]), file, ...args];
+  return [tool, ...(isBack ? ["--idle", "0"] : ["-n", String(NEAR)]), file, ...args];
 }
 
 /**

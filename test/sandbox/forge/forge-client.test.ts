@@ -1,6 +1,7 @@
 /** The forge as the gateway uses it: a child process with a clock, a memory limit and a short queue. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { getPriority } from "node:os";
 import { after, before, describe, it, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { uidOf } from "../../../src/sandbox/fence/fence.ts";
@@ -79,7 +80,7 @@ for (const where of ["behind the fence", "without a fence"])
     });
   });
 
-test("what parses uploads has a uid of its own, no room but the cordons', and is sealed", async () => {
+test("what parses uploads has a uid of its own, no room but the cordons', is sealed, and stands behind the gateway", async () => {
   const { room, fence } = await place();
   if (fence.by !== "root") return;
   const forge = createForge({ place: { room, fence } });
@@ -97,6 +98,7 @@ test("what parses uploads has a uid of its own, no room but the cordons', and is
     const status = readFileSync(`/proc/${found[0]}/status`, "utf8");
     assert.equal(Number(/^Uid:\s+(\d+)/m.exec(status)?.[1]), uidOf(fence, FORGE_SLOT));
     assert.match(status, /^Seccomp_filters:\s+2$/m);
+    assert.ok(getPriority(Number(found[0])) > getPriority(), "it stands behind the gateway");
   } finally {
     await forge.close();
   }
