@@ -33,10 +33,12 @@ import {
   type PluginCatalogue,
 } from "../entities/entities.ts";
 import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
+import { PasswordWork } from "../entities/password-work.ts";
 import { hashPassword } from "../entities/passwords.ts";
 import type { Entity } from "../entities/relations.ts";
 import { politely } from "../gateway/polite.ts";
 import { StartError } from "../gateway/start-error.ts";
+import { InTurn } from "../in-turn.ts";
 import { parsePackageName } from "../registry/package-name.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
 import { UnresolvedReferences } from "../secrets/vaults.ts";
@@ -92,7 +94,7 @@ export class Control {
   readonly #context: JudgeContext;
   /** What came from a file or document, for the next one to be compared with. */
   #loaded: GatewayConfig = noConfig();
-  #lastChange: Promise<unknown> = Promise.resolve();
+  readonly #changes = new InTurn();
   #unwatch: () => void = () => {};
 
   constructor(parts: ControlParts) {
@@ -263,10 +265,14 @@ export class Control {
 
   /** What a document would change in the configuration in force. @throws {WriteRefused} no such workspace. */
   async plan(request: PlanRequest): Promise<Planned & { readonly hash: string }> {
-    const { state } = this.#inForce;
-    const hash = this.hashOf(request.workspace);
-    const planned = await planOf(request, state.index, this.#context, this.#parts.vaults, Date.now());
-    return { ...planned, hash };
+    const passwords = new PasswordWork({ makesHashes: false });
+    for (;;) {
+      const { state } = this.#inForce;
+      const hash = this.hashOf(request.workspace);
+      const planned = await this.#planOf(request, state, passwords);
+      if (!passwords.isDue) return { ...planned, hash };
+      await passwords.work();
+    }
   }
 
   /**
@@ -275,12 +281,27 @@ export class Control {
    * @throws {WriteRefused} nothing has changed.
    * @throws {NotDeployed} a thread could not prepare it; nothing has changed.
    */
-  sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned> {
+  async sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned> {
+    const passwords = new PasswordWork({ makesHashes: true });
+    for (;;) {
+      const planned = await this.#trySync(request, expected, by, passwords);
+      if (!passwords.isDue) return planned;
+      // Thousands take minutes, in which others write.
+      await passwords.work();
+    }
+  }
+
+  #trySync(
+    request: PlanRequest,
+    expected: string | null,
+    by: Author,
+    passwords: PasswordWork,
+  ): Promise<Planned> {
     return this.#written(async (store) => {
       const { state } = this.#inForce;
       if (expected !== null && expected !== this.hashOf(request.workspace)) throw movedOn();
-      const planned = await planOf(request, state.index, this.#context, this.#parts.vaults, Date.now());
-      if (!planned.ok || planned.plan.changes.length === 0) return planned;
+      const planned = await this.#planOf(request, state, passwords);
+      if (!planned.ok || passwords.isDue || planned.plan.changes.length === 0) return planned;
       const { edits, edited } = planned.plan;
       const audit = edited.flatMap(({ kind, entity, old }) => {
         const { ws_id: workspace } = (entity ?? old) as Entity;
@@ -316,11 +337,13 @@ export class Control {
     });
   }
 
+  #planOf(request: PlanRequest, { index }: State, passwords: PasswordWork): Promise<Planned> {
+    return planOf(request, index, this.#context, this.#parts.vaults, passwords, Date.now());
+  }
+
   /** Does something between two changes. */
   alone<T>(job: () => Promise<T>): Promise<T> {
-    const turn = this.#lastChange.then(job);
-    this.#lastChange = turn.catch(() => {});
-    return turn;
+    return this.#changes.run(job);
   }
 
   /** Puts a whole configuration in force in place of the one before, or tells what is wrong with it. */
@@ -381,7 +404,7 @@ export class Control {
 
   async close(): Promise<void> {
     this.#unwatch();
-    await this.#lastChange;
+    await this.alone(async () => {});
     await this.#store?.close();
   }
 

@@ -16,7 +16,7 @@ import {
 } from "../entities/entities.ts";
 import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
 import { randomKey } from "../entities/made-up.ts";
-import { hashPassword, verifyPassword } from "../entities/passwords.ts";
+import type { PasswordWork } from "../entities/password-work.ts";
 import { holdsText, SECRET_NAME, textWithoutSecrets } from "../entities/redacted.ts";
 import { type Entity, referenceOf } from "../entities/relations.ts";
 import { politely } from "../gateway/polite.ts";
@@ -78,12 +78,16 @@ export type Planned =
       readonly errors: readonly ConfigError[];
     };
 
-/** @throws {WriteRefused} there is no such workspace. */
+/**
+ * @param passwords if some are due afterwards, the plan is to be made once more when they are worked out.
+ * @throws {WriteRefused} there is no such workspace.
+ */
 export async function planOf(
   { text, noTenants, ...selection }: PlanRequest,
   index: EntityIndex,
   context: JudgeContext,
   vaults: Pick<Vaults, "resolve">,
+  passwords: Pick<PasswordWork, "find">,
   now: number,
 ): Promise<Planned> {
   const home = selection.workspace === null ? null : workspaceOf(index, selection.workspace);
@@ -103,7 +107,7 @@ export async function planOf(
   const put: { kind: EntityName; entity: Entity; old: Entity | undefined }[] = [];
   for (const draft of judged.drafts) {
     const old = index.find(draft.type.name, draft.id);
-    const hashes = judged.isTransformed ? {} : await hashesOf(draft, old);
+    const hashes = judged.isTransformed ? {} : hashesOf(draft, old, passwords);
     const entity = settled(draft, old, hashes, now);
     if (old === undefined || !equalJson(entity, old)) put.push({ kind: draft.type.name, entity, old });
   }
@@ -134,16 +138,19 @@ function workspaceOf(index: EntityIndex, name: string) {
 }
 
 /** Passwords as they are kept: the hash in force if it is that of the password in the document. */
-async function hashesOf({ type, value }: Draft, old: Entity | undefined): Promise<Record<string, string>> {
+function hashesOf(
+  { type, value }: Draft,
+  old: Entity | undefined,
+  passwords: Pick<PasswordWork, "find">,
+): Record<string, string> {
+  const consumer = (old && referenceOf(old, "consumer")) ?? "";
   const out: Record<string, string> = {};
   for (const field of type.hashedFields?.(value) ?? []) {
-    const given = value[field];
-    if (typeof given !== "string") continue;
+    const password = value[field];
+    if (typeof password !== "string") continue;
     const kept = old?.[field];
-    const isSame =
-      typeof kept === "string" &&
-      (kept === given || (await verifyPassword(kept, given, referenceOf(old as Entity, "consumer") ?? "")));
-    out[field] = isSame ? kept : await hashPassword(given);
+    const hash = passwords.find({ password, kept: typeof kept === "string" ? kept : null, consumer });
+    if (hash !== undefined) out[field] = hash;
   }
   return out;
 }

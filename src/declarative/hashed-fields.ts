@@ -2,11 +2,9 @@
  * Passwords of a document on their way to a configuration: hashed once everything is known to be sound, because that
  * takes time by intention, and not at all where the document says that its values are transformed already.
  */
+import { eachPassword } from "../entities/password-work.ts";
 import { hashPassword, hashPasswordNow, isHashedPassword } from "../entities/passwords.ts";
 import type { Draft, Faults } from "./draft.ts";
-
-/** How many are hashed at once: the pool that does it reads files and looks up names as well. */
-const AT_ONCE = 2;
 
 interface Plain {
   readonly draft: Draft;
@@ -38,12 +36,9 @@ export class Passwords {
   }
 
   async hash(): Promise<void> {
-    const left = this.#plain.values();
-    const work = async () => {
-      for (const { draft, field } of left)
-        draft.value[field] = await hashPassword(draft.value[field] as string);
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    await eachPassword(this.#plain, async ({ draft, field }) => {
+      draft.value[field] = await hashPassword(draft.value[field] as string);
+    });
   }
 
   hashNow(): void {

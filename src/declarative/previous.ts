@@ -3,8 +3,8 @@
  * hashed again, and keeps its identity, times and made-up fields: of ten thousand routes that come with a
  * change to one, one is new.
  */
-import { createHmac, randomBytes } from "node:crypto";
 import { ENTITY_NAMES, type EntityName, type EntityType, type GatewayConfig } from "../entities/entities.ts";
+import { passwordMark } from "../entities/password-work.ts";
 import type { Draft } from "./draft.ts";
 import { equalJson } from "./identity.ts";
 import type { Directory } from "./resolve.ts";
@@ -26,9 +26,6 @@ export function remember(config: GatewayConfig, origins: ReadonlyMap<object, Ori
 
 type Entity = Record<string, unknown>;
 
-/** Known to nobody, and gone with the process. */
-const KEY = randomBytes(32);
-
 /** What is kept of an input: in place of passwords, what tells whether another is the same. */
 export function inputToKeep(type: EntityType, input: Entity): Entity {
   const hashed = type.hashedFields?.(input) ?? [];
@@ -36,7 +33,7 @@ export function inputToKeep(type: EntityType, input: Entity): Entity {
   const kept = { ...input };
   for (const field of hashed) {
     const given = kept[field];
-    if (typeof given === "string") kept[field] = createHmac("sha256", KEY).update(given).digest("base64");
+    if (typeof given === "string") kept[field] = passwordMark(given);
   }
   return kept;
 }

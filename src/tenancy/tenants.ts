@@ -9,6 +9,7 @@
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { isObject } from "@gatehouse/sdk";
+import { InTurn } from "../in-turn.ts";
 import { writeSynced } from "../registry/artifacts.ts";
 
 export interface Tenant {
@@ -59,7 +60,7 @@ export class Tenants {
   readonly #gone = new Map<string, Counts>();
   readonly #working = new Map<string, Promise<Departure>>();
   /** Writers of the list follow each other. */
-  #lastWrite: Promise<unknown> = Promise.resolve();
+  readonly #writes = new InTurn();
   #retry: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -174,15 +175,13 @@ export class Tenants {
   }
 
   #change(edit: (listed: Map<string, string>) => void): Promise<void> {
-    const write = this.#lastWrite.then(async () => {
+    return this.#writes.run(async () => {
       const next = new Map(this.#listed);
       edit(next);
       const text = JSON.stringify({ format: 1, workspaces: Object.fromEntries(next) });
       await writeSynced(this.#options.directory, LIST, Buffer.from(`${text}\n`));
       edit(this.#listed);
     });
-    this.#lastWrite = write.catch(() => {});
-    return write;
   }
 }
 

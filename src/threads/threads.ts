@@ -9,6 +9,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { OwnListener } from "../egress/own-listeners.ts";
+import { InTurn } from "../in-turn.ts";
 import type { MetricsJson } from "../observe/thread-metrics.ts";
 import { SpillBudget } from "../pipeline/body-store.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
@@ -82,7 +83,7 @@ export class DataThreads {
   #stopping = false;
   #scrapes = 0;
   /** Deployments and replacements follow each other: a new thread gets what is in force, whole. */
-  #lastChange: Promise<unknown> = Promise.resolve();
+  readonly #changes = new InTurn();
   readonly #past = new PastThreads();
   #looking: NodeJS.Timeout | null = null;
   #lookedAt = 0;
@@ -126,7 +127,7 @@ export class DataThreads {
    * all. Returns the ports.
    */
   listen(listeners: readonly ProxyListen[]): Promise<readonly number[]> {
-    return this.#inTurn(() => this.#listen(listeners));
+    return this.#changes.run(() => this.#listen(listeners));
   }
 
   async #listen(listeners: readonly ProxyListen[]): Promise<readonly number[]> {
@@ -152,7 +153,7 @@ export class DataThreads {
     whole: () => Deployment,
     decide: () => Promise<void> = async () => {},
   ): Promise<void> {
-    return this.#inTurn(() => this.#deploy(change, whole, decide));
+    return this.#changes.run(() => this.#deploy(change, whole, decide));
   }
 
   async #deploy(change: Deployment, whole: () => Deployment, decide: () => Promise<void>): Promise<void> {
@@ -386,16 +387,10 @@ export class DataThreads {
 
   #fill(index: number, pauseMs: number): void {
     setTimeout(() => {
-      this.#inTurn(() => this.#replace(index)).catch((error) =>
-        this.#options.log.error({ err: error }, "a data thread could not be replaced"),
-      );
+      this.#changes
+        .run(() => this.#replace(index))
+        .catch((error) => this.#options.log.error({ err: error }, "a data thread could not be replaced"));
     }, pauseMs);
-  }
-
-  #inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const turn = this.#lastChange.then(change);
-    this.#lastChange = turn.catch(() => {});
-    return turn;
   }
 
   async #replace(index: number): Promise<void> {

@@ -131,6 +131,20 @@ test("what is exported changes nothing, and restores what was removed since, pri
   assert.ok(!refused.ok && refused.errors.some(({ field }) => field === "key"), JSON.stringify(refused));
 });
 
+test("while the passwords of a document are hashed, others write", async () => {
+  const at = await control();
+  const ended: string[] = [];
+  const credentials = Array.from({ length: 40 }, (_, i) => `{ username: u${i}, password: p${i} }`);
+  const text = `consumers: [{ username: ann, basicauth_credentials: [${credentials}] }]`;
+  await Promise.all([
+    synced(at, request(text, { removes: false })).then(() => ended.push("document")),
+    write(at, "services", { name: "s", host: "h.example" }).then(() => ended.push("service")),
+  ]);
+  assert.deepEqual(ended, ["service", "document"]);
+  assert.equal(at.index.list("basicauth_credentials", DEFAULT_WORKSPACE_ID).length, 40);
+  assert.deepEqual(await planned(at, request(text, { removes: false })), []);
+});
+
 test("a password that is the one in force is not another one", async () => {
   const at = await control();
   const consumer = await write(at, "consumers", { username: "ann" });

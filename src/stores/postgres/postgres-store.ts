@@ -4,6 +4,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import type { Pool } from "pg";
+import { InTurn } from "../../in-turn.ts";
 import {
   checkAuditPage,
   type Key,
@@ -59,8 +60,8 @@ export class PostgresStore implements Store {
   #listener: Listener | null = null;
   /** The last revision that was told or acknowledged to whoever uses this store. */
   #known = 0;
-  /** The end of the write in progress: they go one after the other. */
-  #writing: Promise<unknown> = Promise.resolve();
+  /** One after the other: they would only wait for each other there, and hold connections meanwhile. */
+  readonly #writes = new InTurn();
   #away = false;
   #closed = false;
 
@@ -111,11 +112,7 @@ export class PostgresStore implements Store {
 
   async write(expected: number, edits: readonly Edit[], audit: readonly AuditEntry[]): Promise<number> {
     const { puts, removes, audit: entries } = packWrite(edits, audit);
-    const { promise: done, resolve } = Promise.withResolvers<void>();
-    const before = this.#writing;
-    this.#writing = done;
-    await before;
-    try {
+    return this.#writes.run(async () => {
       const revision = await this.#transaction(DURABLE, async (query) => {
         const written = edits.length === 0 ? expected : await this.#advance(query, expected);
         await this.#put(query, puts, written);
@@ -125,9 +122,7 @@ export class PostgresStore implements Store {
       });
       if (edits.length > 0) this.#known = revision;
       return revision;
-    } finally {
-      resolve();
-    }
+    });
   }
 
   async audit(
@@ -173,7 +168,7 @@ export class PostgresStore implements Store {
     this.#closed = true;
     this.#watchers.clear();
     this.#listener?.close();
-    await this.#writing;
+    await this.#writes.run(async () => {});
     await this.#pool.end();
   }
 
