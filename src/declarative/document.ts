@@ -21,7 +21,7 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
-import { Locator, offsetOf, type Place, placeAt } from "./locator.ts";
+import { isMergeKey, Locator, offsetOf, type Place, placeAt } from "./locator.ts";
 import { readPlain } from "./plain-text.ts";
 
 export interface DocumentFault extends Place {
@@ -42,6 +42,8 @@ const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 export const MAX_DEPTH = 64;
 /** Values in a document, those that aliases repeat included. */
 const MAX_VALUES = 10_000_000;
+/** Of them, those that aliases and merges repeat: a line of text is all that a thousand of them take. */
+const MAX_REPEATED = 1_000_000;
 /** Tokens of YAML: a syntax tree takes some 300 bytes for each. */
 const MAX_TOKENS = 5_000_000;
 /** Syntax errors follow from one another: more of them help nobody. */
@@ -121,13 +123,13 @@ function fault(line: number, column: number, message: string): ReadDocument {
 }
 
 function firstLine(message: string): string {
+  if (message.startsWith("Source contains multiple documents"))
+    return "a second document begins here ('---'); a configuration is one document";
+  const tag = /^Unresolved tag: (.*)/.exec(message)?.[1];
+  if (tag !== undefined) return `unknown tag '${tag}'; values of YAML's own types need none`;
   // The library composes recursively and reports the end of its stack as a fault of the text, which it is.
   if (message.includes("call stack")) return `nested deeper than ${MAX_DEPTH} levels`;
   return message.split("\n", 1)[0]!;
-}
-
-function isMergeKey(key: unknown): boolean {
-  return isScalar(key) && key.value === "<<" && key.type === "PLAIN";
 }
 
 /** Nodes to plain values. What an alias repeats is shared, and counted as if it were not. */
@@ -138,17 +140,19 @@ class Reader {
   readonly #named = new Map<string, { node: unknown; value: unknown; size: number }>();
   readonly #lines: LineCounter;
   #values = 0;
+  #repeated = 0;
+  /** A bound is exceeded: the rest is not read. */
+  #isFull = false;
 
   constructor(lines: LineCounter) {
     this.#lines = lines;
   }
 
   read(node: unknown, depth: number): unknown {
-    if (this.#values > MAX_VALUES) return undefined;
+    if (this.#isFull) return undefined;
     const before = this.#values;
     if (depth > MAX_DEPTH) return this.#wrong(node, `nested deeper than ${MAX_DEPTH} levels`);
-    if (++this.#values > MAX_VALUES)
-      return this.#wrong(node, `more than ${MAX_VALUES} values, those that aliases repeat included`);
+    if (++this.#values > MAX_VALUES) return this.#full(node, `more than ${MAX_VALUES} values`);
     if (isAlias(node)) return this.#alias(node, node.source);
     const value = this.#plain(node, depth);
     const anchor = (node as { anchor?: string } | null)?.anchor;
@@ -173,9 +177,10 @@ class Reader {
     if (!found) return this.#wrong(node, `no anchor '&${name}' is complete before this alias`);
     this.anchors.set(node, found.node);
     this.#values += found.size;
-    if (this.#values > MAX_VALUES)
-      return this.#wrong(node, `more than ${MAX_VALUES} values, those that aliases repeat included`);
-    return found.value;
+    this.#repeated += found.size;
+    return this.#repeated > MAX_REPEATED
+      ? this.#full(node, `more than ${MAX_REPEATED} values that aliases repeat`)
+      : found.value;
   }
 
   #map(node: YAMLMap, depth: number): Record<string, unknown> {
@@ -184,6 +189,7 @@ class Reader {
     for (const pair of node.items) {
       if (isMergeKey(pair.key)) {
         const given = this.read(pair.value, depth + 1);
+        if (this.#isFull) return out;
         const list = Array.isArray(given) ? given : [given];
         if (list.some((part) => typeof part !== "object" || part === null || Array.isArray(part)))
           this.#wrong(pair.value, "'<<' takes a map or a list of maps");
@@ -209,6 +215,11 @@ class Reader {
       return this.#wrong(key ?? pair.value, "a key must be a string");
     if (scalar === "__proto__") return this.#wrong(key, "'__proto__' is not allowed as a key");
     return String(scalar);
+  }
+
+  #full(node: unknown, message: string): undefined {
+    this.#isFull = true;
+    return this.#wrong(node, message);
   }
 
   #wrong(node: unknown, message: string): undefined {

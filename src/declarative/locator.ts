@@ -7,9 +7,6 @@ export interface Place {
   column: number;
 }
 
-/** Merges (`<<`) of merges that are followed. */
-const MAX_MERGES = 64;
-
 export function placeAt(lines: LineCounter, offset: number): Place {
   const { line, col } = lines.linePos(offset);
   return { line: Math.max(line, 1), column: Math.max(col, 1) };
@@ -20,12 +17,19 @@ export function offsetOf(node: unknown): number {
   return range?.[0] ?? 0;
 }
 
-/** Paths back to places. Maps are indexed on first use: a hostile file has many faults in one map. */
+export function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.value === "<<" && key.type === "PLAIN";
+}
+
+/**
+ * Paths back to places. Maps are indexed on first use, with what is merged into them: a hostile file has many faults in
+ * one map, and a map in many merges.
+ */
 export class Locator {
   readonly #root: unknown;
   readonly #anchors: ReadonlyMap<unknown, unknown>;
   readonly #lines: LineCounter;
-  readonly #indexes = new Map<YAMLMap, Map<string, Pair>>();
+  readonly #indexes = new Map<YAMLMap, ReadonlyMap<string, Pair>>();
 
   constructor(document: Document.Parsed, anchors: ReadonlyMap<unknown, unknown>, lines: LineCounter) {
     this.#root = document.contents;
@@ -45,7 +49,7 @@ export class Locator {
         offset = offsetOf(node);
         continue;
       }
-      const pair = isMap(node) ? this.#pair(node, String(step), 0) : undefined;
+      const pair = isMap(node) ? this.#index(node).get(String(step)) : undefined;
       if (!pair) break;
       const last = i === path.length - 1;
       offset = offsetOf((last && atKey) || pair.value === null ? pair.key : pair.value);
@@ -54,22 +58,21 @@ export class Locator {
     return placeAt(this.#lines, offset);
   }
 
-  #pair(map: YAMLMap, key: string, depth: number): Pair | undefined {
-    let index = this.#indexes.get(map);
-    if (!index) {
-      index = new Map();
-      for (const pair of map.items) if (isScalar(pair.key)) index.set(String(pair.key.value), pair);
-      this.#indexes.set(map, index);
+  #index(map: YAMLMap): ReadonlyMap<string, Pair> {
+    const known = this.#indexes.get(map);
+    if (known !== undefined) return known;
+    const index = new Map<string, Pair>();
+    for (const pair of map.items) if (isScalar(pair.key)) index.set(String(pair.key.value), pair);
+    this.#indexes.set(map, index);
+    for (const merge of map.items) {
+      if (!isMergeKey(merge.key)) continue;
+      const given = this.#anchors.get(merge.value) ?? merge.value;
+      for (const part of isSeq(given) ? given.items : [given]) {
+        const from = this.#anchors.get(part) ?? part;
+        if (!isMap(from)) continue;
+        for (const [key, pair] of this.#index(from)) if (!index.has(key)) index.set(key, pair);
+      }
     }
-    const own = index.get(key);
-    const merge = index.get("<<");
-    if (own || !merge || depth > MAX_MERGES) return own;
-    const given = this.#anchors.get(merge.value) ?? merge.value;
-    for (const part of isSeq(given) ? given.items : [given]) {
-      const from = this.#anchors.get(part) ?? part;
-      const pair = isMap(from) ? this.#pair(from, key, depth + 1) : undefined;
-      if (pair) return pair;
-    }
-    return undefined;
+    return index;
   }
 }

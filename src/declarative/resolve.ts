@@ -135,7 +135,7 @@ export class Directory implements Relations {
 
   #twice(draft: Draft, other: Draft, field: readonly string[], what: string): void {
     const message = `uniqueness violation: '${draft.type.name}' entity with ${what} already declared`;
-    const across = other.scope === draft.scope ? "" : "names are unique across workspaces; ";
+    const across = other.scope === draft.scope ? "" : "it is unique over all workspaces; ";
     const where = other.stays
       ? "it is in force, and not among those that the document may change"
       : `the first is on line ${this.#faults.line(other.path)}`;
