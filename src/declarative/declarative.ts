@@ -56,6 +56,8 @@ export interface LoadOptions {
   egress?: Policies | null;
   /** What the document is put upon. Without it the document is the whole configuration. */
   ground?: Ground;
+  /** Faults that are told; default: 1000. */
+  maxTold?: number;
   /** Setting `workspace_quotas`; default: what holds without it. */
   quotas?: GivenQuotas;
   /** Milliseconds since the epoch that `created_at` and `updated_at` get. Default: now. */
@@ -131,7 +133,7 @@ export function judgeDocument(
   options: LoadOptions,
 ): Judged | Extract<Loaded, { ok: false }> {
   const file = options.file ?? null;
-  const faults = new Faults(file, document.locate);
+  const faults = new Faults(file, document.locate, options.maxTold);
   const previous = new Previous(options.previous ?? noConfig());
   const { drafts, staying } = new Loader(options, faults, previous).load(document.value);
   if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
@@ -305,7 +307,12 @@ class Loader {
       const name = COLLECTIONS.find((each) => each === key);
       if (name) this.#gatherer.collection(ENTITIES[name], node[key], [...path, key], scope, null);
       else if (!others.includes(key))
-        this.#faults.document([...path, key], "unknown field", suggest(key, [...OFFERED, ...others]), true);
+        this.#faults.document(
+          [...path, key],
+          "unknown field",
+          suggest(key, [...OFFERED, ...others], this.#faults.speller),
+          true,
+        );
     }
   }
 
@@ -393,7 +400,11 @@ class Loader {
   #finding(draft: Draft, { path, message, of, hint, unknownPlugin }: Finding): void {
     if (of !== null) return this.#violation(draft, path, message, of.schema, of.prefix);
     const named = unknownPlugin
-      ? pluginHint(String(draft.input.name), this.#inspection.plugins.names?.(draft.scope.name) ?? [])
+      ? pluginHint(
+          String(draft.input.name),
+          this.#inspection.plugins.names?.(draft.scope.name) ?? [],
+          this.#faults.speller,
+        )
       : null;
     this.#faults.entity(draft, path, message, hint ?? named);
   }
@@ -408,8 +419,8 @@ class Loader {
       ? null
       : path.length === 1 && draft.type.schemaUnder?.expressions?.fields?.[last] !== undefined
         ? "routes have it under router_flavor: expressions"
-        : suggest(last, namesAt(draft.type, schema, inside, prefix));
-    const found = foundAt(draft.type, draft.input, path, message, { schema, prefix });
+        : suggest(last, namesAt(draft.type, schema, inside, prefix), this.#faults.speller);
+    const found = foundAt(draft.type, draft.input, path, message, { schema, prefix }, this.#faults.speller);
     this.#faults.entity(draft, path, message, hint ?? found.hint, unknown, found.shown);
   }
 

@@ -2,6 +2,7 @@
 import type { EntityName, EntityType } from "../entities/entities.ts";
 import { type ConfigError, documentError, fieldName } from "./errors.ts";
 import type { Place } from "./locator.ts";
+import { Speller } from "./nearest.ts";
 
 export type Path = readonly (string | number)[];
 
@@ -48,15 +49,24 @@ const MAX_TOLD = 1000;
 
 /** Gathers faults, each with its place. */
 export class Faults {
+  /** For what to write instead. */
+  readonly speller = new Speller();
   readonly list: ConfigError[] = [];
   /** Whether so many were found that nobody looks for more. */
   isFull = false;
   readonly #file: string | null;
   readonly #locate: (path: Path, atKey: boolean) => Place;
 
-  constructor(file: string | null, locate: (path: Path, atKey: boolean) => Place) {
+  readonly #maxTold: number;
+
+  constructor(
+    file: string | null,
+    locate: (path: Path, atKey: boolean) => Place,
+    maxTold: number = MAX_TOLD,
+  ) {
     this.#file = file;
     this.#locate = locate;
+    this.#maxTold = maxTold;
   }
 
   /** Something wrong with the document, outside of any entity. */
@@ -108,8 +118,7 @@ export class Faults {
 
   #tell(error: ConfigError): void {
     this.list.push(error);
-    if (this.list.length < MAX_TOLD) return;
-    this.isFull = true;
+    if (this.list.length >= this.#maxTold) this.isFull = true;
   }
 
   /** Line of something, for messages that point to it. */
@@ -122,7 +131,7 @@ export class Faults {
     const told = this.list.sort((a, b) => a.line - b.line || a.column - b.column);
     const last = told.at(-1);
     if (!this.isFull || last === undefined) return told;
-    const message = `${MAX_TOLD} faults were found, and nothing was looked at after that: mend them, and see what is left`;
+    const message = `${this.#maxTold} faults were found, and nothing was looked at after that: mend them, and see what is left`;
     return [...told, documentError(this.#file, { line: last.line, column: last.column, message })];
   }
 }

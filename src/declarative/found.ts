@@ -2,7 +2,7 @@
 import { type Field, isObject } from "@gatehouse/sdk";
 import type { EntityType } from "../entities/entities.ts";
 import { SECRET_NAME } from "../entities/redacted.ts";
-import { nearest } from "./nearest.ts";
+import type { Speller } from "./nearest.ts";
 
 type Path = readonly (string | number)[];
 
@@ -27,11 +27,12 @@ export function foundAt(
   path: Path,
   message: string,
   { schema, prefix }: { readonly schema: Field; readonly prefix: Path },
+  speller: Speller,
 ): Found {
   let value: unknown = input;
   for (const step of path) value = Object(value)[step];
   if (value === undefined || value === null || SAID.includes(message)) return { shown: null, hint: null };
-  const hint = meant(message, value);
+  const hint = meant(message, value, speller);
   const isHidden = isSecret(type, path, schema, prefix);
   if (isHidden && typeof value !== "object") return { shown: null, hint };
   const isSeen = typeof value === "object" && !message.startsWith("expected");
@@ -59,10 +60,10 @@ function shown(value: unknown): string {
 }
 
 /** What was most likely meant: YAML makes other things of words and digits than their author. */
-function meant(message: string, value: unknown): string | null {
+function meant(message: string, value: unknown, speller: Speller): string | null {
   const [, listed] = /^expected one of: (.*)$/.exec(message) ?? [];
   if (listed !== undefined && typeof value === "string") {
-    const near = nearest(value, listed.split(", "));
+    const near = speller.nearest(value, listed.split(", "));
     return near === null ? null : `did you mean '${near}'?`;
   }
   if (message === "expected a string" && (typeof value === "number" || typeof value === "boolean"))

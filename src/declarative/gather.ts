@@ -9,7 +9,7 @@ import { DEFAULT_WORKSPACE_ID } from "../entities/workspaces.ts";
 import type { Held } from "../tenancy/quotas.ts";
 import type { Draft, Faults, Path, Scope } from "./draft.ts";
 import { canonicalJson, entityId } from "./identity.ts";
-import { nearest } from "./nearest.ts";
+import type { Speller } from "./nearest.ts";
 
 interface Nesting {
   readonly type: EntityType;
@@ -233,8 +233,8 @@ export class Gatherer {
 }
 
 /** "did you mean 'x'?", or what is allowed there. */
-export function suggest(name: string, allowed: readonly string[]): string {
-  const near = nearest(name, allowed);
+export function suggest(name: string, allowed: readonly string[], speller: Speller): string {
+  const near = speller.nearest(name, allowed);
   if (near !== null) return `did you mean '${near}'?`;
   const shown = allowed.filter((each) => !each.startsWith("_"));
   return shown.length === 0 ? "no field is allowed here" : `allowed: ${shown.join(", ")}`;

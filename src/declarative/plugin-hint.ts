@@ -1,5 +1,5 @@
 /** What the author of a plugin entity most likely meant by a name that is no plugin's. */
-import { nearest } from "./nearest.ts";
+import { Speller } from "./nearest.ts";
 
 /** The newest say enough. */
 const MAX_VERSIONS = 5;
@@ -9,7 +9,7 @@ const MAX_VERSIONS = 5;
  * `workspace/name@version`, versions in the order of their upload
  * @returns a sentence for behind what is wrong; null if no name is near
  */
-export function pluginHint(name: string, names: readonly string[]): string | null {
+export function pluginHint(name: string, names: readonly string[], speller = new Speller()): string | null {
   const versions = name.includes("@") ? new Map<string, string[]>() : byPlugin(names);
   const all = versions.get(name);
   if (all !== undefined) {
@@ -18,7 +18,8 @@ export function pluginHint(name: string, names: readonly string[]): string | nul
     const listed = newest.map((one) => `'${one}'`).join(", ");
     return `an uploaded plugin is named with its version; there is ${listed}${older}`;
   }
-  const near = nearest(name, names) ?? versions.get(nearest(name, versions.keys()) ?? "")?.at(-1);
+  const near =
+    speller.nearest(name, names) ?? versions.get(speller.nearest(name, versions.keys()) ?? "")?.at(-1);
   return near === undefined ? null : `did you mean '${near}'?`;
 }
 

@@ -13,7 +13,6 @@ import {
 } from "../entities/relations.ts";
 import { DEFAULT_WORKSPACE } from "../entities/workspaces.ts";
 import type { Draft, Faults, Scope } from "./draft.ts";
-import { nearest } from "./nearest.ts";
 
 /** Finds entities by id or endpoint key within a workspace, and refuses a second one of the same. */
 export class Directory implements Relations {
@@ -68,7 +67,7 @@ export class Directory implements Relations {
         continue;
       }
       const inWorkspace = draft.scope.name === DEFAULT_WORKSPACE ? "" : ` of workspace '${draft.scope.name}'`;
-      const near = nearest(text, draft.scope.byKey.get(reference)?.keys() ?? []);
+      const near = this.#faults.speller.nearest(text, draft.scope.byKey.get(reference)?.keys() ?? []);
       const message = `invalid reference '${field}: ${text}' (no such entry in '${reference}'${inWorkspace})`;
       this.#faults.entity(draft, [field], message, near === null ? null : `did you mean '${near}'?`);
       draft.sound = false;

@@ -111,7 +111,10 @@ function keepSound(
   remarks: Remark[],
 ): Record<string, number> {
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const judged = judgeDocument({ value: top, locate }, { plugins, routerFlavor, egress: null });
+    const judged = judgeDocument(
+      { value: top, locate },
+      { plugins, routerFlavor, egress: null, maxTold: Number.POSITIVE_INFINITY },
+    );
     if (judged.ok) {
       const mapped: Record<string, number> = {};
       for (const { type } of judged.drafts) mapped[type.name] = (mapped[type.name] ?? 0) + 1;
@@ -119,8 +122,8 @@ function keepSound(
     }
     const gone = new Set<string>();
     for (const error of judged.errors) {
-      remarks.push(remarkOf(error));
       const path = removable(top, error);
+      remarks.push(remarkOf(error, path));
       gone.add(JSON.stringify(path));
     }
     remove(
@@ -131,9 +134,19 @@ function keepSound(
   return {};
 }
 
-function remarkOf({ line, column, entity, name, field, message, hint }: ConfigError): Remark {
+/** @param removed what is left out for it: a field, or the entity that it is wrong in. */
+function remarkOf(error: ConfigError, removed: Path): Remark {
+  const { line, column, entity, name, field, message, hint } = error;
   const what = entity === null ? null : name === null ? entity : `${entity} '${name}'`;
-  return { line, column, kind: "left out", entity: what, field, message, hint };
+  const isWhole = entity !== null && removed.length < error.path.length;
+  // Whoever reads of a field may not think of what goes with it, nor of what is open without a plugin.
+  const loss = !isWhole
+    ? null
+    : entity === "plugin"
+      ? "requests go on without this plugin"
+      : `all of this ${entity} is left out, with what belongs to it`;
+  const hints = [hint, loss].filter((one) => one !== null);
+  return { line, column, kind: "left out", entity: what, field, message, hint: hints.join("; ") || null };
 }
 
 /** A field that nobody knows goes alone; of anything else the entity goes that it is wrong in. */

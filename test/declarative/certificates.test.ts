@@ -93,7 +93,7 @@ describe("certificates in a configuration", () => {
     const workspaces = [{ name: "acme", hosts: ["a.test"], certificates: [{ ...b, snis: ["a.test"] }] }];
     assert.match(
       faults({ certificates: [{ ...a, snis: ["A.test"] }], workspaces }),
-      /already declared; names are unique across workspaces/,
+      /already declared; it is unique over all workspaces/,
     );
   });
 

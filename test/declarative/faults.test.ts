@@ -291,6 +291,17 @@ for (const [title, text, expected] of CASES) {
   test(`${title} is refused where it stands`, () => assert.deepEqual(faults(text), expected));
 }
 
+test("of hundreds of misspelt names each is told, and what some of them are near to", () => {
+  const many = (line: (i: number) => string) => Array.from({ length: 900 }, (_, i) => line(i)).join("");
+  const found = faults(
+    `${HEAD}services:\n${many((i) => `- { name: the-service-with-the-long-number-${i}, host: h }\n`)}` +
+      `routes:\n${many((i) => `- { name: r${i}, paths: [/], service: the-service-with-the-lung-nimber-${i} }\n`)}`,
+  );
+  assert.equal(found.length, 900);
+  assert.match(found[0] ?? "", /did you mean 'the-service-with-the-long-number-0'\?$/);
+  assert.match(found.at(-1) ?? "", /\(no such entry in 'services'\)$/);
+});
+
 test("of many faults a thousand are told, and that nothing was looked at after them", () => {
   const services = Array.from({ length: 3000 }, (_, i) => `- name: s${i}\n  hots: a.example`);
   const told = faults(`_format_version: "3.0"\nservices:\n${services.join("\n")}\n`);

@@ -151,3 +151,35 @@ test("a text that cannot be read is told with its place", () => {
   });
   assert.ok("unreadable" in result && result.unreadable[0]?.line !== undefined);
 });
+
+test("of thousands of plugins that are not there each is told", () => {
+  const routes = Array.from(
+    { length: 2500 },
+    (_, i) => `- { paths: [/${i}], plugins: [{ name: no-such }] }\n`,
+  );
+  const imported = read(`_format_version: "3.0"\nroutes:\n${routes.join("")}`);
+  assert.equal(imported.remarks.length, 2500);
+  assert.deepEqual(imported.mapped, { routes: 2500 });
+});
+
+test("it is told that an entity goes as a whole, and that requests go on without a plugin", () => {
+  const imported = read(`_format_version: "3.0"
+upstreams:
+  - name: u
+    healthchecks: { active: { healthy: { interval: 5 } } }
+    targets: [{ target: "a.example:80" }]
+routes:
+  - paths: [/a]
+    plugins: [{ name: no-such }]
+    colour: red
+`);
+  assert.deepEqual(
+    imported.remarks.map(({ line, hint }) => [line, hint?.replace(/^.*; /, "") ?? null]),
+    [
+      [4, "all of this upstream is left out, with what belongs to it"],
+      [8, "requests go on without this plugin"],
+      [9, imported.remarks[2]?.hint ?? null],
+    ],
+  );
+  assert.match(imported.remarks[2]?.hint ?? "", /^allowed: /);
+});
