@@ -67,18 +67,19 @@ function membershipRoutes(port: AdminPort, prefix: string, one: End, many: End):
         const entity = owner(call);
         const workspace = workspaceId(port, call);
         const input = await readBody(call, () => undefined);
-        const name = input[many.named];
-        if (typeof name !== "string")
-          throw schemaViolation([{ path: [many.named], message: "required field missing" }]);
-        const member = found(port.entities(), many.type, workspace, name);
-        const fields = { [one.field]: { id: entity.id }, [many.field]: { id: member.id } };
-        await port.write({ verb: "create", kind: KIND, workspace, input: fields }, call.author);
+        const members = namesIn(input[many.named], many.named).map((name) =>
+          found(port.entities(), many.type, workspace, name),
+        );
+        for (const member of members) {
+          const fields = { [one.field]: { id: entity.id }, [many.field]: { id: member.id } };
+          await port.write({ verb: "create", kind: KIND, workspace, input: fields }, call.author);
+        }
         const index = port.entities();
         return {
           status: 201,
           body: {
             [one.field]: shown(one.type, entity, index),
-            [many.type.collection]: [shown(many.type, member, index)],
+            [many.type.collection]: members.map((member) => shown(many.type, member, index)),
           },
         };
       },
@@ -109,4 +110,13 @@ function membershipRoutes(port: AdminPort, prefix: string, one: End, many: End):
     if (tie === undefined) throw notFound();
     return { entity, member, tie };
   }
+}
+
+/** decK sends a list of one, others a text. */
+function namesIn(value: unknown, field: string): readonly string[] {
+  const names: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const refuse = (message: string) => schemaViolation([{ path: [field], message }]);
+  if (value === undefined || value === null || names.length === 0) throw refuse("required field missing");
+  if (!names.every((name) => typeof name === "string")) throw refuse("expected a string, or a list of them");
+  return names as readonly string[];
 }

@@ -24,6 +24,10 @@ const INTRODUCTION = `# Compatibility with Kong
 What Kong Gateway 3.10 (community edition) has, and what of it this gateway does: _yes_, _partly_ with what is missing, or
 _no_. What is not done is refused with a sentence when it is configured, never ignored; settings of Kong's that are not
 known are an error. Endpoints are those under \`/\`; each exists under \`/{workspace}\` as well.
+
+decK works as it is: 1.30, and 1.30 with the reconciler 1.18 of later versions, sync, compare, dump, reset and validate
+(\`DECK=<file> npm test -- compatibility/deck\` tries one). Private keys of \`certificates\` and \`keys\` are shown to nobody, so
+decK sends a certificate anew each time, which changes nothing, unless its key is a reference to a vault.
 `;
 
 type State = "yes" | "no" | `partly: ${string}` | `no: ${string}`;

@@ -173,6 +173,23 @@ describe("decK", () => {
     assert.deepEqual(still(again), still(made));
   });
 
+  test("puts a consumer into a group by a list of one", async () => {
+    const idOf = (path: string) => state.find(([at]) => at.startsWith(`/${path}/`))?.[1].id;
+    const path = `/consumer_groups/${idOf("consumer_groups")}/consumers`;
+    const consumer = idOf("consumers") as string;
+    const put = await gateway.call("POST", path, { consumer: [consumer] });
+    assert.equal(put.status, 201, put.text);
+    assert.deepEqual(
+      (put.json.consumers as { id: string }[]).map(({ id }) => id),
+      [consumer],
+    );
+    for (const body of [{}, { consumer: [] }, { consumer: 1 }, { consumer: [consumer, 1] }])
+      assert.equal((await gateway.call("POST", path, body)).json.code, 2, JSON.stringify(body));
+    const { json } = await gateway.call("GET", path);
+    assert.equal((json.consumers as unknown[]).length, 1);
+    assert.equal((await gateway.call("DELETE", `${path}/${consumer}`)).status, 204);
+  });
+
   test("validates entities before it writes them", async () => {
     const good = await gateway.call("POST", "/schemas/services/validate", { host: "h" });
     assert.deepEqual([good.status, good.json], [200, { message: "schema validation successful" }]);
