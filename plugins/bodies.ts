@@ -31,6 +31,10 @@ export class JsonMembers {
     return this.#members.has(name);
   }
 
+  names(): string[] {
+    return [...this.#members.keys()];
+  }
+
   get(name: string): unknown {
     return this.#members.get(name);
   }

@@ -210,7 +210,7 @@ export interface Host {
   /** A secret that the operator has put there for this workspace, by a name that `secrets` grants; null if none. */
   secret(name: string): MaybePromise<string | null>;
   /** Where requests are recorded; built-ins alone have it. */
-  readonly recordings?: RecordingSink;
+  readonly recordings?: RecordingSink | undefined;
 }
 
 export type HookResult = MaybePromise<Reply | undefined | void>;

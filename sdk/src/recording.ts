@@ -48,6 +48,8 @@ export interface Recording {
 export interface RecordingSink {
   /** Names, lower-case, under which clients of the workspace send credentials in headers, queries and bodies. */
   credentialNames(): readonly string[];
+  /** Whether one more may be recorded now; if so, it counts. */
+  mayRecord(): boolean;
   /**
    * Keeps a recording, or drops it where too many are on their way.
    * @param keep.most how many of this entity are kept: the newest.

@@ -48,6 +48,8 @@ const AREAS: Readonly<Record<string, Area>> = {
   "/plugins/schema": ANYWHERE,
   "/tags": { read: rule("viewer", "workspace"), write: OPERATOR },
   "/plugin-packages": { read: rule("viewer", "workspace"), write: rule("author", "workspace") },
+  // What clients have sent, as far as it is no secret by its name.
+  "/recordings": { read: rule("author", "workspace"), write: rule("admin", "workspace") },
   // Without a workspace it is that of all.
   "/plugin-usage": { read: rule("author", "gateway"), write: OPERATOR },
   "/:workspace/plugin-usage": { read: rule("author", "workspace"), write: OPERATOR },

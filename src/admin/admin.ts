@@ -24,6 +24,7 @@ import { checkSource, isPreflight } from "./guard.ts";
 import { endpointsRoute, nodeRoutes } from "./node-api.ts";
 import { packageRoutes } from "./packages-api.ts";
 import type { AdminPort } from "./port.ts";
+import { recordingRoutes } from "./recordings-api.ts";
 import { addRoutes, type Route } from "./routes.ts";
 import { schemaRoutes } from "./schemas-api.ts";
 import { type ApiLog, type ApiServer, createApp, serve } from "./server.ts";
@@ -100,6 +101,7 @@ export function adminRoutes(options: AdminOptions): Route[] {
     ...explainRoutes(port),
     ...schemaRoutes(port),
     ...packageRoutes(port, options),
+    ...recordingRoutes(port),
     ...usageRoutes(port),
     ...tailRoutes(port),
     ...adminTokenRoutes(port),

@@ -11,6 +11,8 @@ import type { ConfigError } from "../declarative/errors.ts";
 import type { CataloguePlugin, GatewayConfig, RouterFlavor } from "../entities/entities.ts";
 import type { EntityIndex } from "../entities/entity-index.ts";
 import type { Entity } from "../entities/relations.ts";
+import type { Recordings } from "../replay/recordings.ts";
+import type { Replayed } from "../replay/replays.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { Settings } from "../settings.ts";
 import type { Store } from "../stores/store.ts";
@@ -87,6 +89,14 @@ export interface AdminPort {
   pluginUsage(): Promise<readonly LedgerRow[]>;
   /** Reads along what plugins do for requests, as lines of JSON; or why it cannot be. */
   tail(filter: TailFilter): Promise<Readable | { readonly full: string }>;
+  /** Requests that were recorded, by the id of their workspace. */
+  readonly recordings: Pick<Recordings, "list" | "get" | "remove">;
+  /** Recorded requests through two versions of a plugin; `asked` as it came. */
+  replay(
+    workspace: { readonly id: string; readonly name: string },
+    plugin: string,
+    asked: Readonly<Record<string, unknown>>,
+  ): Promise<Replayed>;
   /** Kong's name of the level from which on lines are logged. */
   logLevel(): string;
   /** Logs from another level on, for a time; 0 for as long as the gateway runs. */

@@ -20,6 +20,7 @@ import { type DataPlane, RequestIds } from "../pipeline/data-plane.ts";
 import type { Exchange } from "../pipeline/exchange.ts";
 import { HostOwners } from "../pipeline/host-owners.ts";
 import { Snapshot } from "../pipeline/snapshot.ts";
+import { RecordingClient } from "../replay/recording-client.ts";
 import { standFirst } from "../sandbox/supervisor/scheduling.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import type { ProxyListen } from "../settings.ts";
@@ -142,9 +143,20 @@ const secrets = new Secrets({
   directory: settings.secretsDir,
   onRefused: (workspace, name, reason) => log.secret(workspace, name, reason),
 });
+const recordings = new RecordingClient({
+  ask: () => post({ kind: "recordings" }),
+  onDropped: (workspace) =>
+    metrics.count(
+      "gatehouse_recordings_dropped_total",
+      "Requests that were to be recorded and were not.",
+      { workspace },
+      1,
+    ),
+});
 const counters = new CounterTable(data.counters);
 const instances = new PluginInstances({
   services: { store, callouts, secrets },
+  recordings,
   counters,
   metrics,
   guests,
@@ -229,6 +241,7 @@ function onDrained(): void {
   guests.close();
   callouts.close();
   store.close();
+  recordings.close();
   post({ kind: "drained" });
 }
 
@@ -263,6 +276,8 @@ port.on("message", (message: ToThread) => {
       return guests.onMessage(message.message);
     case "store":
       return store.connect(message.port);
+    case "recordings":
+      return recordings.connect(message.port);
   }
 });
 

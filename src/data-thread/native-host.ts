@@ -8,6 +8,7 @@ import type {
   Host,
   KeyValues,
   MaybePromise,
+  RecordingSink,
   Window,
 } from "@gatehouse/sdk";
 import type { MetricSink } from "../observe/thread-metrics.ts";
@@ -30,6 +31,8 @@ export interface HostParts {
   /** Index in LEVELS from which on messages are logged. */
   readonly logFrom: number;
   readonly services: PluginServices;
+  /** Where a built-in records requests. */
+  readonly recordings?: RecordingSink;
   snapshot(): Snapshot;
   log(level: string, message: string, fields: Record<string, unknown>): void;
 }
@@ -67,6 +70,10 @@ export class NativeHost implements Host {
 
   random(length: number): Uint8Array {
     return randomBytes(length);
+  }
+
+  get recordings(): RecordingSink | undefined {
+    return this.#parts.recordings;
   }
 
   get kv(): KeyValues {

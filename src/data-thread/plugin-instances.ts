@@ -3,6 +3,7 @@ import { BUILT_INS } from "../../plugins/index.ts";
 import type { PluginEntity } from "../entities/entities.ts";
 import type { ThreadMetrics } from "../observe/thread-metrics.ts";
 import type { PluginInstance, Snapshot } from "../pipeline/snapshot.ts";
+import type { RecordingClient } from "../replay/recording-client.ts";
 import { WorkspaceCredentials } from "../sandbox/calls/credential-names.ts";
 import type { CounterTable } from "../threads/counter-table.ts";
 import type { LogLevel } from "../threads/messages.ts";
@@ -19,6 +20,7 @@ interface InstanceParts {
   readonly guests: Guests;
   readonly log: ThreadLog;
   readonly services: ServiceParts;
+  readonly recordings: RecordingClient;
   snapshot(): Snapshot;
 }
 
@@ -62,7 +64,8 @@ export class PluginInstances {
     installed: InstalledPackage | undefined,
     onTrial: boolean,
   ): PluginInstance {
-    const { counters, metrics, guests, log, services, snapshot } = this.#parts;
+    const { counters, metrics, guests, log, services, recordings, snapshot } = this.#parts;
+    const credentials = this.#credentials.of(workspace);
     const host = new NativeHost(plugin, {
       counters,
       metrics: installed === undefined ? metrics : metrics.guest(workspace, installed.manifest.name),
@@ -72,11 +75,12 @@ export class PluginInstances {
       },
       snapshot,
       services: servicesFor(services, plugin, workspace, installed),
+      ...(installed === undefined ? { recordings: recordings.sink(plugin, workspace, credentials) } : {}),
       log: (level, message, fields) =>
         log.plugin(workspace, level as LogLevel, message, fields, installed?.limits.logLinesPerSecond),
     });
     if (installed !== undefined)
-      return guests.instantiate(plugin, workspace, installed, host, this.#credentials.of(workspace), onTrial);
+      return guests.instantiate(plugin, workspace, installed, host, credentials, onTrial);
     const definition = BUILT_INS.find(({ name }) => name === plugin.name);
     if (definition === undefined) throw new Error(`plugin '${plugin.name}' is not there`);
     const hooks = definition.create(plugin.config, host);

@@ -1,6 +1,7 @@
 /** Everywhere that something of a workspace is kept outside of the configuration, in the order in which it goes. */
 import type { GuestStore } from "../guest-store/guest-store.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { Recordings } from "../replay/recordings.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Store } from "../stores/store.ts";
 import type { TailDesk } from "../tail/tail-desk.ts";
@@ -13,11 +14,12 @@ export interface Keepers {
   readonly threads: Pick<DataThreads, "forget">;
   readonly registry: Pick<Registry, "deleteAll">;
   readonly values: Pick<GuestStore, "forgetWorkspace">;
+  readonly recordings: Pick<Recordings, "forget">;
   readonly store: Pick<Store, "forgetAudit">;
 }
 
 /** Processes first: what runs no more keeps nothing new. */
-export function placesOf({ sandbox, tails, threads, registry, values, store }: Keepers): Place[] {
+export function placesOf({ sandbox, tails, threads, registry, values, recordings, store }: Keepers): Place[] {
   return [
     {
       what: "processes",
@@ -47,6 +49,11 @@ export function placesOf({ sandbox, tails, threads, registry, values, store }: K
       what: "values",
       byName: false,
       forget: async ({ id }) => ({ values: await values.forgetWorkspace(id) }),
+    },
+    {
+      what: "recordings",
+      byName: false,
+      forget: async ({ id }) => ({ recordings: await recordings.forget(id) }),
     },
     {
       // Also what the database keeps of deleted rows goes with it.

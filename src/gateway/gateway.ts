@@ -24,6 +24,8 @@ import { renderMetrics } from "../observe/metrics.ts";
 import { openSpillDirectory } from "../pipeline/body-store.ts";
 import { Registry } from "../registry/registry.ts";
 import type { Concerns } from "../registry/tables.ts";
+import { Recordings } from "../replay/recordings.ts";
+import { Replays } from "../replay/replays.ts";
 import { sumRows } from "../sandbox/ledger.ts";
 import { Sandbox } from "../sandbox/sandbox.ts";
 import { Vaults } from "../secrets/vaults.ts";
@@ -69,6 +71,8 @@ export class Gateway {
   #registry!: Registry;
   #sandbox!: Sandbox;
   #store!: GuestStore;
+  #recordings!: Recordings;
+  #replays!: Replays;
   #threads!: DataThreads;
   #logLevel!: LogLevel;
   #control!: Control;
@@ -118,6 +122,11 @@ export class Gateway {
       store: storeKind(settings),
       log: (level, message, fields) => this.#log[level](fields, message),
     });
+    this.#recordings = new Recordings({
+      path: join(settings.prefix, "recordings", "recordings.sqlite"),
+      maxBytes: settings.recordingsMaxBytes,
+      log: (level, message, fields) => this.#log[level](fields, message),
+    });
     this.#registry = await Registry.open({
       dir: join(settings.prefix, "artifacts"),
       store: await startable(openRegistryStore(settings)),
@@ -154,9 +163,18 @@ export class Gateway {
       onTail: (events) => this.#tails.publish(events),
       connectSandbox: (post) => this.#sandbox.connect(post),
       connectStore: () => this.#store.connect(),
+      connectRecordings: () => this.#recordings.connect(),
     });
     this.#logLevel = new LogLevel(this.#log, this.#threads, settings.logLevel);
     this.#catalogue = fencedCatalogue(this.#registry, this.#sandbox.fence, settings);
+    this.#replays = new Replays({
+      registry: this.#registry,
+      catalogue: this.#catalogue,
+      recordings: this.#recordings,
+      sandbox: this.#sandbox,
+      entities: () => this.#control.index,
+      limitsOf: (workspace) => this.#control.limitsOf(workspace),
+    });
     this.#access = new AdminAccess({
       settings,
       catalogue: this.#catalogue,
@@ -173,6 +191,7 @@ export class Gateway {
           threads: this.#threads,
           registry: this.#registry,
           values: this.#store,
+          recordings: this.#recordings,
           store: entityStore,
         }),
         log: (level, message, fields) => this.#log[level](fields, message),
@@ -256,8 +275,10 @@ export class Gateway {
     await Promise.all([this.#admin?.close(), this.#status?.close()]);
     await rm(join(this.#settings.prefix, "ports.json"), { force: true });
     this.#tenants?.close();
+    await this.#replays?.close();
     await this.#sandbox?.close();
     await this.#store?.close();
+    await this.#recordings?.close();
     await this.#control?.close();
     await this.#registry?.close();
     await this.#accessLog?.close();
@@ -397,6 +418,8 @@ export class Gateway {
       routerFlavor: () => this.#settings.routerFlavor,
       fenceInForce: () => this.#sandbox.fence.inForce,
       tail: (filter) => this.#tails.open(filter),
+      recordings: this.#recordings,
+      replay: (workspace, plugin, asked) => this.#replays.run(workspace, plugin, asked),
       pluginUsage: async () => sumRows((await this.#threads.collect()).ledger),
       logLevel: () => this.#logLevel.current,
       setLogLevel: (level, seconds) => this.#logLevel.set(level, seconds),

@@ -5,6 +5,7 @@ import { forgeBy } from "../registry/forge.ts";
 import type { Manifest } from "../registry/manifest.ts";
 import type { Forge } from "../registry/registry.ts";
 import type { Settings } from "../settings.ts";
+import { DetachedGuests, type DetachedOptions } from "./detached.ts";
 import type { Fence } from "./fence/fence.ts";
 import { probeFence } from "./fence/fence-probe.ts";
 import { prepareRoom, type Room } from "./fence/room.ts";
@@ -30,9 +31,19 @@ export class Sandbox {
   readonly #forgeClient: ForgeClient;
   readonly #trials: Trials;
   readonly forge: Forge;
+  readonly #room: Room;
+  readonly #log: Logger;
 
-  private constructor(room: Room, fence: Fence, supervisor: Supervisor, forgeClient: ForgeClient) {
+  private constructor(
+    room: Room,
+    fence: Fence,
+    supervisor: Supervisor,
+    forgeClient: ForgeClient,
+    log: Logger,
+  ) {
     this.fence = fence;
+    this.#room = room;
+    this.#log = log;
     this.#supervisor = supervisor;
     this.#forgeClient = forgeClient;
     // Each try costs a process, and one that hangs takes seconds.
@@ -72,7 +83,7 @@ export class Sandbox {
       cpuTotalMsPerSecond: settings.pluginCpuMsPerSecond,
       onExhausted: exhaustionLog(log),
     });
-    return new Sandbox(room, fence, supervisor, createForge({ place: { room, fence } }));
+    return new Sandbox(room, fence, supervisor, createForge({ place: { room, fence } }), log);
   }
 
   /** A data thread's line to the supervisor. */
@@ -108,6 +119,16 @@ export class Sandbox {
   /** There are packages of these runtimes: their engines are kept ready for first calls. */
   expectGuests(runtimes: Iterable<Manifest["runtime"]>): void {
     for (const runtime of runtimes) this.#supervisor.expectGuests(runtime === "isolate" ? "isolate" : "wasm");
+  }
+
+  /** Cordons of their own for somebody who has recorded calls for them; there is one at a time. */
+  detached(options: Omit<DetachedOptions, "room" | "fence" | "log">): Promise<DetachedGuests> {
+    return DetachedGuests.open({
+      ...options,
+      room: this.#room,
+      fence: this.fence,
+      log: (level, message, fields) => this.#log[level]({ ...fields, replay: true }, message),
+    });
   }
 
   status(): ReturnType<Supervisor["status"]> {

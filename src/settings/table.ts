@@ -218,6 +218,16 @@ export const SETTINGS = {
     }),
     { bytes: true },
   ),
+  recordings_max_bytes: plain(
+    integer({
+      default: 512 * MIB,
+      between: [MIB, 1024 * 1024 * MIB],
+      description:
+        "Most bytes of the local file of recorded requests (plugin `request-recording`). Where it is full, the workspace " +
+        "that has most loses its oldest.",
+    }),
+    { bytes: true },
+  ),
   redis_host: plain(
     string({
       default: "127.0.0.1",

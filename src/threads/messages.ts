@@ -64,7 +64,9 @@ export type ToThread =
   | { kind: "metrics"; id: number }
   | { kind: "sandbox"; message: unknown }
   /** The way to the store of plugins' values; null if it cannot be had now. */
-  | { kind: "store"; port: MessagePort | null };
+  | { kind: "store"; port: MessagePort | null }
+  /** The way to the file of recordings; null if it cannot be had now. */
+  | { kind: "recordings"; port: MessagePort | null };
 
 export type FromThread =
   | { kind: "started" }
@@ -84,7 +86,9 @@ export type FromThread =
   | { kind: "log"; level: LogLevel; message: string; fields: Record<string, unknown> }
   | { kind: "sandbox"; message: unknown }
   /** A plugin asks for a kept value: the thread needs a way to the store. */
-  | { kind: "store" };
+  | { kind: "store" }
+  /** A request is recorded: the thread needs a way to the file of recordings. */
+  | { kind: "recordings" };
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 

@@ -23,6 +23,8 @@ interface HandleParts {
   onMessage(message: Extract<FromThread, { kind: "access" | "log" | "tail" }>): void;
   /** Connects the thread to the store of plugins' values; null if it cannot be had now. */
   connectStore(): MessagePort | null;
+  /** Connects it to the file of recordings; null if that cannot be had now. */
+  connectRecordings(): MessagePort | null;
   onError(error: unknown): void;
   onExit(): void;
 }
@@ -94,10 +96,12 @@ export class ThreadHandle {
       case "ledger":
         this.ledger = message.rows;
         break;
-      case "store": {
+      case "store":
+      case "recordings": {
         if (this.#lost) break;
-        const port = this.#parts.connectStore();
-        this.post({ kind: "store", port }, port === null ? [] : [port]);
+        const { kind } = message;
+        const port = kind === "store" ? this.#parts.connectStore() : this.#parts.connectRecordings();
+        this.post({ kind, port }, port === null ? [] : [port]);
         break;
       }
       case "sandbox":

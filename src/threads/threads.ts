@@ -44,6 +44,8 @@ export interface ThreadsOptions {
   connectSandbox(post: (message: unknown) => void): SandboxChannel;
   /** A thread's way to the store of plugins' values; null if it cannot be had now. */
   connectStore(): MessagePort | null;
+  /** A thread's way to the file of recordings; null if it cannot be had now. */
+  connectRecordings(): MessagePort | null;
 }
 
 /** What all threads have counted. */
@@ -278,7 +280,7 @@ export class DataThreads {
 
   async #spawn(index: number): Promise<ThreadHandle> {
     const { nodeId, settings, counters, caps, ca, clientPair, tls, log, onAccess, onTail } = this.#options;
-    const { connectSandbox, connectStore } = this.#options;
+    const { connectSandbox, connectStore, connectRecordings } = this.#options;
     const thread = new ThreadHandle(index, {
       data: {
         nodeId,
@@ -294,6 +296,7 @@ export class DataThreads {
       },
       connectSandbox,
       connectStore,
+      connectRecordings,
       onMessage: (message) => {
         if (message.kind === "access") onAccess(message.records);
         else if (message.kind === "tail") onTail(message.events);

@@ -44,6 +44,7 @@ const UNDER: Readonly<Record<string, Least>> = {
   "workspaces/:id": TELLS_NOTHING,
   tags: ["viewer", "-", "viewer", "owner"],
   "plugin-packages": ["viewer", "author", "viewer", "author"],
+  recordings: ["author", "admin", "author", "admin"],
   "plugin-usage": ["author", "-", "author", "owner"],
   "plugin-tail": ["author", "-", "author", "owner"],
   "audit-log": ["admin", "-", "admin", "owner"],

@@ -134,6 +134,12 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     explain: () => ({ refused: "this gateway has no routes" }),
     routerFlavor: () => "traditional_compatible",
     fenceInForce: () => given.fence ?? true,
+    recordings: {
+      list: async () => [],
+      get: async () => null,
+      remove: async () => 0,
+    },
+    replay: async () => assert.fail("nobody replays here"),
     pluginUsage: async () => given.usage ?? [],
     tail: async () => ({ full: "nothing is watched here" }),
     status: async () => ({ server: { total_requests: 0 }, fence: { in_force: given.fence ?? true } }),

@@ -54,7 +54,13 @@ test("every note is about something that Kong has", () => {
 });
 
 test("plugins that are Kong's have Kong's priorities", () => {
-  for (const { name, priority } of BUILT_INS) assert.equal(priority, KONG_PLUGINS[name], name);
+  const own = ["request-recording"];
+  for (const { name, priority } of BUILT_INS)
+    assert.equal(
+      priority,
+      own.includes(name) ? Math.max(...Object.values(KONG_PLUGINS)) + 1 : KONG_PLUGINS[name],
+      name,
+    );
 });
 
 test("every endpoint that the page calls done is answered by the Admin API, with those methods", async () => {

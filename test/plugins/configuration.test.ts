@@ -14,6 +14,7 @@ function messages(name: string, config: unknown): string[] {
 
 /** Kong's scale of priorities decides the order of plugins; a wrong one changes what a configuration means. */
 const PRIORITIES = {
+  "request-recording": 1_000_001, // not Kong's, and before its first
   "correlation-id": 100001,
   cors: 2000,
   "key-auth": 1250,

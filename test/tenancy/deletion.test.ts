@@ -96,6 +96,7 @@ async function furnish(gateway: Gateway, call: Call): Promise<void> {
   });
   await made(call, `/${NAME}/routes`, { name: "zebraother", hosts: [HOST], service });
   await made(call, `/${NAME}/plugins`, { name: "zebrakeeper@1.0.0", route: { id: route } });
+  await made(call, `/${NAME}/plugins`, { name: "request-recording", route: { id: route } });
   await made(call, `/${NAME}/plugins`, { name: "rate-limiting", config: { minute: 100, policy: "local" } });
   await made(call, `/${NAME}/plugins`, {
     name: "prometheus",
@@ -151,6 +152,10 @@ for (const [values, settings] of [
     assert.equal((await ask(gateway, "/kept?zebravalue")).body, '{"kept":"zebravalue"}');
     for (let i = 0; i < 3; i++) assert.equal((await ask(gateway, "/other")).status, 200);
 
+    // Kept after the request was answered; each look is a request of its own.
+    const recordings = async () => (await call("GET", `/${NAME}/recordings`)).json.data?.length;
+    while ((await recordings()) === 0);
+
     const metrics = async () => (await send(`${gateway.statusUrl}/metrics`)).body;
     assert.match(await metrics(), /kong_http_requests_total\{[^}]*route="zebraroute"/);
     assert.match(await metrics(), /gatehouse_guest_zebracounts_total\{[^}]*of="zebralabel"/);
@@ -172,7 +177,7 @@ for (const [values, settings] of [
       entities: {
         upstreams: 1,
         keyauth_credentials: 1,
-        plugins: 3,
+        plugins: 4,
         routes: 2,
         services: 1,
         consumers: 1,
@@ -180,8 +185,15 @@ for (const [values, settings] of [
       pending: {},
     });
     const { metric_series: series, cordons, counters, ...counts } = removed as Record<string, number>;
-    assert.deepEqual(counts, { usage_rows: counts.usage_rows, plugin_packages: 1, artifacts: 2, values: 1 });
-    for (const [what, count] of Object.entries({ series, cordons, counters, rows: counts.usage_rows }))
+    const { usage_rows: rows, recordings: kept } = counts;
+    assert.deepEqual(counts, {
+      usage_rows: rows,
+      plugin_packages: 1,
+      artifacts: 2,
+      values: 1,
+      recordings: kept,
+    });
+    for (const [what, count] of Object.entries({ series, cordons, counters, rows, kept }))
       assert.ok((count as number) >= 1, `${what}: ${count}`);
 
     assert.equal((await ask(gateway, "/kept")).status, 404);
@@ -199,6 +211,7 @@ for (const [values, settings] of [
     await furnish(gateway, call);
     assert.equal((await ask(gateway, "/kept")).body, '{"kept":null}', "the next of that name sees nothing");
     assert.deepEqual((await call("GET", `/${NAME}/plugin-packages`)).json.data?.length, 1);
+    while ((await recordings()) !== 1);
   });
 
 test("a gateway that is killed while a workspace is deleted has it still, or forgets it to the end", async () => {

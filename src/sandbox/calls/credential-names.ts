@@ -8,9 +8,10 @@
 export interface CredentialNames {
   readonly size: number;
   has(name: string): boolean;
+  names(): Iterable<string>;
 }
 
-export const NO_CREDENTIALS: CredentialNames = new Set<string>();
+export const NO_CREDENTIALS: CredentialNames = { size: 0, has: () => false, names: () => [] };
 
 class Counted implements CredentialNames {
   readonly counts = new Map<string, number>();
@@ -21,6 +22,10 @@ class Counted implements CredentialNames {
 
   has(name: string): boolean {
     return this.counts.has(name);
+  }
+
+  names(): Iterable<string> {
+    return this.counts.keys();
   }
 }
 
