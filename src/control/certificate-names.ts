@@ -50,13 +50,6 @@ export function namesOf(
   const wrong: Violation[] = [];
   const put = names.flatMap((name, i) => {
     if (current.some((sni) => sni.name === name)) return [];
-    const holder = index.holder(type, "name", certificate.ws_id, name.toLowerCase());
-    const owner = holder && referenceOf(holder, "certificate");
-    if (owner && owner !== certificate.id) {
-      const message = `${name} already associated with existing certificate '${owner}'`;
-      wrong.push({ path: ["snis"], message });
-      return [];
-    }
     const { value, findings } = inspect(
       type,
       { name, certificate: { id: certificate.id } },
@@ -71,8 +64,17 @@ export function namesOf(
       updated_at: time,
       ws_id: certificate.ws_id,
     };
-    const faults = findings.length > 0 ? findings : relationFaults(type, entity, index, null);
+    const faults = findings.length > 0 ? findings : [...relationFaults(type, entity, index, null)];
     for (const { message } of faults) wrong.push({ path: ["snis", i], message });
+    // Whether a name is another workspace's is told only to those who may have it.
+    if (faults.length > 0) return [];
+    const holder = index.holder(type, "name", certificate.ws_id, name.toLowerCase());
+    const owner = holder && referenceOf(holder, "certificate");
+    if (owner && owner !== certificate.id) {
+      const whose = holder.ws_id === certificate.ws_id ? `existing certificate '${owner}'` : "a certificate";
+      wrong.push({ path: ["snis"], message: `${name} already associated with ${whose}` });
+      return [];
+    }
     return [{ kind: "snis" as const, entity }];
   });
   if (wrong.length > 0) throw schemaViolation(wrong);

@@ -121,9 +121,12 @@ class Judge {
       throw schemaViolation([{ path: ["id"], message: `value must be ${old.id}: ids do not change` }]);
     this.#fill(type, workspaceId, entity, old, change);
     const whole = entity as unknown as Entity;
+    // Whether a name is another workspace's is told only to those who may have it.
+    const isOthers = type.globallyUniqueFields.length > 0;
+    if (isOthers) this.#checkRelations(type, whole, old);
     this.#checkUnique(type, whole, old);
     this.#checkReferences(type, whole);
-    this.#checkRelations(type, whole, old);
+    if (!isOthers) this.#checkRelations(type, whole, old);
     const edits = { put: [{ kind: type.name, entity: whole }], removed: [] };
     if (names === null) {
       this.#checkQuota(workspaceId, edits);

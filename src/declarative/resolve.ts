@@ -3,6 +3,7 @@
  * several entities (entities/relations.ts) look around in it.
  */
 import type { EntityName } from "../entities/entities.ts";
+import { sniHostFaults } from "../entities/host-ownership.ts";
 import {
   cacheKeyParts,
   type Entity,
@@ -41,7 +42,7 @@ export class Directory implements Relations {
       const value = uniqueValue(type, input[field]);
       if (value === null) continue;
       const other = this.#first(field, value, draft);
-      if (!other) continue;
+      if (!other || this.#isNotTheirs(draft, other, value)) continue;
       const shown = type.quietFields.includes(field) ? "***" : value;
       this.#twice(draft, other, [field], `${field} set to '${shown}'`);
     }
@@ -49,6 +50,13 @@ export class Directory implements Relations {
     if (typeof name !== "string") return;
     const byKey = entry(scope.byKey, type.name);
     if (!byKey.has(name)) byKey.set(name, draft);
+  }
+
+  /** Whether a name is another workspace's is told only to those who may have it; the others are told that. */
+  #isNotTheirs({ type, scope }: Draft, other: Draft, name: string): boolean {
+    const workspace = this.#workspaces.get(scope.id);
+    if (type.name !== "snis" || other.scope === scope || workspace === undefined) return false;
+    return workspace.name !== DEFAULT_WORKSPACE && !sniHostFaults({ name }, workspace).next().done;
   }
 
   /** A workspace that is sound, for the rules of what is in it. */

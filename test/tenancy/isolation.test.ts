@@ -58,6 +58,26 @@ describe("two workspaces", () => {
   const left = (kind: EntityName) => ids.left.get(kind) as string;
   const NOT_FOUND = { message: "Not found" };
 
+  test("of a name of a certificate a workspace is told that it does not own it, and not whether another one has it", async () => {
+    const certificate = { ...sound.certificates, tags: null };
+    for (const name of ["left.example", "nobody.example"]) {
+      const fault = `host '${name}' is not owned by workspace 'right'`;
+      const sni = await call("POST", "/right/snis", {
+        name,
+        certificate: { id: ids.right.get("certificates") },
+      });
+      assert.deepEqual([sni.status, sni.json.fields], [400, { name: fault }], sni.text);
+      const made = await call("POST", "/right/certificates", { ...certificate, snis: [name] });
+      assert.equal(made.status, 400);
+      assert.deepEqual(made.json.fields, { snis: [fault] });
+      const document = { _format_version: "3.0", certificates: [{ ...certificate, snis: [{ name }] }] };
+      const planned = await call("POST", "/right/config/plan?mode=merge", document);
+      assert.equal(planned.status, 400);
+      const told = (planned.json.errors as { message: string }[]).map(({ message }) => message);
+      assert.deepEqual(told, [fault]);
+    }
+  });
+
   for (const type of TYPES) {
     const path = `/right/${type.collection}`;
 
