@@ -9,13 +9,12 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { readSealFile, SEAL_FILE } from "../fence/seccomp/seal-place.ts";
+import { INSTRUCTION_BYTES, readSealFile, SEAL_FILE } from "../fence/seccomp/seal-place.ts";
 
 const PR_SET_DUMPABLE = 4;
 const SECCOMP_SET_MODE_FILTER = 1n;
 /** Threads that Node and V8 have started already are sealed too. */
 const FLAG_TSYNC = 1n;
-const INSTRUCTION_BYTES = 8;
 
 /**
  * Throws, with the reason, where it cannot be done: then nothing must be served. The filter of

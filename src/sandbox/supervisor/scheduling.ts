@@ -7,8 +7,8 @@
  * right to come back from there (CAP_SYS_NICE), or a cordon would stay there for ever: without it they only get nicer.
  */
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { constants, setPriority } from "node:os";
+import { loadFfi } from "../../ffi.ts";
 import { type Command, findTool } from "../fence/fence.ts";
 
 /**
@@ -19,7 +19,6 @@ export type Standing = "near" | "far" | "back";
 
 /** Nice values. Each step is worth a quarter more or less of a contended core. */
 const NEAR = constants.priority.PRIORITY_BELOW_NORMAL / 2;
-const FIRST = -NEAR;
 const FAR = constants.priority.PRIORITY_LOW;
 /** Of <linux/sched.h>. */
 const SCHED_OTHER = 0;
@@ -58,50 +57,11 @@ export function place(pid: number, standing: Standing): void {
   }
 }
 
-/** `sched_setattr` and `sched_getattr`, by number: libc has had them for a short time only. */
-const ATTRIBUTES: Readonly<Record<string, { set: bigint; get: bigint }>> = {
-  x64: { set: 314n, get: 315n },
-  arm64: { set: 274n, get: 275n },
-};
-/** Of `struct sched_attr`, and where its slice is, in nanoseconds. */
-const ATTRIBUTES_BYTES = 48;
-const SLICE_AT = 24;
-const SHORTEST_SLICE_NS = 100_000n;
-
-/**
- * Puts the thread that runs this before the gateway's others and before guests, as far as it may. Thirty processes that
- * are scheduled as idle are owed a part of a core too, and get it a tick of the kernel's clock at a time, one after the
- * other: the nice value makes it a thirtieth of the core in place of a twelfth. The shortest slices (Linux 6.12) let it
- * run when it wakes, and not at the end of another's slice.
- */
-export function standFirst(): void {
-  try {
-    setPriority(0, FIRST); // of this thread alone, on Linux
-  } catch {
-    // That takes CAP_SYS_NICE; slices do not.
-  }
-  const numbers = ATTRIBUTES[process.arch];
-  if (process.platform !== "linux" || numbers === undefined) return;
-  try {
-    const ffi = quietly(() => createRequire(import.meta.url)("node:ffi") as typeof import("node:ffi"));
-    const { functions } = ffi.dlopen(null, {
-      syscall: { arguments: ["int64", "uint64", "pointer", "uint64", "uint64"], return: "int64" },
-    });
-    const attributes = Buffer.alloc(ATTRIBUTES_BYTES);
-    const pointer = ffi.getRawPointer(attributes);
-    if (functions.syscall(numbers.get, 0n, pointer, BigInt(ATTRIBUTES_BYTES), 0n) !== 0n) return;
-    attributes.writeBigUInt64LE(SHORTEST_SLICE_NS, SLICE_AT);
-    functions.syscall(numbers.set, 0n, pointer, 0n, 0n);
-  } catch {
-    // A Node without it: the thread waits as every other does.
-  }
-}
-
 /** Null where a process could be sent back and not brought near again. */
 function findSchedule(): Schedule | null {
   if (!mayBringNear() || findTool("chrt") === null) return null;
   try {
-    const ffi = quietly(() => createRequire(import.meta.url)("node:ffi") as typeof import("node:ffi"));
+    const ffi = loadFfi();
     const { functions } = ffi.dlopen(null, {
       sched_setscheduler: { arguments: ["int32", "int32", "pointer"], return: "int32" },
     });
@@ -119,16 +79,5 @@ function mayBringNear(): boolean {
     return ((BigInt(`0x${rights}`) >> CAP_SYS_NICE) & 1n) === 1n;
   } catch {
     return false;
-  }
-}
-
-/** Loads something of Node that calls itself experimental: operators can do nothing about it. */
-function quietly<T>(load: () => T): T {
-  const { emitWarning } = process;
-  process.emitWarning = () => {};
-  try {
-    return load();
-  } finally {
-    process.emitWarning = emitWarning;
   }
 }

@@ -3,9 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { getPriority } from "node:os";
 import { after, test } from "node:test";
-import { Worker } from "node:worker_threads";
 import { Priorities, type Runner } from "../../../src/sandbox/supervisor/priority.ts";
 import { begins, comesBack, place } from "../../../src/sandbox/supervisor/scheduling.ts";
 
@@ -218,20 +216,6 @@ if (comesBack) {
     assert.ok(carried > 0);
   });
 }
-
-test("a data thread stands before the gateway's others where it may", async () => {
-  const script = `
-    const { getPriority } = require("node:os");
-    const { workerData } = require("node:worker_threads");
-    import(workerData).then(({ standFirst }) => {
-      standFirst();
-      require("node:worker_threads").parentPort.postMessage(getPriority(0));
-    });`;
-  const workerData = new URL("../../../src/sandbox/supervisor/scheduling.ts", import.meta.url).href;
-  const [priority] = await once(new Worker(script, { eval: true, workerData }), "message");
-  assert.equal(priority, comesBack ? -5 : getPriority(0));
-  assert.equal(getPriority(0), getPriority(process.pid), "and the thread alone");
-});
 
 test("a process that has ended is placed nowhere", async () => {
   const cordon = await Sleeper.start();

@@ -5,6 +5,7 @@
  *
  * What is refused fails with EPERM and does not kill: libraries try calls that they can do without.
  */
+import { INSTRUCTION_BYTES } from "./seal-place.ts";
 import { type Call, type Condition, NEVER, ONLY_SO, type Processor, servingCalls } from "./system-calls.ts";
 
 /** One instruction: code, jump if true, jump if false, constant. */
@@ -80,8 +81,6 @@ function verdict(when: Condition | null): Instruction[] {
   const isZero: Instruction = [JUMP_IF_EQUAL, 1, 0, 0];
   return [low, isZero, fail(EPERM), high, isZero, fail(EPERM), ALLOW];
 }
-
-export const INSTRUCTION_BYTES = 8;
 
 /** As the kernel reads it: an array of `struct sock_filter`. */
 function encode(program: readonly Instruction[]): Buffer {

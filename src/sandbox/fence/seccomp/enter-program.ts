@@ -9,7 +9,8 @@
  *
  * It needs no library. If a step fails it ends with exit code 126.
  */
-import { INSTRUCTION_BYTES, startFilter } from "./call-filter.ts";
+import { startFilter } from "./call-filter.ts";
+import { INSTRUCTION_BYTES } from "./seal-place.ts";
 import { PROCESSORS } from "./system-calls.ts";
 
 const BASE = 0x400000;

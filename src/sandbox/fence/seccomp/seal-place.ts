@@ -4,7 +4,8 @@ export const SEAL_FILE = "seal.filter";
 /** Stands in the filter for the process's own id. No process has it, and no other constant of the filter. */
 export const PLACE_OF_PID = 0x7fff_fff7;
 const HEAD_BYTES = 4;
-const INSTRUCTION_BYTES = 8;
+/** Of an instruction of a filter (`struct sock_filter`). */
+export const INSTRUCTION_BYTES = 8;
 const CONSTANT_AT = 4;
 
 /** @throws {Error} if the filter does not have exactly one place for the id */
