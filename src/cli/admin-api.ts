@@ -4,12 +4,16 @@
  * A token is sent that was given by `--token` or GATEHOUSE_ADMIN_TOKEN. Without one the operator's own, which the gateway
  * keeps under its prefix, is sent to this machine alone: nobody who is named by a mistyped URL gets to see it.
  */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { isObject } from "@gatehouse/sdk";
 import type { Command } from "commander";
 import { isLoopback } from "../settings/addresses.ts";
 
-export const DEFAULT_ADMIN = "http://127.0.0.1:8001";
+const FALLBACK_ADMIN = "http://127.0.0.1:8001";
 const DEFAULT_PREFIX = "./.gatehouse";
+/** How `--admin` is found where it is not given, for help texts. */
+export const ADMIN_DEFAULT = `default: that of the gateway that runs on --prefix, else ${FALLBACK_ADMIN}`;
 const TIMEOUT_MS = 30_000;
 /** A stream that says nothing for so long is broken: an empty line comes more often. */
 const SILENCE_MS = 60_000;
@@ -44,7 +48,7 @@ export interface AdminAnswer {
 /** Adds `--admin`, `--token` and `--prefix` to a command. */
 export function addAdminOptions(command: Command): Command {
   return command
-    .option("--admin <url>", `Admin API of the gateway (default: ${DEFAULT_ADMIN})`)
+    .option("--admin <url>", `Admin API of the gateway (${ADMIN_DEFAULT})`)
     .option(
       "--token <token>",
       "token for the Admin API; better by GATEHOUSE_ADMIN_TOKEN, which others cannot see",
@@ -66,14 +70,15 @@ export class AdminApi {
 
   /** @throws {WrongAdmin} */
   static async open(options: AdminOptions, env = process.env): Promise<AdminApi> {
-    const admin = options.admin ?? DEFAULT_ADMIN;
+    const prefix = options.prefix ?? (env.GATEHOUSE_PREFIX || DEFAULT_PREFIX);
+    const admin = options.admin ?? (await runningOn(prefix)) ?? FALLBACK_ADMIN;
     const base = URL.parse(admin.endsWith("/") ? admin : `${admin}/`);
     if (!base || !["http:", "https:"].includes(base.protocol))
       throw new WrongAdmin(`'${admin}' is not the URL of an Admin API; write http://host:port`);
     const given = options.token ?? (env.GATEHOUSE_ADMIN_TOKEN || undefined);
     if (given !== undefined && !/^[\x21-\x7e]{1,256}$/.test(given))
       throw new WrongAdmin("the token is no token: it has other characters than a header field may have");
-    return new AdminApi(base, given ?? (await ownToken(base, options.prefix, env.GATEHOUSE_PREFIX)));
+    return new AdminApi(base, given ?? (await ownToken(base, prefix, options.prefix !== undefined)));
   }
 
   get hasToken(): boolean {
@@ -171,19 +176,26 @@ export class AdminApi {
   }
 }
 
-/** The token under the prefix of a gateway on this machine, if it may be read. */
-async function ownToken(
-  { hostname }: URL,
-  given: string | undefined,
-  fromEnv: string | undefined,
-): Promise<string | null> {
+/** The Admin API of the gateway that runs on a prefix, as that has written it there; null if none does. */
+async function runningOn(prefix: string): Promise<string | null> {
+  const text = await readFile(join(prefix, "ports.json"), "utf8").catch(() => "");
+  const { admin, admin_ssl: ssl } = parsed(text) ?? {};
+  if (typeof admin === "number") return `http://127.0.0.1:${admin}`;
+  return typeof ssl === "number" ? `https://localhost:${ssl}` : null;
+}
+
+/**
+ * The token under the prefix of a gateway on this machine, if it may be read.
+ * @param isAskedFor whether somebody has named the prefix.
+ */
+async function ownToken({ hostname }: URL, prefix: string, isAskedFor: boolean): Promise<string | null> {
   const host = hostname.replace(/^\[|\]$/g, "");
   if (host !== "localhost" && !isLoopback(host)) return null;
   const { readTokenFile, tokenFile } = await import("../access/token-file.ts");
   try {
-    return await readTokenFile(tokenFile(given ?? (fromEnv || DEFAULT_PREFIX)));
+    return await readTokenFile(tokenFile(prefix));
   } catch (error) {
-    if (given === undefined) return null;
+    if (!isAskedFor) return null;
     throw new WrongAdmin((error as Error).message);
   }
 }

@@ -3,13 +3,20 @@
  * running one, and put into it. What a file would change is judged and written by the gateway, as one change; commands
  * only ask and tell.
  */
-import { writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { addAdminOptions, Unreachable, WrongAdmin } from "./admin-api.ts";
 import { type Mode, openTarget, Refused, type TargetOptions } from "./config-target.ts";
-import { catalogueOf, flavorOf, packagesOf, readBytes, Unusable } from "./configuration-file.ts";
+import {
+  addReadingOptions,
+  catalogueOf,
+  flavorOf,
+  type ReadingOptions,
+  readBytes,
+  Unusable,
+} from "./configuration-file.ts";
 import { planLines } from "./plan-text.ts";
+import { type Ending, type Result, report, writeOwn } from "./report.ts";
 
 const EXIT = { done: 0, refused: 1, unusable: 2, tryAgain: 3, declined: 4, differs: 5 } as const;
 
@@ -45,38 +52,26 @@ export function registerConfigCommands(program: Command): void {
       .option("--select-tag <tag>", "only entities with this tag; may be given again", append, [])
       .option("--offline", "work on the store under --prefix, or that of the settings, while no gateway runs")
       .option("-s, --settings <file>", "with --offline: settings, YAML");
-  add("validate <file>", "tell everything that is wrong with a file; no gateway is asked")
-    .option(
-      "--prefix <dir>",
-      "prefix of a gateway, to look up uploaded plugins in; without it any may be there",
-    )
-    .option("--router-flavor <flavor>", "the setting router_flavor")
-    .action((file: string, options: ValidateOptions) => report(options, () => validate(file, options)));
+  addReadingOptions(
+    add("validate <file>", "tell everything that is wrong with a file; no gateway is asked"),
+  ).action((file: string, options: ValidateOptions) => run(options, () => validate(file, options)));
   addScoped("dump", "write the configuration in force as YAML that 'config sync' takes")
     .option("-o, --output <file>", "file to write; default: standard output")
-    .action((options: Scope & { output?: string }) => report(options, () => dump(options)));
+    .action((options: Scope & { output?: string }) => run(options, () => dump(options)));
   addScoped("diff <file>", "tell what 'config sync' would change").action((file: string, options: Scope) =>
-    report(options, () => diff(file, options)),
+    run(options, () => diff(file, options)),
   );
   addScoped("sync <file>", "make the gateway's configuration what the file says, as one change")
     .option("--yes", "do not ask whether the plan is right")
-    .action((file: string, options: Apply) => report(options, () => apply(file, "sync", options)));
+    .action((file: string, options: Apply) => run(options, () => apply(file, "sync", options)));
   addScoped("import <file>", "add and update what the file has, and remove nothing")
     .option("--yes", "do not ask whether the plan is right")
-    .action((file: string, options: Apply) => report(options, () => apply(file, "merge", options)));
+    .action((file: string, options: Apply) => run(options, () => apply(file, "merge", options)));
 }
 
 const append = (one: string, before: readonly string[]): string[] => [...before, one];
 
-interface Result {
-  readonly lines: readonly string[];
-  readonly json: object;
-  readonly exit?: number;
-}
-
-interface ValidateOptions {
-  readonly prefix?: string;
-  readonly routerFlavor?: string;
+interface ValidateOptions extends ReadingOptions {
   readonly json?: boolean;
 }
 
@@ -88,7 +83,7 @@ async function validate(file: string, options: ValidateOptions): Promise<Result>
     import("../declarative/text.ts"),
   ]);
   const read = textOf(await readBytes(file));
-  const plugins = await catalogueOf(options.prefix === undefined, await packagesOf(options.prefix));
+  const plugins = await catalogueOf(options.prefix);
   const routerFlavor = await flavorOf(options.routerFlavor);
   // Which addresses may be reached is in a gateway's settings, and nothing is reached here.
   const judged = read.ok
@@ -103,9 +98,7 @@ async function dump({ output, ...options }: Scope & { output?: string }): Promis
   await using target = await openTarget(options, false);
   const text = await target.dump();
   if (output === undefined) return { lines: [text.trimEnd()], json: { config: text } };
-  await writeFile(output, text, { mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
-    throw new Unusable(`${output} cannot be written (${error.code})`);
-  });
+  await writeOwn(output, text);
   return { lines: [`written: ${output}`], json: { file: output } };
 }
 
@@ -144,28 +137,16 @@ async function isConfirmed(): Promise<boolean> {
   }
 }
 
-async function report(
-  { json = false }: { readonly json?: boolean },
-  work: () => Promise<Result>,
-): Promise<void> {
-  try {
-    const result = await work();
-    console.log(json ? JSON.stringify(result.json) : result.lines.join("\n"));
-    process.exitCode = result.exit ?? EXIT.done;
-  } catch (error) {
-    const exit =
-      error instanceof Refused
-        ? EXIT.refused
-        : error instanceof Unreachable
-          ? EXIT.tryAgain
-          : error instanceof Unusable || error instanceof WrongAdmin
-            ? EXIT.unusable
-            : null;
-    if (exit === null) throw error;
-    const { message } = error as Error;
-    if (json)
-      console.log(JSON.stringify({ error: message, errors: error instanceof Refused ? error.errors : [] }));
-    else console.error(message);
-    process.exitCode = exit;
-  }
+const run = (options: { readonly json?: boolean }, work: () => Promise<Result>): Promise<void> =>
+  report(options, work, endingOf);
+
+function endingOf(error: Error): Ending | null {
+  if (error instanceof Refused) return { exit: EXIT.refused, json: { errors: error.errors } };
+  const exit =
+    error instanceof Unreachable
+      ? EXIT.tryAgain
+      : error instanceof Unusable || error instanceof WrongAdmin
+        ? EXIT.unusable
+        : null;
+  return exit && { exit, json: { errors: [] } };
 }

@@ -2,12 +2,29 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { any } from "@gatehouse/sdk";
+import type { Command } from "commander";
 import type { PluginCatalogue, RouterFlavor } from "../entities/entities.ts";
 import type { Packages } from "../registry/resolver.ts";
 
 /** Something on the command line, or the file that it names, cannot be used. */
 export class Unusable extends Error {
   override name = "Unusable";
+}
+
+/** How a file is read without a gateway. */
+export interface ReadingOptions {
+  readonly prefix?: string;
+  readonly routerFlavor?: string;
+}
+
+/** Adds `--prefix` and `--router-flavor` to a command. */
+export function addReadingOptions(command: Command): Command {
+  return command
+    .option(
+      "--prefix <dir>",
+      "prefix of a gateway, to look up uploaded plugins in; without it any may be there",
+    )
+    .option("--router-flavor <flavor>", "the setting router_flavor");
 }
 
 /** `-` is standard input. @throws {Unusable} */
@@ -32,11 +49,11 @@ export async function packagesOf(prefix: string | undefined): Promise<Packages> 
   return Registry.view(join(prefix, "artifacts"), await viewRegistryStore({ prefix }));
 }
 
-/** The plugins that a file may name. Without a registry to look in, any package may be there. */
-export async function catalogueOf(isLenient: boolean, packages: Packages): Promise<PluginCatalogue> {
+/** The plugins that a file may name. Without a prefix to look in, any package may be there. @throws {Unusable} */
+export async function catalogueOf(prefix: string | undefined, packages?: Packages): Promise<PluginCatalogue> {
   const { createCatalogue } = await import("../gateway/catalogue.ts");
-  const known = createCatalogue(packages);
-  if (!isLenient) return known;
+  const known = createCatalogue(packages ?? (await packagesOf(prefix)));
+  if (prefix !== undefined) return known;
   return {
     ...known,
     find(name, workspace) {

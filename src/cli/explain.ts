@@ -9,7 +9,7 @@ import { isObject } from "@gatehouse/sdk";
 import type { Command } from "commander";
 import type { Explained } from "../gateway/explain.ts";
 import type { ExplainRequest } from "../gateway/explain-input.ts";
-import { AdminApi, type AdminOptions, DEFAULT_ADMIN, Unreachable, WrongAdmin } from "./admin-api.ts";
+import { ADMIN_DEFAULT, AdminApi, type AdminOptions, Unreachable, WrongAdmin } from "./admin-api.ts";
 import { catalogueOf, flavorOf, packagesOf, readBytes, Unusable } from "./configuration-file.ts";
 import { explanationLines } from "./explain-text.ts";
 
@@ -53,7 +53,7 @@ export function registerExplainCommand(program: Command): void {
     .argument("<url>", "its URL: http://host[:port]/path?query")
     .option("-H, --header <field>", "a header field, 'Name: value'; may be given again", append, [])
     .option("-c, --config <file>", "explain by this declarative configuration, without a gateway")
-    .option("--admin <url>", `Admin API of the gateway to ask (default: ${DEFAULT_ADMIN})`)
+    .option("--admin <url>", `Admin API of the gateway to ask (${ADMIN_DEFAULT})`)
     .option("--token <token>", "token for it; better by GATEHOUSE_ADMIN_TOKEN, which others cannot see")
     .option(
       "--prefix <dir>",
@@ -129,7 +129,7 @@ async function explainFile(file: string, request: ExplainRequest, options: Optio
   const read = textOf(await readBytes(file));
   if (!read.ok) throw wrong(formatConfigErrors([documentError(file, read.fault)]));
   const packages = await packagesOf(options.prefix);
-  const plugins = await catalogueOf(options.prefix === undefined, packages);
+  const plugins = await catalogueOf(options.prefix, packages);
   const routerFlavor = await flavorOf(options.routerFlavor);
   // Which addresses may be reached is in a gateway's settings, and nothing is reached here.
   const loaded = loadDeclarative(read.text, { file, plugins, routerFlavor, egress: null });

@@ -4,59 +4,58 @@
  *
  * Exit codes: 0 everything maps; 1 something is left out; 2 the file or the command line cannot be used.
  */
-import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { KongImport, Remark } from "../kong-files/kong-file.ts";
 import { printable } from "../printable.ts";
-import { catalogueOf, flavorOf, packagesOf, readBytes, Unusable } from "./configuration-file.ts";
+import {
+  addReadingOptions,
+  catalogueOf,
+  flavorOf,
+  type ReadingOptions,
+  readBytes,
+  Unusable,
+} from "./configuration-file.ts";
+import { type Result, report, writeOwn } from "./report.ts";
 
 const EXIT = { all: 0, some: 1, unusable: 2 } as const;
 
 const EXIT_HELP = `
 Exit codes: 0 everything maps; 1 something is left out; 2 the file or the command line cannot be used.`;
 
-interface Options {
+interface Options extends ReadingOptions {
   readonly write?: string;
-  readonly prefix?: string;
-  readonly routerFlavor?: string;
   readonly json?: boolean;
 }
 
 /** Adds `import` to a program. */
 export function registerImportCommand(program: Command): void {
-  program
+  const command = program
     .command("import")
     .description("tell what of a file of Kong or decK maps and what does not, and write what does")
     .argument("<file>", "declarative configuration of Kong or decK, formats 1.1 to 3.0")
-    .option("-w, --write <file>", "write what maps, as a document of format 3.0")
-    .option(
-      "--prefix <dir>",
-      "prefix of a gateway, to look up uploaded plugins in; without it any may be there",
-    )
-    .option("--router-flavor <flavor>", "the setting router_flavor")
+    .option("-w, --write <file>", "write what maps, as a document of format 3.0");
+  addReadingOptions(command)
     .option("--json", "print the report as JSON")
     .addHelpText("after", EXIT_HELP)
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.all : EXIT.unusable))
-    .action(run);
+    .action((file: string, options: Options) =>
+      report(
+        options,
+        () => run(file, options),
+        (error) => (error instanceof Unusable ? { exit: EXIT.unusable } : null),
+      ),
+    );
 }
 
-async function run(file: string, options: Options): Promise<void> {
-  try {
-    const { remarks, mapped, text } = await read(file, options);
-    const left = remarks.filter(({ kind }) => kind === "left out").length;
-    if (options.write !== undefined)
-      await writeFile(options.write, text, { mode: 0o600 }).catch((error: NodeJS.ErrnoException) => {
-        throw new Unusable(`${options.write} cannot be written (${error.code})`);
-      });
-    if (options.json === true) console.log(JSON.stringify({ file, mapped, left_out: left, remarks }));
-    else console.log(lines(file, remarks, mapped, options.write).join("\n"));
-    process.exitCode = left === 0 ? EXIT.all : EXIT.some;
-  } catch (error) {
-    if (!(error instanceof Unusable)) throw error;
-    if (options.json === true) console.log(JSON.stringify({ error: error.message }));
-    else console.error(error.message);
-    process.exitCode = EXIT.unusable;
-  }
+async function run(file: string, options: Options): Promise<Result> {
+  const { remarks, mapped, text } = await read(file, options);
+  const left = remarks.filter(({ kind }) => kind === "left out").length;
+  if (options.write !== undefined) await writeOwn(options.write, text);
+  return {
+    lines: lines(file, remarks, mapped, options.write),
+    json: { file, mapped, left_out: left, remarks },
+    exit: left === 0 ? EXIT.all : EXIT.some,
+  };
 }
 
 async function read(file: string, options: Options): Promise<KongImport> {
@@ -66,7 +65,7 @@ async function read(file: string, options: Options): Promise<KongImport> {
   ]);
   const decoded = textOf(await readBytes(file));
   if (!decoded.ok) throw new Unusable(placed(file, decoded.fault));
-  const plugins = await catalogueOf(options.prefix === undefined, await packagesOf(options.prefix));
+  const plugins = await catalogueOf(options.prefix);
   const routerFlavor = await flavorOf(options.routerFlavor);
   const result = importKong(decoded.text, { plugins, routerFlavor, environment: process.env });
   if ("unreadable" in result)

@@ -5,10 +5,11 @@
  * same command may succeed later; 5 something is pending (as Kong's `migrations list` says it).
  */
 import type { Command } from "commander";
-import { loadSettings, type Settings } from "../settings.ts";
-import { type Database, databaseOf } from "../stores/database-shape.ts";
-import { MigrationError, type MigrationStatus, type Step } from "../stores/migrations.ts";
-import { StoreUnavailable } from "../stores/store.ts";
+import type { Settings } from "../settings.ts";
+import type { Database } from "../stores/database-shape.ts";
+import type { MigrationStatus, Step } from "../stores/migrations.ts";
+import { Unusable } from "./configuration-file.ts";
+import { type Result, report } from "./report.ts";
 
 const EXIT = { done: 0, refused: 1, settings: 2, tryAgain: 3, pending: 5 } as const;
 
@@ -22,12 +23,6 @@ interface Options {
   readonly prefix?: string;
   readonly json?: boolean;
   readonly yes?: boolean;
-}
-
-interface Result {
-  readonly lines: readonly string[];
-  readonly json: object;
-  readonly exit?: number;
 }
 
 /** Adds `migrations up`, `migrations status` and `migrations down` to a program. */
@@ -45,13 +40,13 @@ export function registerMigrationCommands(program: Command): void {
       .addHelpText("after", EXIT_HELP);
   add("up", "do every step that is pending")
     .alias("bootstrap")
-    .action((options: Options) => report(options, up));
+    .action((options: Options) => run(options, up));
   add("status", "tell which steps were done, and which are pending")
     .alias("list")
-    .action((options: Options) => report(options, status));
+    .action((options: Options) => run(options, status));
   add("down", "undo the last step, with all that it held: for going back to an older version")
     .option("--yes", "that what the step held may go")
-    .action((options: Options) => report(options, (database) => down(database, options.yes === true)));
+    .action((options: Options) => run(options, (database) => down(database, options.yes === true)));
 }
 
 async function up(database: Database): Promise<Result> {
@@ -86,7 +81,7 @@ async function down(database: Database, sure: boolean): Promise<Result> {
   const last = applied.at(-1);
   if (last === undefined) return { lines: ["no step is left to undo"], json: { undone: null } };
   if (!sure)
-    throw new MigrationError(
+    throw new Unsure(
       `undoing ${stepText(last)} removes what it holds from ${database.place}; make a backup, then say --yes`,
     );
   const undone = await database.down();
@@ -96,36 +91,38 @@ async function down(database: Database, sure: boolean): Promise<Result> {
   };
 }
 
+/** Somebody has to say yes first. */
+class Unsure extends Error {}
+
 const stepText = ({ number, name }: Pick<Step, "number" | "name">) => `step ${number} (${name})`;
 const stepJson = ({ number, name }: Pick<Step, "number" | "name">) => ({ number, name });
 
-async function report(options: Options, work: (database: Database) => Promise<Result>): Promise<void> {
-  const settings = readSettings(options);
-  if (settings === null) {
-    process.exitCode = EXIT.settings;
-    return;
-  }
-  try {
-    const { lines, json, exit = EXIT.done } = await work(await databaseOf(settings));
-    console.log(options.json === true ? JSON.stringify(json) : lines.join("\n"));
-    process.exitCode = exit;
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error;
-    if (options.json === true) console.log(JSON.stringify({ error: error.message }));
-    else console.error(error.message);
-    process.exitCode = error instanceof MigrationError ? EXIT.refused : EXIT.tryAgain;
-  }
+async function run(options: Options, work: (database: Database) => Promise<Result>): Promise<void> {
+  // Loaded only when they are used: all commands share this program.
+  const [{ databaseOf }, { MigrationError }, { StoreUnavailable }] = await Promise.all([
+    import("../stores/database-shape.ts"),
+    import("../stores/migrations.ts"),
+    import("../stores/store.ts"),
+  ]);
+  await report(
+    options,
+    async () => work(await databaseOf(await settingsOf(options))),
+    (error) => {
+      if (error instanceof Unusable) return { exit: EXIT.settings };
+      if (error instanceof MigrationError || error instanceof Unsure) return { exit: EXIT.refused };
+      return error instanceof StoreUnavailable ? { exit: EXIT.tryAgain } : null;
+    },
+  );
 }
 
-function readSettings({ settings: file, prefix }: Options): Settings | null {
+/** @throws {Unusable} */
+async function settingsOf({ settings: file, prefix }: Options): Promise<Settings> {
+  const { loadSettings } = await import("../settings.ts");
   const { settings, errors } = loadSettings({ flags: { prefix }, file, env: process.env });
-  if (errors !== undefined) {
-    for (const error of errors) console.error(error);
-    return null;
-  }
-  if (settings.database !== "off") return settings;
-  console.error(
-    "database: is off (a declarative configuration has no database); set it to sqlite or postgres",
-  );
-  return null;
+  if (errors !== undefined) throw new Unusable(errors.join("\n"));
+  if (settings.database === "off")
+    throw new Unusable(
+      "database: is off (a declarative configuration has no database); set it to sqlite or postgres",
+    );
+  return settings;
 }

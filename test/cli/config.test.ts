@@ -55,6 +55,14 @@ test("a file is shown as a plan, asks for a yes, is synced, and then nothing dif
   );
 });
 
+test("without --admin the gateway that runs on the prefix is asked", async () => {
+  const asked = await run(["config", "dump", "--prefix", gateway.prefix]);
+  assert.deepEqual([asked.code, asked.err], [0, ""]);
+  assert.equal(asked.out, (await config("dump")).out);
+  const byEnvironment = await run(["config", "dump"], { GATEHOUSE_PREFIX: gateway.prefix });
+  assert.equal(byEnvironment.out, asked.out);
+});
+
 test("an import adds and updates, and removes nothing; a workspace is synced by itself", async () => {
   await gateway.call("POST", "/services", { name: "stays", host: "a.example" });
   const path = file("more.yml", "consumers: [{ username: ann }]\n");

@@ -215,6 +215,7 @@ function overwrite(file: string, at: number, bytes: Uint8Array): void {
 const DAMAGES: readonly (readonly [string, (file: string) => void])[] = [
   ["of text", (file) => writeFileSync(file, "not a database at all\n".repeat(1000))],
   ["with another header", (file) => overwrite(file, 0, Buffer.alloc(100, 7))],
+  ["emptied", (file) => truncateSync(file, 0)],
   ["cut off in the middle", (file) => truncateSync(file, 4096 * 5)],
   [
     "with pages of noise",

@@ -34,7 +34,7 @@ const MEANINGS: Readonly<Record<number, (path: string) => string>> = {
   [CODES.notADatabase]: (path) => damaged(path),
 };
 
-function damaged(path: string): string {
+export function damaged(path: string): string {
   return (
     `${path} is damaged (it is no SQLite database, or not a whole one). It was left as it is. Stop the gateway, move ` +
     `it and the files beside it (${path}-wal, ${path}-shm) away, and put a backup in its place; without a backup, ` +

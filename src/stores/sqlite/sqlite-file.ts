@@ -2,7 +2,8 @@
  * The SQLite database of a configuration, used by one thread. A write is one transaction in the write-ahead log, which
  * is on the disk before it is acknowledged (`synchronous = FULL`).
  */
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from "node:sqlite";
 import {
@@ -13,7 +14,7 @@ import {
   type PackedWrite,
 } from "../packed.ts";
 import { StaleRevision, StoreUnavailable } from "../store.ts";
-import { sqliteFailure } from "./sqlite-failure.ts";
+import { damaged, sqliteFailure } from "./sqlite-failure.ts";
 
 const PAGE_BYTES = 4096;
 /** "GATE": in the header of every file of ours. */
@@ -52,8 +53,10 @@ export class SqliteFile {
     this.#maxRemoved = maxRemoved;
     try {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-      if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
-      else chmodSync(path, 0o600); // a backup may have come back with other rights
+      if (!existsSync(path)) make(path);
+      chmodSync(path, 0o600); // a backup may have come back with other rights
+      // To SQLite it would be a new database, and the gateway would serve nothing in place of what was configured.
+      if (statSync(path).size === 0) throw new StoreUnavailable(damaged(path));
       this.#db = open(path, maxBytes);
     } catch (error) {
       throw sqliteFailure(error, path);
@@ -234,6 +237,26 @@ export class SqliteFile {
   }
 }
 
+/** Makes the file so that it is there as a database or not at all, whenever this is cut off. */
+function make(path: string): void {
+  const draft = `${path}.${randomUUID()}`;
+  try {
+    closeSync(openSync(draft, "ax", 0o600));
+    const db = new DatabaseSync(draft);
+    try {
+      db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA application_id = ${APPLICATION_ID}`);
+    } finally {
+      db.close();
+    }
+    linkSync(draft, path);
+  } catch (error) {
+    // Somebody else was faster: then that is the file.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
 function open(path: string, maxBytes: number): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: BUSY_MS });
   try {
@@ -243,7 +266,6 @@ function open(path: string, maxBytes: number): DatabaseSync {
       throw new StoreUnavailable(
         `${path} is a database of another program; move it away, or choose another \`prefix\``,
       );
-    if (tables === 0) db.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA application_id = ${APPLICATION_ID}`);
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON");
     db.exec(
       `PRAGMA journal_size_limit = ${MAX_LOG_BYTES}; PRAGMA max_page_count = ${Math.ceil(maxBytes / PAGE_BYTES)}`,
