@@ -18,7 +18,7 @@ import { MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH, MAX_MANIFEST_PARTS } from "../r
 import { MAX_ROWS_BYTES } from "../registry/registry.ts";
 import { MAX_EXTENDED_HEADER_BYTES } from "../registry/tar-reader.ts";
 import { MAX_QUEUED_MS, WAITING_FACTOR } from "../sandbox/calls/deadlines.ts";
-import { HOST_CALL_LIMITS } from "../sandbox/calls/host-call-limits.ts";
+import { HOST_CALL_LIMITS, MAX_VAR_DEPTH } from "../sandbox/calls/host-call-limits.ts";
 import { MAX_IN_FLIGHT } from "../sandbox/calls/lane.ts";
 import { MAX_ATTEMPTS, MAX_QUEUED } from "../sandbox/calls/lanes.ts";
 import { LOADING_MS, STALLED_MS } from "../sandbox/calls/link.ts";
@@ -210,7 +210,11 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
         `\`violation\`: ${FAILS}; a JavaScript guest's alone`,
       ],
       ["random bytes", bytes(randomBytes), `\`violation\`: ${FAILS}`],
-      ["vars of a request; their bytes", `${MAX_VARS}; ${bytes(MAX_VARS_BYTES)}`, `\`violation\`: ${FAILS}`],
+      [
+        "vars of a request; their bytes; the nesting of one",
+        `${MAX_VARS}; ${bytes(MAX_VARS_BYTES)}; ${MAX_VAR_DEPTH}`,
+        `\`violation\`: ${FAILS}`,
+      ],
       ["fetches at the same time", String(fetches), "the fetch fails"],
       [
         "a fetch's URL; header fields; their bytes; body",

@@ -6,6 +6,7 @@
  * lines beyond that are dropped, and their number is the next line.
  */
 import { write, writeSync } from "node:fs";
+import { inertJson } from "../printable.ts";
 
 const MAX_WAITING_BYTES = 8 << 20;
 /** A reader's pipe may be non-blocking: then a full one is asked again. */
@@ -28,9 +29,10 @@ export class LineWriter {
     process.once("exit", () => this.#writeRest());
   }
 
-  /** Takes one or several whole lines. */
-  write(lines: string): void {
+  /** Takes one or several whole lines of JSON. What is in them may be a stranger's, who would write to a terminal. */
+  write(said: string): void {
     if (this.#broken) return;
+    const lines = inertJson(said);
     if (this.#bytes + lines.length > this.#maxBytes) {
       this.#dropped++;
       return;

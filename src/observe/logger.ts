@@ -5,6 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import pino, { type Logger } from "pino";
+import { inertJson } from "../printable.ts";
 import type { Settings } from "../settings.ts";
 import type { AccessRecord } from "../threads/messages.ts";
 import type { LineWriter } from "./line-writer.ts";
@@ -58,7 +59,7 @@ export function createAccessLog(settings: Settings, stdout: LineWriter): AccessL
   timer.unref();
   return {
     write(records) {
-      for (const record of records) destination.write(line(record));
+      for (const record of records) destination.write(inertJson(line(record)));
     },
     close() {
       clearInterval(timer);

@@ -40,6 +40,16 @@ for (const [title, end] of [
     assert.deepEqual((await linesOf(child)).sort(), numbers(100).sort());
   });
 
+test("what a line quotes of strangers is no command for a terminal and no end of a line, and reads as it was", async () => {
+  const msg = "\u009b31m\u007f\u0085\u2028{}\u2029\u202eevil\u2066 caf\u00e9";
+  const child = start(
+    `out.write(${JSON.stringify(`${JSON.stringify({ msg })}\n`)}); await out.flush(10_000);`,
+  );
+  const [line = "", ...more] = await linesOf(child);
+  assert.deepEqual([JSON.parse(line), more], [{ msg }, []]);
+  assert.match(line, /^[\x20-\x7e\u00a0-\u00ff]+$/);
+});
+
 test("while nobody reads, the process goes on, keeps what its bound allows, and says how much it dropped", async () => {
   const child = start(
     `for (let i = 0; i < 20_000; i++) out.write("x".repeat(99) + "\\n");

@@ -10,6 +10,7 @@ import { accessPlugin, bundleSource, PATIENT, RecordingHost, settings, startSand
 const many = (count: number, from = 0): Record<string, unknown> =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`v${from + i}`, 1]));
 const KIB = 1024;
+const nested = (levels: number): string => "[".repeat(levels) + "]".repeat(levels);
 
 function apply(verdict: Verdict, ctx: MemoryContext): void {
   reserveVars(verdict.vars, ctx);
@@ -19,7 +20,7 @@ function apply(verdict: Verdict, ctx: MemoryContext): void {
 test("64 vars and 64 KiB may be shared along a request", () => {
   const ctx = new MemoryContext();
   apply({ vars: many(63) }, ctx);
-  apply({ vars: { big: "x".repeat(60 * KIB) } }, ctx);
+  apply({ vars: { big: ["x".repeat(60 * KIB), JSON.parse(nested(31))] } }, ctx);
   assert.equal(Object.keys(ctx.vars).length, 64);
 });
 
@@ -28,6 +29,8 @@ for (const [title, steps] of [
   ["more than 64 over several calls", [many(40), many(25, 40)]],
   ["one of more than 64 KiB", [{ big: "x".repeat(64 * KIB) }]],
   ["several that are more than 64 KiB together", [{ a: "x".repeat(40 * KIB) }, { b: "x".repeat(30 * KIB) }]],
+  ["one that is nested deeper than 32 levels", [{ deep: JSON.parse(nested(33)) }]],
+  ["one that is nested deeper than a stack", [{ deep: JSON.parse(nested(32_000)) }]],
   ["characters that are more bytes than they look", [{ a: "\u20ac".repeat(30 * KIB) }]],
 ] as [string, Record<string, unknown>[]][])
   test(`${title}: a violation, and nothing of the verdict is done`, () => {

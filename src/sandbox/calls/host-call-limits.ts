@@ -5,6 +5,9 @@
 
 const KIB = 1024;
 
+/** Of a value that a guest leaves in the shared vars: whoever reads it may recurse. */
+export const MAX_VAR_DEPTH = 32;
+
 export const HOST_CALL_LIMITS = {
   /** Lines of one hook call; a line that says how many were dropped may follow. */
   logLines: 20,

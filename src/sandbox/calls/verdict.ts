@@ -5,9 +5,10 @@
  * message is framed, routed or attributed is refused here: control characters, hop-by-hop and framing
  * fields, paths that climb, identities that the guest may not speak for.
  */
-import type { Context, Headers, Phase, Reply } from "@gatehouse/sdk";
+import { type Context, type Headers, isDeepJson, type Phase, type Reply } from "@gatehouse/sdk";
 import type { GuestLimits, HeaderEdit, Verdict } from "../protocol/engine.ts";
 import { type HeaderGrant, IDENTITY, type Sight } from "./grants.ts";
+import { MAX_VAR_DEPTH } from "./host-call-limits.ts";
 
 /** The guest asked for something that its contract does not allow. */
 export class Violation extends Error {}
@@ -137,7 +138,8 @@ function checkEdits(
 
 function checkMethod(method: string): void {
   if (!TOKEN.test(method) || method.length > 32) throw new Violation("a method that is no token");
-  if (method === "CONNECT") throw new Violation("the method CONNECT");
+  // TRACE has the upstream show, in a body, credentials that the guest may not see (RFC 9110 section 9.3.8).
+  if (/^(?:CONNECT|TRACE)$/i.test(method)) throw new Violation(`the method ${method.toUpperCase()}`);
 }
 
 /** `/`-rooted, without a step upwards however it is written, and nothing that could be read as an authority. */
@@ -156,6 +158,19 @@ function checkStatus(status: number): void {
     throw new Violation(`the status ${status}, between 200 and 599 is allowed`);
 }
 
+/** A var as it crosses to the next guest. */
+function varText(value: unknown): string {
+  let text: string | null;
+  try {
+    text = JSON.stringify(value) ?? "";
+  } catch {
+    text = null; // so deep that this thread's stack has no room for it
+  }
+  if (text === null || isDeepJson(text, MAX_VAR_DEPTH))
+    throw new Violation(`a shared var that is nested deeper than ${MAX_VAR_DEPTH} levels`);
+  return text;
+}
+
 /** Bytes of the vars that guests have set, by name, for each request's vars. */
 const guestVars = new WeakMap<object, Map<string, number>>();
 
@@ -165,7 +180,7 @@ export function reserveVars(vars: Verdict["vars"], ctx: Context): void {
   const sizes = new Map(guestVars.get(ctx.vars));
   for (const [name, value] of Object.entries(vars)) {
     if (value === null) sizes.delete(name);
-    else sizes.set(name, name.length + Buffer.byteLength(JSON.stringify(value) ?? ""));
+    else sizes.set(name, name.length + Buffer.byteLength(varText(value)));
   }
   let bytes = 0;
   for (const size of sizes.values()) bytes += size;

@@ -12,6 +12,7 @@
  * violation. Whether a header's name or a status makes sense is checked by the data thread, for every engine.
  */
 import type { Phase } from "@gatehouse/sdk";
+import { MAX_VAR_DEPTH } from "../calls/host-call-limits.ts";
 import type {
   GuestLimits,
   HeaderEdit,
@@ -95,8 +96,6 @@ export function parseOutput(bytes: Uint8Array, phase: Phase, limits: GuestLimits
   return new Answer(phase, limits).verdict(value);
 }
 
-/** Of a value that a guest leaves in the shared vars: whoever reads it may recurse. */
-const MAX_DEPTH = 32;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 class Answer {
@@ -179,7 +178,7 @@ class Answer {
     const vars: Record<string, unknown> = {};
     for (const [key, part] of entries(value, "vars")) {
       if (key === "__proto__") throw wrong("vars.__proto__", "is not a name that can be used");
-      if (isDeeper(part, MAX_DEPTH)) throw wrong("vars", `is nested deeper than ${MAX_DEPTH} levels`);
+      if (isDeeper(part, MAX_VAR_DEPTH)) throw wrong("vars", `is nested deeper than ${MAX_VAR_DEPTH} levels`);
       this.#count(key.length + JSON.stringify(part).length, "vars");
       vars[key] = part;
     }

@@ -104,10 +104,9 @@ const REFUSED: [string, Verdict, Phase?, Partial<GuestGrants>?][] = [
     `query ${JSON.stringify(query)}`,
     { request: { query } },
   ]),
-  ...["", "GET ", "G\r\n", "CONNECT", "X".repeat(33)].map((method): [string, Verdict] => [
-    `method ${JSON.stringify(method)}`,
-    { request: { method } },
-  ]),
+  ...["", "GET ", "G\r\n", "CONNECT", "connect", "TRACE", "Trace", "X".repeat(33)].map(
+    (method): [string, Verdict] => [`method ${JSON.stringify(method)}`, { request: { method } }],
+  ),
   ["a request edit in header_filter", headers(["set", "x-a", "b"]), "header_filter"],
   ["a response edit in log", { response: { headers: [["set", "x-a", "b"]] } }, "log"],
   ["a status in access", { response: { status: 200 } }, "access"],
