@@ -50,6 +50,11 @@ const AREAS: Readonly<Record<string, Area>> = {
   "/plugin-packages": { read: rule("viewer", "workspace"), write: rule("author", "workspace") },
   // What clients have sent, as far as it is no secret by its name.
   "/recordings": { read: rule("author", "workspace"), write: rule("admin", "workspace") },
+  // What a version may do, and who gets it, is said by whoever answers for the workspace.
+  "/plugin-packages/:id/channels": ENTITY,
+  "/plugin-packages/:id/consent": ENTITY,
+  "/author-keys": ENTITY,
+  "/plugin-shares": { read: OPERATOR, write: OPERATOR },
   // Without a workspace it is that of all.
   "/plugin-usage": { read: rule("author", "gateway"), write: OPERATOR },
   "/:workspace/plugin-usage": { read: rule("author", "workspace"), write: OPERATOR },

@@ -13,6 +13,7 @@ import type { Registry } from "../registry/registry.ts";
 import { adminTokenRoutes } from "./admin-tokens-api.ts";
 import { Refusal } from "./answers.ts";
 import { auditRoutes } from "./audit-api.ts";
+import { authorKeyRoutes } from "./author-keys-api.ts";
 import { bearerOf } from "./bearer.ts";
 import { configRoutes } from "./config-api.ts";
 import { configPlanRoutes } from "./config-plan-api.ts";
@@ -23,6 +24,8 @@ import { explainRoutes } from "./explain-api.ts";
 import { checkSource, isPreflight } from "./guard.ts";
 import { endpointsRoute, nodeRoutes } from "./node-api.ts";
 import { packageRoutes } from "./packages-api.ts";
+import { pluginLineRoutes } from "./plugin-lines-api.ts";
+import { pluginShareRoutes } from "./plugin-shares-api.ts";
 import type { AdminPort } from "./port.ts";
 import { recordingRoutes } from "./recordings-api.ts";
 import { addRoutes, type Route } from "./routes.ts";
@@ -102,6 +105,9 @@ export function adminRoutes(options: AdminOptions): Route[] {
     ...schemaRoutes(port),
     ...packageRoutes(port, options),
     ...recordingRoutes(port),
+    ...pluginLineRoutes(port, options),
+    ...authorKeyRoutes(port, options),
+    ...pluginShareRoutes(port, options),
     ...usageRoutes(port),
     ...tailRoutes(port),
     ...adminTokenRoutes(port),

@@ -3,17 +3,20 @@
  * An upload is answered when the forge is done and everything is on the disk.
  */
 import { violationFields } from "@gatehouse/sdk";
-import type { Deed } from "../access/audit.ts";
 import { violationMessage } from "../control/refusal.ts";
 import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
-import { grantsToJson, manifestToJson } from "../registry/manifest.ts";
+import { grantsToJson } from "../registry/manifest.ts";
 import type { Registry, StoredPackage } from "../registry/registry.ts";
+import { usesOf } from "../registry/uses.ts";
 import { Shares } from "../tenancy/shares.ts";
 import { notFound, numbered, Refusal, unsupportedType } from "./answers.ts";
 import { workspaceId, workspaceName } from "./entity-view.ts";
-import { byId, pageOf } from "./page.ts";
+import { channelTo, lineJson, matching, packageJson, wholePackageJson } from "./package-view.ts";
+import { pageOf } from "./page.ts";
+import { givenSignatures } from "./plugin-lines-api.ts";
 import type { AdminPort } from "./port.ts";
+import { asked, packageDeed, settled, usedLine } from "./registry-answers.ts";
 import type { Answer, Call, Route } from "./routes.ts";
 
 /**
@@ -22,6 +25,7 @@ import type { Answer, Call, Route } from "./routes.ts";
  */
 export const MAX_UPLOADS = 8;
 
+const FILTERS = ["name", "search", "channel"];
 const PACKAGE_TYPES = ["application/gzip", "application/x-gzip"];
 
 export interface PackageOptions {
@@ -45,7 +49,9 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
         if (!PACKAGE_TYPES.includes(call.type)) throw unsupportedType(["application/gzip"]);
       },
       GET(call) {
-        const page = pageOf(byId(registry.list(workspaceName(call))), call.query, call.path);
+        const page = pageOf(matching(registry, workspaceName(call), call.query), call.query, call.path, {
+          filters: FILTERS,
+        });
         return { status: 200, body: { ...page, data: page.data.map(packageJson) } };
       },
       async POST(call) {
@@ -69,13 +75,14 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
     {
       path: `${prefix}/plugin-packages/:id`,
       before: (call) => void workspaceId(port, call),
-      GET(call) {
+      async GET(call) {
         const stored = registry.get(workspaceName(call), call.params.id ?? "");
-        if (!stored) throw notFound();
-        const { manifest, createdAt } = stored;
+        if (stored !== undefined) return { status: 200, body: wholePackageJson(stored, registry) };
+        const line = usedLine(port, registry, call);
+        const isOperator = call.author.workspace === null;
         return {
           status: 200,
-          body: { ...packageJson(stored), created_at: createdAt, manifest: manifestToJson(manifest) },
+          body: await lineJson(port, registry, line, workspaceName(call), isOperator),
         };
       },
       // Between two changes of the configuration, so that none comes into force that needs what is being removed.
@@ -83,14 +90,9 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
         port.alone(async () => {
           const stored = registry.get(workspaceName(call), call.params.id ?? "");
           if (!stored) return { status: 204 };
-          if (isUsed(port, stored))
-            throw numbered(
-              "foreignKeyViolation",
-              "an existing 'plugins' entity references this 'plugin-packages' entity",
-              { fields: { "@referenced_by": "plugins" } },
-            );
-          await registry.delete(stored);
-          await port.note(deedOf(port, "delete", stored), call.author);
+          checkUnused(port, registry, stored);
+          await asked(() => registry.delete(stored));
+          await port.note(packageDeed(port, "delete", stored, aboutOf(stored)), call.author);
           return { status: 204 };
         }),
     },
@@ -107,33 +109,14 @@ function checkFence(port: AdminPort, workspace: string, unfenced: readonly strin
   });
 }
 
-/** For the audit log. */
-function deedOf(
-  port: AdminPort,
-  action: "create" | "delete",
-  { workspace, id, manifest }: StoredPackage,
-): Deed {
-  const about = {
-    version: manifest.version,
-    runtime: manifest.runtime,
-    grants: grantsToJson(manifest.grants),
-  };
-  return {
-    action,
-    entity: "plugin_packages",
-    id,
-    name: manifest.name,
-    workspace: port.entities().named("workspaces", "", workspace)?.id ?? "",
-    ...(action === "create" ? { after: about } : { before: about }),
-  };
-}
-
 async function publish(port: AdminPort, registry: Registry, call: Call): Promise<Answer> {
   const workspace = workspaceName(call);
-  const result = await registry.put(workspace, call.body);
+  const given = call.signature === "" ? [] : givenSignatures(call.signature);
+  const result = await asked(() => registry.put(workspace, call.body, given));
   switch (result.kind) {
     case "created":
-      await port.note(deedOf(port, "create", result.stored), call.author);
+      await port.note(packageDeed(port, "create", result.stored, aboutOf(result.stored)), call.author);
+      await settled(port);
       return { status: 201, body: packageJson(result.stored) };
     case "same":
       return { status: 200, body: packageJson(result.stored) };
@@ -158,6 +141,12 @@ async function publish(port: AdminPort, registry: Registry, call: Call): Promise
   }
 }
 
+const aboutOf = ({ manifest, signatures }: StoredPackage) => ({
+  runtime: manifest.runtime,
+  grants: grantsToJson(manifest.grants),
+  ...(signatures.length === 0 ? {} : { signed_by: signatures.map(({ key }) => key) }),
+});
+
 function busy(): Refusal {
   return new Refusal(
     429,
@@ -166,19 +155,16 @@ function busy(): Refusal {
   );
 }
 
-function packageJson({ id, manifest, report }: StoredPackage): object {
-  const { name, version, runtime, phases, grants } = manifest;
-  return { id, name, version, runtime, phases, grants: grantsToJson(grants), forge: report };
-}
-
-/** Whether an entity of the configuration in force names this package. */
-function isUsed(port: AdminPort, { workspace, manifest }: StoredPackage): boolean {
-  const index = port.entities();
-  const wanted = `${workspace}/${manifest.name}@${manifest.version}`;
-  for (const { name, ws_id: owner } of index.all("plugins")) {
-    const written = String(name);
-    if ((written.includes("/") ? written : `${index.workspace(owner)?.name}/${written}`) === wanted)
-      return true;
+/** What leads to this package: an entity of the configuration in force, or a channel. @throws {Refusal} 400 */
+function checkUnused(port: AdminPort, registry: Registry, stored: StoredPackage): void {
+  const { workspace, manifest } = stored;
+  const used = (by: string) =>
+    numbered("foreignKeyViolation", `an existing '${by}' entity references this 'plugin-packages' entity`, {
+      fields: { "@referenced_by": by },
+    });
+  for (const { entity, workspace: user } of usesOf(port.entities(), { workspace, name: manifest.name })) {
+    const found = registry.fit(String(entity.name), user, entity.config);
+    if (!("missing" in found) && found.stored.id === stored.id) throw used("plugins");
   }
-  return false;
+  if (channelTo(registry, stored) !== undefined) throw used("channels");
 }

@@ -23,6 +23,8 @@ export interface Page<T> {
 export interface PageOptions<T> {
   /** Whether `next` leaves out size and tags, as Kong's nested lists do. */
   readonly nested?: boolean;
+  /** Other parameters that the list goes by, for `next`. */
+  readonly filters?: readonly string[];
   /** How much an item adds to the page. */
   readonly bytesOf?: (item: T) => number;
 }
@@ -37,7 +39,7 @@ export function pageOf<T extends Listed>(
   items: readonly T[],
   query: Query,
   path: string,
-  { nested = false, bytesOf = () => 0 }: PageOptions<T> = {},
+  { nested = false, bytesOf = () => 0, filters = [] }: PageOptions<T> = {},
 ): Page<T> {
   const size = readSize(query.size);
   const after = readOffset(query.offset);
@@ -57,6 +59,7 @@ export function pageOf<T extends Listed>(
   if (!more || !last) return { data, next: null };
   const offset = Buffer.from(last.id).toString("base64");
   const next = new URLSearchParams({ offset });
+  for (const filter of filters) if (typeof query[filter] === "string") next.set(filter, query[filter]);
   if (!nested && query.size !== undefined) next.set("size", String(size));
   if (!nested && typeof query.tags === "string") next.set("tags", query.tags);
   return { data, offset, next: `${path}?${next}` };

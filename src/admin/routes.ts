@@ -23,6 +23,8 @@ export interface Call {
   readonly type: string;
   /** The whole header, for bodies whose parameters matter. */
   readonly contentType: string;
+  /** The header `gatehouse-signature`, for packages; empty if there is none. */
+  readonly signature: string;
   /** Whether the client sends a body. */
   readonly hasBody: boolean;
   /** Empty until the body was read. */
@@ -143,6 +145,7 @@ function callOf(request: FastifyRequest, author: Asker): Call {
     query: request.query as Query,
     type: (contentType.split(";", 1)[0] as string).trim().toLowerCase(),
     contentType,
+    signature: String(request.headers["gatehouse-signature"] ?? ""),
     hasBody:
       request.headers["transfer-encoding"] !== undefined ||
       Number(request.headers["content-length"] ?? 0) > 0,

@@ -104,8 +104,8 @@ async function openControl(options: TargetOptions, mayMake: boolean): Promise<Co
       settings,
       beside: new TokenTable(() => {}),
       registry: {
-        find: (name, workspace) => packages.find(name, workspace),
-        fit: (name, workspace, config, compile) => packages.fit(name, workspace, config, compile),
+        find: (...of) => packages.find(...of),
+        fit: (...of) => packages.fit(...of),
         load: async () => new Uint8Array(),
       },
       catalogue: createCatalogue(packages),

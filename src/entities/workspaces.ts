@@ -2,7 +2,7 @@
  * workspaces: the tenants of one gateway. Every other entity belongs to one; `default` is the operator's. A
  * workspace's routes match only hosts that it owns, which is what keeps the one router index apart.
  */
-import { integer, record, set, string } from "@gatehouse/sdk";
+import { boolean, integer, record, set, string } from "@gatehouse/sdk";
 import { checkNetwork } from "../egress/networks.ts";
 import { workspaceLimitsField } from "../sandbox/limits.ts";
 import { quotasField } from "../tenancy/quotas.ts";
@@ -62,5 +62,10 @@ export const workspaceSchema = record({
   ),
   plugin_limits: workspaceLimitsField(),
   quotas: quotasField(),
+  require_signature: boolean({
+    default: false,
+    description:
+      "Whether only plugin packages are taken and used that an author has signed whose key is registered.",
+  }),
   tags: tags(),
 });

@@ -131,6 +131,8 @@ export class Gateway {
       dir: join(settings.prefix, "artifacts"),
       store: await startable(openRegistryStore(settings)),
       idOf: (workspace) => this.#control.index.named("workspaces", "", workspace)?.id,
+      requiresSignature: (workspace) =>
+        this.#control.index.named("workspaces", "", workspace)?.require_signature === true,
       onMoved: (concerns) => void this.#follow(concerns),
       limitsOf: (workspace) => this.#control.limitsOf(workspace),
       forge: (input) => this.#sandbox.forge(input),
@@ -436,7 +438,8 @@ export class Gateway {
   /** Names of packages that move may mean others: what they mean is put in force, and what cannot be is told. */
   async #follow(concerns: Concerns): Promise<void> {
     try {
-      const changed = await this.#control.packagesMoved(concerns);
+      // Until there is a control plane, nothing is in force that could move.
+      const changed = (await this.#control?.packagesMoved(concerns)) ?? 0;
       if (changed > 0)
         this.#log.info({ plugins: changed }, "plugins have moved to other versions of their packages");
     } catch (error) {

@@ -4,6 +4,18 @@
  */
 import type { Edit } from "../stores/store.ts";
 import {
+  AUTHOR_KEY_KIND,
+  type AuthorKey,
+  authorKeyId,
+  type GivenSignature,
+  hasSigned,
+  keyNameFault,
+  MAX_AUTHOR_KEYS,
+  MAX_SIGNATURES,
+  readPublicKey,
+  rowOfAuthorKey,
+} from "./author-keys.ts";
+import {
   CHANNEL_KIND,
   type Channel,
   channelKey,
@@ -17,12 +29,13 @@ import { type Consent, consentKey, rowOfConsent } from "./consents.ts";
 import { excessOf, joinedGrants } from "./grants-asked.ts";
 import type { Manifest } from "./manifest.ts";
 import type { Records } from "./records.ts";
-import { rowOfPackage, type StoredPackage } from "./stored-package.ts";
-import type { Tables } from "./tables.ts";
+import { MAX_SHARED_TO, rowOfShare, SHARE_KIND, type Share, shareKey } from "./shared-lines.ts";
+import { nameOf, rowOfPackage, type Signature, type StoredPackage } from "./stored-package.ts";
+import { signaturesOf, type Tables } from "./tables.ts";
 
 /** It cannot be done: what, and what to do. Nothing has changed. */
 export class RegistryRefusal extends Error {
-  readonly kind: "notFound" | "notAllowed";
+  readonly kind: "notFound" | "notAllowed" | "conflict";
 
   constructor(kind: RegistryRefusal["kind"], message: string) {
     super(message);
@@ -153,6 +166,148 @@ export class RegistryDesk {
     );
   }
 
+  /** Keys of a workspace's authors, by name. */
+  authorKeys(workspace: string): AuthorKey[] {
+    return [...this.#tables.authorKeys.values()]
+      .filter((one) => one.workspace === workspace)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  authorKey(workspace: string, name: string): AuthorKey | undefined {
+    return this.#tables.authorKeys.get(authorKeyId(workspace, name));
+  }
+
+  /** @param publicKey in PEM, or its 32 bytes in Base64. @throws {RegistryRefusal} @throws {StoreUnavailable} */
+  addAuthorKey(
+    { workspace, workspaceId }: Omit<Line, "name">,
+    name: string,
+    publicKey: string,
+  ): Promise<AuthorKey> {
+    const fault = keyNameFault(name);
+    if (fault !== null) throw new RegistryRefusal("notAllowed", `name: ${fault}`);
+    const raw = readPublicKey(publicKey);
+    if (raw === null)
+      throw new RegistryRefusal(
+        "notAllowed",
+        "public_key: expected an Ed25519 public key, in PEM or its 32 bytes in Base64; make one with " +
+          "'gatehouse plugin keygen'",
+      );
+    return this.#records.write(() => {
+      if (this.authorKey(workspace, name) !== undefined)
+        throw new RegistryRefusal("conflict", `workspace '${workspace}' has a key '${name}' already`);
+      if (this.authorKeys(workspace).length >= MAX_AUTHOR_KEYS)
+        throw new RegistryRefusal(
+          "notAllowed",
+          `workspace '${workspace}' has ${MAX_AUTHOR_KEYS} keys, the most that it may have; delete one that signed nothing`,
+        );
+      const result: AuthorKey = {
+        workspace,
+        workspaceId,
+        name,
+        publicKey: raw.toString("base64"),
+        createdAt: seconds(),
+        revokedAt: null,
+      };
+      return { edits: [{ put: rowOfAuthorKey(result) }], result };
+    });
+  }
+
+  /** It signs nothing more. @throws {RegistryRefusal} @throws {StoreUnavailable} */
+  revokeAuthorKey(workspace: string, name: string): Promise<AuthorKey> {
+    return this.#records.write(() => {
+      const key = this.#authorKey(workspace, name);
+      const result = key.revokedAt === null ? { ...key, revokedAt: seconds() } : key;
+      return { edits: result === key ? [] : [{ put: rowOfAuthorKey(result) }], result };
+    });
+  }
+
+  /** One that no package bears. @throws {RegistryRefusal} @throws {StoreUnavailable} */
+  removeAuthorKey(workspace: string, name: string): Promise<AuthorKey> {
+    return this.#records.write(() => {
+      const result = this.#authorKey(workspace, name);
+      const signed = this.#tables.packages
+        .list(workspace)
+        .find(({ signatures }) => signatures.some(({ key }) => key === name));
+      if (signed !== undefined)
+        throw new RegistryRefusal(
+          "notAllowed",
+          `key '${name}' has signed ${nameOf(signed)}; revoke it, so that it signs nothing more`,
+        );
+      return { edits: [{ remove: { kind: AUTHOR_KEY_KIND, id: authorKeyId(workspace, name) } }], result };
+    });
+  }
+
+  /** What is wrong with signatures over a package's id, in words. */
+  signatureFaults(workspace: string, id: string, given: readonly GivenSignature[]): string[] {
+    if (given.length > MAX_SIGNATURES) return [`a package has ${MAX_SIGNATURES} signatures at most`];
+    return given.flatMap(({ key: name, signature }) => {
+      const key = this.authorKey(workspace, name);
+      if (key === undefined) return [`workspace '${workspace}' knows no key '${name}'`];
+      if (key.revokedAt !== null) return [`key '${name}' is revoked`];
+      if (!hasSigned(key, id, signature)) return [`it is not what key '${name}' signs ${id} with`];
+      return [];
+    });
+  }
+
+  /** Adds signatures to a package; one key has one. @throws {RegistryRefusal} @throws {StoreUnavailable} */
+  sign(stored: StoredPackage, given: readonly GivenSignature[]): Promise<StoredPackage> {
+    const { workspace, manifest } = stored;
+    return this.#records.write(() => {
+      const now = this.#version({ workspace, name: manifest.name, workspaceId: "" }, manifest.version);
+      const faults = this.signatureFaults(workspace, now.id, given);
+      const added = given.filter(({ key }) => !now.signatures.some((one) => one.key === key));
+      if (faults.length > 0) throw new RegistryRefusal("notAllowed", faults.join("; "));
+      if (now.signatures.length + added.length > MAX_SIGNATURES)
+        throw new RegistryRefusal("notAllowed", `a package has ${MAX_SIGNATURES} signatures at most`);
+      const at = seconds();
+      const result = {
+        ...now,
+        signatures: [...now.signatures, ...added.map((one) => ({ ...one, at }))],
+      };
+      return { edits: added.length === 0 ? [] : [{ put: rowOfPackage(result) }], result };
+    });
+  }
+
+  /** Of a package, those that count. */
+  signaturesOf(stored: StoredPackage): readonly Signature[] {
+    return signaturesOf(stored, this.#tables);
+  }
+
+  /** Plugins that are shared, by owner and name. */
+  shares(): Share[] {
+    return [...this.#tables.shares.values()].sort((a, b) =>
+      shareKey(a.owner, a.name) < shareKey(b.owner, b.name) ? -1 : 1,
+    );
+  }
+
+  share(owner: string, name: string): Share | undefined {
+    return this.#tables.shares.get(shareKey(owner, name));
+  }
+
+  /** Says which workspaces may use a plugin; none ends it. @throws {RegistryRefusal} @throws {StoreUnavailable} */
+  setShare(line: Line, workspaces: readonly string[]): Promise<Share> {
+    const to = [...new Set(workspaces)].filter((name) => name !== line.workspace).sort();
+    if (to.length > MAX_SHARED_TO)
+      throw new RegistryRefusal("notAllowed", `workspaces: at most ${MAX_SHARED_TO}`);
+    return this.#records.write(() => {
+      if (this.#tables.packages.line(line.workspace, line.name).length === 0 && to.length > 0)
+        throw new RegistryRefusal(
+          "notFound",
+          `there is no plugin '${line.name}' in workspace '${line.workspace}'`,
+        );
+      const result: Share = {
+        owner: line.workspace,
+        ownerId: line.workspaceId,
+        name: line.name,
+        workspaces: to,
+      };
+      const id = shareKey(line.workspace, line.name);
+      const isThere = this.#tables.shares.get(id) !== undefined;
+      if (to.length > 0) return { edits: [{ put: rowOfShare(result) }], result };
+      return { edits: isThere ? [{ remove: { kind: SHARE_KIND, id } }] : [], result };
+    });
+  }
+
   consent(workspace: string, owner: string, name: string): Consent | undefined {
     return this.#tables.consents.get(consentKey(workspace, owner, name));
   }
@@ -190,6 +345,13 @@ export class RegistryDesk {
       needed.set(key, { workspace, workspaceId, owner, name: manifest.name, grants, at: seconds() });
     }
     return [...needed.values()];
+  }
+
+  #authorKey(workspace: string, name: string): AuthorKey {
+    const key = this.authorKey(workspace, name);
+    if (key === undefined)
+      throw new RegistryRefusal("notFound", `workspace '${workspace}' knows no key '${name}'`);
+    return key;
   }
 
   #version({ workspace, name }: Line, version: string): StoredPackage {

@@ -146,6 +146,8 @@ export class KeyedTable<T> implements RecordTable {
   readonly #read: (row: Row) => T | null;
   readonly #onUnsound: (row: Row) => void;
   readonly #kept = new Map<string, T>();
+  /** Grows with each change. */
+  changes = 0;
 
   /** @param read null for a row that says nothing sound: it counts as not there, and `onUnsound` is told. */
   constructor(kind: string, read: (row: Row) => T | null, onUnsound: (row: Row) => void) {
@@ -168,6 +170,7 @@ export class KeyedTable<T> implements RecordTable {
   }
 
   put(row: Row): void {
+    this.changes++;
     const value = this.#read(row);
     if (value !== null) this.#kept.set(row.id, value);
     else {
@@ -177,10 +180,12 @@ export class KeyedTable<T> implements RecordTable {
   }
 
   remove(id: string): void {
+    this.changes++;
     this.#kept.delete(id);
   }
 
   clear(): void {
+    this.changes++;
     this.#kept.clear();
   }
 }

@@ -7,12 +7,13 @@
  */
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import type { ValidateOptions, Violation } from "@gatehouse/sdk";
+import type { Violation } from "@gatehouse/sdk";
 import type { CataloguePlugin } from "../entities/plugins.ts";
 import { DEFAULT_LIMITS, lowered, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { GuestLimits } from "../sandbox/protocol/engine.ts";
 import type { Edit, Store } from "../stores/store.ts";
 import { Artifacts } from "./artifacts.ts";
+import { AUTHOR_KEY_KIND, type GivenSignature } from "./author-keys.ts";
 import { CHANNEL_KIND } from "./channels.ts";
 import { CONSENT_KIND } from "./consents.ts";
 import { RegistryDesk, type Use } from "./desk.ts";
@@ -22,7 +23,7 @@ import { OLD_INDEX, readOldIndex } from "./old-index.ts";
 import { digestOf, openPackage, violationsOf } from "./package.ts";
 import { mayMove } from "./package-name.ts";
 import { type Planned, Records, type RecordTable } from "./records.ts";
-import { type Missing, type Packages, type Resolved, Resolver } from "./resolver.ts";
+import { type FitOptions, type Missing, type Packages, type Resolved, Resolver } from "./resolver.ts";
 import { rowOfShare, SHARE_KIND } from "./shared-lines.ts";
 import { keyOf, nameOf, PACKAGE_KIND, rowOfPackage, type StoredPackage } from "./stored-package.ts";
 import { type Concerns, concernsOf, newTables, type Tables, tableList } from "./tables.ts";
@@ -44,7 +45,8 @@ export type ForgeAnswer =
   | { ok: false; busy: true };
 
 export type PutResult =
-  | { readonly kind: "created" | "same"; readonly stored: StoredPackage }
+  | { readonly kind: "created"; readonly stored: StoredPackage }
+  | { readonly kind: "same"; readonly stored: StoredPackage }
   | { readonly kind: "conflict"; readonly stored: StoredPackage }
   | { readonly kind: "refused"; readonly violations: readonly Violation[] }
   /** The workspace may not keep so much. */
@@ -63,6 +65,8 @@ export interface RegistryOptions {
   /** Of its own; closed with the registry. */
   readonly store: Store;
   readonly forge: Forge;
+  /** Whether a workspace takes signed packages only. Default: none does. */
+  readonly requiresSignature?: (workspace: string) => boolean;
   /** What others keep in the same store, for changes that concern both. */
   readonly tables?: readonly RecordTable[];
   /** The last version of a plugin is deleted. */
@@ -79,7 +83,8 @@ export class Registry {
   readonly #options: RegistryOptions;
   readonly #artifacts: Artifacts;
   readonly #tables: Tables;
-  readonly #resolver: Resolver;
+  /** What names mean. */
+  readonly resolver: Resolver;
   /** The rows of all that the registry knows. */
   readonly records: Records;
   /** What people do with what is published. */
@@ -91,7 +96,7 @@ export class Registry {
     this.#options = options;
     this.#artifacts = artifacts;
     this.#tables = tables;
-    this.#resolver = new Resolver(tables);
+    this.resolver = new Resolver(tables, options.requiresSignature);
     this.records = records;
     this.desk = new RegistryDesk(tables, records);
   }
@@ -159,23 +164,18 @@ export class Registry {
   }
 
   /** The package that a plugin entity of `workspace` means by a name, or a sentence that says why there is none. */
-  find(name: string, workspace: string): StoredPackage | Missing {
-    return this.#resolver.find(name, workspace);
+  find(name: string, workspace: string, signedOnly?: boolean): StoredPackage | Missing {
+    return this.resolver.find(name, workspace, signedOnly);
   }
 
   /** The same for an entity with this config: names that move mean the best version that takes it. */
-  fit(
-    name: string,
-    workspace: string,
-    config: unknown,
-    compile?: ValidateOptions["compile"],
-  ): Resolved | Missing {
-    return this.#resolver.fit(name, workspace, config, compile);
+  fit(name: string, workspace: string, config: unknown, options?: FitOptions): Resolved | Missing {
+    return this.resolver.fit(name, workspace, config, options);
   }
 
   /** What a plugin entity of this workspace could be named: its own packages first. */
   names(workspace: string): string[] {
-    return this.#resolver.names(workspace);
+    return this.resolver.names(workspace);
   }
 
   /**
@@ -186,14 +186,20 @@ export class Registry {
     return this.#artifacts.read(stored.emitted);
   }
 
-  /** Publishes a package. When it answers `created`, everything is durable. @throws {StoreUnavailable} */
-  async put(workspace: string, bytes: Uint8Array): Promise<PutResult> {
+  /**
+   * Publishes a package. When it answers `created`, everything is durable.
+   * @param given signatures of authors over its id: all must be sound.
+   * @throws {StoreUnavailable}
+   */
+  async put(workspace: string, bytes: Uint8Array, given: readonly GivenSignature[] = []): Promise<PutResult> {
     const { opened, violations } = await openPackage(bytes, this.#limits(workspace));
     if (violations) return { kind: "refused", violations };
+    const unsigned = this.#signatureFaults(workspace, digestOf(bytes), given);
+    if (unsigned.length > 0) return { kind: "refused", violations: violationsOf("signature", unsigned) };
     const { name, version } = opened.manifest;
     const key = `${workspace}/${name}@${version}`;
     while (this.#uploads.has(key)) await this.#uploads.get(key);
-    const upload = this.#admit(key, workspace, bytes, opened);
+    const upload = this.#admit(key, workspace, bytes, opened, given);
     // Waiters only wait: what went wrong is for the caller of the upload itself.
     this.#uploads.set(
       key,
@@ -210,9 +216,12 @@ export class Registry {
     workspace: string,
     bytes: Uint8Array,
     opened: { manifest: Manifest; artifact: Uint8Array },
+    given: readonly GivenSignature[],
   ): Promise<PutResult> {
     const id = digestOf(bytes);
     const known = this.#known(key, id);
+    if (known?.kind === "same" && given.length > 0)
+      return { kind: "same", stored: await this.desk.sign(known.stored, given) };
     if (known !== null) return known;
     const { manifest, artifact } = opened;
     const full = this.#noRoom(workspace, bytes.length);
@@ -229,9 +238,14 @@ export class Registry {
       // Others may have published it, or taken the room, meanwhile.
       const refusal = this.#known(key, id) ?? this.#noRoom(workspace, size);
       if (refusal !== null) return { edits: [], result: refusal };
+      // A key may have been revoked meanwhile.
+      const unsigned = this.#signatureFaults(workspace, id, given);
+      if (unsigned.length > 0)
+        return { edits: [], result: { kind: "refused", violations: violationsOf("signature", unsigned) } };
       // Each time: others may have removed the last package that needed them.
       await this.#artifacts.write(bytes);
       const emitted = await this.#artifacts.write(answer.emitted);
+      const now = Math.floor(Date.now() / 1000);
       const stored: StoredPackage = {
         id,
         workspace,
@@ -240,8 +254,8 @@ export class Registry {
         emitted,
         report: answer.report,
         bytes: size,
-        createdAt: Math.floor(Date.now() / 1000),
-        signatures: [],
+        createdAt: now,
+        signatures: given.map((one) => ({ ...one, at: now })),
         yanked: null,
       };
       return { edits: [{ put: rowOfPackage(stored) }], result: { kind: "created", stored } };
@@ -252,9 +266,18 @@ export class Registry {
     return { kind: "created", stored };
   }
 
-  #known(key: string, id: string): PutResult | null {
+  #signatureFaults(workspace: string, id: string, given: readonly GivenSignature[]): string[] {
+    if (given.length === 0 && this.#options.requiresSignature?.(workspace) === true)
+      return [
+        `workspace '${workspace}' takes signed packages only; sign it with an author's key that is registered there`,
+      ];
+    return this.desk.signatureFaults(workspace, id, given);
+  }
+
+  #known(key: string, id: string): Extract<PutResult, { kind: "same" | "conflict" }> | null {
     const stored = this.#tables.packages.get(key);
-    return stored === undefined ? null : { kind: stored.id === id ? "same" : "conflict", stored };
+    if (stored === undefined) return null;
+    return stored.id === id ? { kind: "same", stored } : { kind: "conflict", stored };
   }
 
   #limits(workspace: string): WorkspaceLimits {
@@ -307,7 +330,7 @@ export class Registry {
     readonly id: string;
     readonly name: string;
   }): Promise<{ readonly packages: number; readonly artifacts: number }> {
-    const { packages, channels, consents, shares } = this.#tables;
+    const { packages, channels, consents, shares, authorKeys } = this.#tables;
     // Who has its name now is somebody else, if it has another id.
     const isIts = (name: string, id: string) => name === workspace.name && (id === "" || id === workspace.id);
     let artifacts = 0;
@@ -319,6 +342,8 @@ export class Registry {
         if (isIts(one.workspace, one.workspaceId)) drop(CHANNEL_KIND, id);
       for (const [id, one] of consents.entries())
         if (isIts(one.workspace, one.workspaceId)) drop(CONSENT_KIND, id);
+      for (const [id, one] of authorKeys.entries())
+        if (isIts(one.workspace, one.workspaceId)) drop(AUTHOR_KEY_KIND, id);
       for (const [id, one] of shares.entries()) {
         if (isIts(one.owner, one.ownerId)) drop(SHARE_KIND, id);
         else if (one.workspaces.includes(workspace.name)) {
@@ -383,7 +408,7 @@ export function cataloguePlugin(
   return {
     ...plugin,
     fit(config, compile) {
-      const found = fit.call(packages, written, workspace, config, compile);
+      const found = fit.call(packages, written, workspace, config, { compile });
       const best = "missing" in found ? { stored, config } : found;
       return { plugin: cataloguePlugin(best.stored), config: best.config };
     },

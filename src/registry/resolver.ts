@@ -12,7 +12,7 @@ import { excessOf, excessText } from "./grants-asked.ts";
 import { LATEST, type PackageName, parsePackageName } from "./package-name.ts";
 import type { Release } from "./package-table.ts";
 import { nameOf, type StoredPackage } from "./stored-package.ts";
-import type { Tables } from "./tables.ts";
+import { signaturesOf, type Tables } from "./tables.ts";
 
 /** A sentence that says why there is none. */
 export interface Missing {
@@ -31,11 +31,19 @@ export interface Resolved {
 /** What a plugin entity may name. Without `fit` no name moves. */
 export type Packages = Pick<Resolver, "find" | "names"> & Partial<Pick<Resolver, "fit">>;
 
+export interface FitOptions {
+  readonly compile?: ValidateOptions["compile"];
+  /** Whether the workspace uses signed packages only; as it is in force if absent. */
+  readonly signedOnly?: boolean | undefined;
+}
+
 export class Resolver {
   readonly #tables: Tables;
+  readonly #requiresSignature: (workspace: string) => boolean;
 
-  constructor(tables: Tables) {
+  constructor(tables: Tables, requiresSignature: (workspace: string) => boolean = () => false) {
     this.#tables = tables;
+    this.#requiresSignature = requiresSignature;
   }
 
   /** Whether a workspace may use a plugin of another: the operator may, and those that it is shared to. */
@@ -60,8 +68,8 @@ export class Resolver {
   }
 
   /** What a name means in a workspace, whatever the config. */
-  find(written: string, workspace: string): StoredPackage | Missing {
-    const found = this.#found(written, workspace);
+  find(written: string, workspace: string, signedOnly?: boolean): StoredPackage | Missing {
+    const found = this.#found(written, workspace, signedOnly);
     if ("missing" in found) return found;
     return found.first;
   }
@@ -74,9 +82,9 @@ export class Resolver {
     written: string,
     workspace: string,
     config: unknown,
-    compile: ValidateOptions["compile"] = boundedPatterns(),
+    { compile = boundedPatterns(), signedOnly }: FitOptions = {},
   ): Resolved | Missing {
-    const found = this.#found(written, workspace);
+    const found = this.#found(written, workspace, signedOnly);
     if ("missing" in found) return found;
     const { first, rest } = found;
     const line = this.#tables.packages.line(first.workspace, first.manifest.name);
@@ -94,17 +102,28 @@ export class Resolver {
   #found(
     written: string,
     workspace: string,
+    signedOnly = this.#requiresSignature(workspace),
   ): { readonly first: StoredPackage; readonly rest: () => Iterable<StoredPackage> } | Missing {
     const name = parsePackageName(written);
     const owner = name.owner ?? workspace;
     if (!this.mayUse(workspace, owner, name.name)) return this.#none(name, owner, workspace);
-    const rest = () => this.#candidates(name, owner, workspace);
+    const rest = () => {
+      const candidates = this.#candidates(name, owner, workspace);
+      const isSigned = (stored: StoredPackage) => signaturesOf(stored, this.#tables).length > 0;
+      return signedOnly ? candidates.filter(isSigned) : candidates;
+    };
     for (const first of rest()) return { first, rest };
-    return this.#none(name, owner, workspace);
+    const [unsigned] = signedOnly ? this.#candidates(name, owner, workspace) : [];
+    if (unsigned === undefined) return this.#none(name, owner, workspace);
+    return {
+      missing:
+        `${nameOf(unsigned)} bears no signature of an author whom workspace '${owner}' knows, and workspace ` +
+        `'${workspace}' uses signed packages only; sign it`,
+    };
   }
 
   /** The best first. */
-  *#candidates(name: PackageName, owner: string, workspace: string): Generator<StoredPackage> {
+  *#candidates(name: PackageName, owner: string, workspace: string): Generator<StoredPackage, void> {
     if (name.wanted?.kind === "version") {
       const stored = this.#tables.packages.get(`${owner}/${name.name}@${name.wanted.version}`);
       if (stored !== undefined) yield stored;

@@ -85,7 +85,7 @@ export async function packagesOf(
     if (!isPackaged(plugin)) continue;
     const workspace = workspaceOf(plugin.ws_id);
     if (workspace === undefined) throw new Error(`plugin ${plugin.id} belongs to no workspace`);
-    const { stored, config } = meant(plugin, workspace.name, registry);
+    const { stored, config } = meant(plugin, workspace, registry);
     let code = loaded.get(stored.emitted);
     if (code === undefined) {
       const before = installed(plugin.id);
@@ -113,15 +113,16 @@ export async function packagesOf(
 
 function meant(
   plugin: Pick<PluginEntity, "name" | "config">,
-  workspace: string,
+  { name: workspace, require_signature }: Workspace,
   registry: Pick<Registry, "find" | "fit">,
 ): { readonly stored: StoredPackage; readonly config?: unknown } {
+  const signedOnly = require_signature === true;
   if (!mayMove(plugin.name)) {
-    const stored = registry.find(plugin.name, workspace);
+    const stored = registry.find(plugin.name, workspace, signedOnly);
     if ("missing" in stored) throw new PackageMissing(stored.missing);
     return { stored };
   }
-  const found = registry.fit(plugin.name, workspace, plugin.config);
+  const found = registry.fit(plugin.name, workspace, plugin.config, { signedOnly });
   if ("missing" in found) throw new PackageMissing(found.missing);
   // One with references is inspected again once they are resolved.
   const isAsWritten = equalJson(found.config, plugin.config) || hasReferences("plugins", plugin);

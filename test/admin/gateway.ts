@@ -40,6 +40,8 @@ export interface Given extends Partial<Omit<AdminOptions, "port">> {
   environment?: Record<string, string>;
   /** What the threads would hear. */
   onDeploy?: (change: ConfigChange) => void;
+  /** Which version of a package is in force from now on for entities of that name. */
+  onInstalled?: (name: string, version: string) => void;
   /** Waits before a configuration is in force. */
   beforeApply?: () => Promise<void>;
 }
@@ -74,12 +76,19 @@ export interface Reply {
 }
 
 export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
-  const registry = given.registry ?? (await openRegistry(scratch(), given.forge));
+  const registry =
+    given.registry ??
+    (await openRegistry(scratch(), given.forge, {
+      idOf: (workspace) => control.index.named("workspaces", "", workspace)?.id,
+      requiresSignature: (workspace) =>
+        control.index.named("workspaces", "", workspace)?.require_signature === true,
+      onMoved: (concerns) => void control.packagesMoved(concerns),
+    }));
   const logged: unknown[] = [];
   const find: AdminPort["findPlugin"] = (name, workspace) => {
     if (name === KEY_AUTH.name) return KEY_AUTH;
     const found = name.includes("@") ? registry.find(name, workspace) : { missing: "" };
-    return "missing" in found ? found : cataloguePlugin(found);
+    return "missing" in found ? found : cataloguePlugin(found, registry, name, workspace);
   };
   let isOpen = false;
   const { settings } = loadSettings({ env: {} });
@@ -101,10 +110,14 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
     own: new OwnListeners([]),
     // Nobody serves by it.
     threads: {
-      async deploy({ change }, _whole, decide) {
+      async deploy({ change, packages }, _whole, decide) {
         given.onDeploy?.(change);
         if (isOpen) await given.beforeApply?.();
         await decide?.();
+        for (const { id, name } of change.put.plugins) {
+          const installed = packages[id];
+          if (installed !== undefined) given.onInstalled?.(name, installed.manifest.version);
+        }
       },
     },
     log: pino({ level: "silent" }),
