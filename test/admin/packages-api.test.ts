@@ -104,7 +104,10 @@ test("a malformed package is 400 code 2 with every reason under fields", async (
   });
   assert.deepEqual([status, json.code], [400, 2]);
   assert.deepEqual(Object.keys(json.fields ?? {}).sort(), ["extra", "name", "phases"]);
-  assert.match(json.message ?? "", /^3 schema violations \(extra: unknown field \(line 7, column 1\); name: /);
+  assert.match(
+    json.message ?? "",
+    /^3 schema violations \(extra: unknown field \(line 7, column 1\); name: /,
+  );
   for (const body of [Buffer.from("hello"), Buffer.alloc(0)]) {
     const broken = await call("POST", "/plugin-packages", { headers: GZIP, body });
     assert.deepEqual([broken.status, broken.json.fields], [400, { package: "not a gzip file" }]);
