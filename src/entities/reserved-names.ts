@@ -22,6 +22,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   "plugin-shares",
   "plugin-tail",
   "plugin-usage",
+  "recordings",
   "schemas",
   "status",
   "tags",
