@@ -2,7 +2,7 @@
  * How often somebody may be wrong about a token: so often from one address, and so often in all, in a minute. An address
  * that was right a while ago is not held up by what others do.
  */
-import { BlockList, isIPv6 } from "node:net";
+import { networkOf } from "../threads/address-key.ts";
 
 export const MAX_FAILURES = 10;
 export const MAX_FAILURES_IN_ALL = 300;
@@ -79,17 +79,4 @@ function bounded<V>(map: Map<string, V>, key: string, value: V): void {
     if (oldest !== undefined) map.delete(oldest);
   }
   map.set(key, value);
-}
-
-const MAPPED = new BlockList();
-MAPPED.addSubnet("::ffff:0:0", 96, "ipv6");
-
-/** One customer of a network has a /64 of IPv6, and as many addresses as it likes. */
-function networkOf(address: string): string {
-  if (!isIPv6(address) || MAPPED.check(address, "ipv6")) return address;
-  const [head = "", tail] = address.split("%", 1)[0]?.split("::") ?? [];
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => "0");
-  return [...left, ...(tail === undefined ? [] : zeros), ...right].slice(0, 4).join(":");
 }

@@ -6,6 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { isLoopback } from "../settings/addresses.ts";
+import { plainAddress } from "../threads/address-key.ts";
 import { Refusal } from "./answers.ts";
 
 export interface GuardOptions {
@@ -51,9 +52,6 @@ export function checkSource(request: IncomingMessage, options: GuardOptions): Re
 export function isPreflight({ method, headers }: IncomingMessage): boolean {
   return method === "OPTIONS" && headers["access-control-request-method"] !== undefined;
 }
-
-/** An IPv4 address as one, although the socket is of both kinds. */
-const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, "");
 
 /** The name in a Host header, lower-case, without its port; undefined if it is not one. */
 function hostName(host: string): string | undefined {

@@ -6,6 +6,7 @@ import fastify, { type FastifyInstance } from "fastify";
 import { WriteRefused } from "../control/refusal.ts";
 import type { Listen, TlsListen } from "../settings.ts";
 import { answerTo, Refusal, tooLarge } from "./answers.ts";
+import { ClientCaps } from "./client-caps.ts";
 
 export interface ApiServer {
   /** Binds every address; the ports are those that the system gave where 0 was asked. */
@@ -19,8 +20,9 @@ export type ApiLog = (level: "info" | "warn" | "error", message: string, details
 /** Longest segment of a path: a key such as a consumer's name. */
 const MAX_PARAM_LENGTH = 4096;
 
-/** Connections of one address at a time; further ones are closed. */
+/** Connections to one address at a time, and how many of them one client may have; further ones are closed. */
 const MAX_CONNECTIONS = 256;
+const MAX_OF_CLIENT = 64;
 
 /** A Fastify instance that answers in JSON, tells nothing of its insides, and reads bodies as bytes. */
 export function createApp(log: ApiLog): FastifyInstance {
@@ -61,6 +63,8 @@ export function createApp(log: ApiLog): FastifyInstance {
 
 const BOUNDS = {
   headersTimeout: 10_000,
+  // How often the other times are looked at.
+  connectionsCheckingInterval: 5_000,
   requestTimeout: 120_000,
   keepAliveTimeout: 60_000,
   maxHeaderSize: 32_768,
@@ -84,7 +88,9 @@ export function serve(app: FastifyInstance, tls: TlsOptions | null = null): ApiS
       for (const address of addresses) {
         const { host, port, backlog } = address;
         const server = open("ssl" in address && address.ssl);
+        const caps = new ClientCaps(MAX_OF_CLIENT);
         server.maxConnections = MAX_CONNECTIONS;
+        server.on("connection", (socket) => caps.admit(socket));
         servers.push(server);
         const { promise, resolve, reject } = Promise.withResolvers<void>();
         server.once("error", reject);

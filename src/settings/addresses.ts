@@ -122,12 +122,13 @@ export function readAddress(text: string, defaultPort?: number): { host: string;
 
 /** Whether only processes of this machine can reach a listener on this address. */
 export function isLoopback(host: string): boolean {
-  const loopback = new BlockList();
-  loopback.addSubnet("127.0.0.0", 8, "ipv4");
-  loopback.addAddress("::1", "ipv6");
   const family = isIP(host);
-  return family !== 0 && loopback.check(host, family === 6 ? "ipv6" : "ipv4");
+  return family !== 0 && LOOPBACK.check(host, family === 6 ? "ipv6" : "ipv4");
 }
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
+LOOPBACK.addAddress("::1", "ipv6");
 
 /**
  * Checks an IP address or a network in CIDR form and returns it as written.

@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { describe, it } from "node:test";
 import { Worker } from "node:worker_threads";
 import { connectionsThatFit } from "../../src/settings/descriptors.ts";
+import { addressKey } from "../../src/threads/address-key.ts";
 import {
-  addressKey,
   CapColumns,
   ConnectionCaps,
   type ConnectionCapsSpec,
