@@ -3,6 +3,7 @@
  * `/plugin-packages/{name}/replay`: recorded requests through two versions of a plugin.
  */
 
+import type { Named } from "@gatehouse/sdk";
 import { lookUp } from "../control/judge.ts";
 import { violationMessage } from "../control/refusal.ts";
 import type { Difference } from "../replay/compare.ts";
@@ -28,7 +29,13 @@ export function recordingRoutes(port: AdminPort): Route[] {
       GET: (call) =>
         answered(async () => {
           const list = await port.recordings.list(selection(port, call));
-          return { status: 200, body: pageOf(byId(list), call.query, call.path) };
+          const page = pageOf(byId(list), call.query, call.path);
+          const { route } = call.query;
+          const next =
+            page.next && typeof route === "string"
+              ? `${page.next}&${new URLSearchParams({ route })}`
+              : page.next;
+          return { status: 200, body: { ...page, next } };
         }),
       DELETE: (call) => answered(() => remove(port, call, selection(port, call))),
     },
@@ -120,7 +127,42 @@ async function answered(run: () => Promise<Answer>): Promise<Answer> {
   }
 }
 
-function reportJson(plugin: string, report: Replayed): object {
+/** One version in the answer to a replay. */
+export interface SideAnswer {
+  readonly version: string;
+  readonly calls: number;
+  readonly failures: Readonly<Record<string, number>>;
+  readonly fuel: number;
+  readonly median_fuel: number;
+  readonly cpu_ms: number;
+  readonly median_cpu_ms: number;
+  readonly memory_peak_bytes: number;
+  readonly answered_with_nothing: Readonly<Record<string, number>>;
+}
+
+/** What a replay is answered. */
+export interface ReplayAnswer {
+  readonly plugin: string;
+  readonly config_from: Replayed["configFrom"];
+  readonly replayed: number;
+  readonly different: number;
+  readonly left_out: { readonly cut_bodies: number; readonly out_of_time: number };
+  readonly without_response: number;
+  readonly from: SideAnswer;
+  readonly to: SideAnswer;
+  readonly requests: readonly {
+    readonly recording: string;
+    readonly recorded_at: string;
+    readonly route: Named | null;
+    readonly method: string;
+    readonly path: string;
+    readonly differences: readonly Difference[];
+    readonly fuel: { readonly from: number; readonly to: number };
+    readonly cpu_ms: { readonly from: number; readonly to: number };
+  }[];
+}
+
+function reportJson(plugin: string, report: Replayed): ReplayAnswer {
   return {
     plugin,
     config_from: report.configFrom,
@@ -136,14 +178,14 @@ function reportJson(plugin: string, report: Replayed): object {
       route: route && { id: route.id, name: route.name },
       method: request.method,
       path: request.path,
-      differences: differences satisfies readonly Difference[],
+      differences,
       fuel,
       cpu_ms: cpuMs,
     })),
   };
 }
 
-function sideJson(side: Side): object {
+function sideJson(side: Side): SideAnswer {
   return {
     version: side.version,
     calls: side.calls,

@@ -6,6 +6,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { MAX_BODY_BYTES, MAX_REQUESTS, MAX_TTL_SECONDS } from "../../plugins/request-recording.ts";
 import { MAX_UPLOADS } from "../admin/packages-api.ts";
 import { CALLOUT_LIMITS } from "../callouts/callouts.ts";
 import { KEY_COST, MAX_KEYS } from "../guest-store/key-value-store.ts";
@@ -17,6 +18,16 @@ import { MAX_MATCHING, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from "../registry/
 import { MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH, MAX_MANIFEST_PARTS } from "../registry/manifest-text.ts";
 import { MAX_ROWS_BYTES } from "../registry/registry.ts";
 import { MAX_EXTENDED_HEADER_BYTES } from "../registry/tar-reader.ts";
+import {
+  MAX_WAITING_REPLAYS,
+  MOST_ON_THE_WAY,
+  MOST_ON_THE_WAY_OF_ONE,
+  MOST_PER_SECOND,
+  MOST_RECORDING_BYTES,
+  MOST_RECORDINGS,
+  MOST_REPORTED,
+  REPLAY_MS,
+} from "../replay/limits.ts";
 import { MAX_QUEUED_MS, WAITING_FACTOR } from "../sandbox/calls/deadlines.ts";
 import { HOST_CALL_LIMITS, MAX_VAR_DEPTH } from "../sandbox/calls/host-call-limits.ts";
 import { MAX_IN_FLIGHT } from "../sandbox/calls/lane.ts";
@@ -255,6 +266,39 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
         `${WORKSPACE_METRICS.metrics}; ${WORKSPACE_METRICS.lines}; ${bytes(WORKSPACE_METRICS.labelCharacters)}`,
         "dropped, and counted in `gatehouse_metric_overflow_total`",
       ],
+    ],
+  ],
+  [
+    "Requests that are recorded and replayed",
+    [
+      [
+        "recordings of a workspace; their bytes",
+        `${MOST_RECORDINGS}; ${bytes(MOST_RECORDING_BYTES)}`,
+        "the oldest go",
+      ],
+      [
+        "recordings of one plugin entity; a body; how long they are kept",
+        `${MAX_REQUESTS}; ${bytes(MAX_BODY_BYTES)}; ${MAX_TTL_SECONDS / 86_400} days`,
+        "the configuration is refused",
+      ],
+      [
+        "requests of one plugin entity in a second on one data thread",
+        String(MOST_PER_SECOND),
+        "they are not recorded",
+      ],
+      [
+        "recordings of a workspace on their way from one data thread; of all",
+        `${bytes(MOST_ON_THE_WAY_OF_ONE)}; ${bytes(MOST_ON_THE_WAY)}`,
+        "dropped, and counted in `gatehouse_recordings_dropped_total`",
+      ],
+      ["recordings of all", setting("recordings_max_bytes"), "the workspace with most loses its oldest"],
+      ["time of a replay", ms(REPLAY_MS), "what is left is left out, and said to be"],
+      [
+        "replays that wait, shared out between workspaces",
+        String(MAX_WAITING_REPLAYS),
+        "429 with Retry-After",
+      ],
+      ["differing requests that a report names", String(MOST_REPORTED), "they are counted"],
     ],
   ],
 ];

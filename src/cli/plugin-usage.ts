@@ -1,16 +1,9 @@
 /** `gatehouse plugin usage`: what uploaded plugins have cost and done since the gateway started. */
-import { isObject } from "@gatehouse/sdk";
 import type { Command } from "commander";
 import { printable } from "../printable.ts";
-import {
-  AdminApi,
-  type AdminOptions,
-  addAdminOptions,
-  messageOf,
-  Unreachable,
-  WrongAdmin,
-} from "./admin-api.ts";
+import { AdminApi, type AdminOptions, addAdminOptions } from "./admin-api.ts";
 import { EXIT_HELP, type Result, report } from "./plugin-report.ts";
+import { aligned, allRows } from "./rows.ts";
 
 interface UsageOptions extends AdminOptions {
   readonly workspace: string;
@@ -36,7 +29,9 @@ export function registerUsageCommand(plugin: Command): void {
 
 async function usage(name: string | undefined, options: UsageOptions): Promise<Result> {
   const api = await AdminApi.open(options);
-  const rows = await rowsOf(api, options);
+  // Without a workspace it is that of all, also for `default`.
+  const list = options.all ? "plugin-usage" : `${encodeURIComponent(options.workspace)}/plugin-usage`;
+  const rows = await allRows<Row>(api, list);
   const wanted = name === undefined ? rows : rows.filter(({ plugin }) => plugin === name);
   return { lines: wanted.length === 0 ? ["no calls yet"] : table(wanted), json: { data: wanted } };
 }
@@ -54,20 +49,6 @@ interface Row {
   readonly wall_ms: number;
   readonly memory_peak_bytes: number;
   readonly host_calls: number;
-}
-
-async function rowsOf(api: AdminApi, { workspace, all }: UsageOptions): Promise<Row[]> {
-  const rows: Row[] = [];
-  const list = all ? "plugin-usage" : `${encodeURIComponent(workspace)}/plugin-usage`;
-  for (let query = "?size=1000"; ; ) {
-    const answer = await api.ask("GET", list + query);
-    if (answer.status >= 500 || answer.status === 429) throw new Unreachable(messageOf(answer));
-    const data = answer.body?.data;
-    if (answer.status !== 200 || !Array.isArray(data)) throw new WrongAdmin(messageOf(answer));
-    rows.push(...data.filter((row): row is Row => isObject(row)));
-    if (typeof answer.body?.offset !== "string") return rows;
-    query = `?${new URLSearchParams({ size: "1000", offset: answer.body.offset })}`;
-  }
 }
 
 const HEADS = [
@@ -96,12 +77,5 @@ function table(rows: readonly Row[]): string[] {
       String(row.host_calls),
     ];
   });
-  const all = [HEADS, ...cells];
-  const widths = HEADS.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)));
-  return all.map((row) =>
-    row
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
-      .join("  ")
-      .trimEnd(),
-  );
+  return aligned([HEADS, ...cells]);
 }

@@ -3,6 +3,8 @@ import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { type AdminOptions, addAdminOptions } from "./admin-api.ts";
 import { PackError, packDirectory } from "./pack.ts";
+import { registerRecordingsCommand } from "./plugin-recordings.ts";
+import { registerReplayCommand } from "./plugin-replay.ts";
 import { EXIT_HELP, type Result, report } from "./plugin-report.ts";
 import { registerTailCommand } from "./plugin-tail.ts";
 import { registerUsageCommand } from "./plugin-usage.ts";
@@ -37,6 +39,8 @@ export function registerPluginCommands(program: Command): void {
     .option("--json", "print the result as JSON")
     .addHelpText("after", EXIT_HELP)
     .action((file: string, options: PublishOptions) => report(options.json, () => publish(file, options)));
+  registerRecordingsCommand(plugin);
+  registerReplayCommand(plugin);
   registerTailCommand(plugin);
   registerUsageCommand(plugin);
 }

@@ -6,14 +6,9 @@ import type { MessagePort } from "node:worker_threads";
 import type { Recording, RecordingSink } from "@gatehouse/sdk";
 import type { CredentialNames } from "../sandbox/calls/credential-names.ts";
 import { Shares } from "../tenancy/shares.ts";
+import { MOST_ON_THE_WAY, MOST_ON_THE_WAY_OF_ONE, MOST_PER_SECOND } from "./limits.ts";
 import type { NewRecording } from "./recordings-file.ts";
 import type { RecordingRequest } from "./recordings-thread.ts";
-
-/** Bytes that are on their way from one data thread, of all workspaces and of one. */
-export const MOST_ON_THE_WAY = 8 << 20;
-export const MOST_ON_THE_WAY_OF_ONE = 2 << 20;
-/** Requests that one plugin entity records in a second on one data thread. */
-export const MOST_PER_SECOND = 50;
 
 export interface RecordingClientOptions {
   /** Has the main thread send a port, which is for `connect`. */

@@ -6,11 +6,8 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import type { Recording } from "@gatehouse/sdk";
+import { MOST_RECORDING_BYTES, MOST_RECORDINGS } from "./limits.ts";
 import { type KeptRecording, readRecording, recordingJson } from "./recording.ts";
-
-/** Of one workspace. */
-export const MOST_RECORDINGS = 1000;
-export const MOST_RECORDING_BYTES = 32 << 20;
 
 const PAGE_BYTES = 4096;
 const SWEEP_MS = 30_000;

@@ -10,17 +10,14 @@ import type { DetachedGuests, DetachedOptions } from "../sandbox/detached.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import { cpuAllowance, lowered, type WorkspaceLimits } from "../sandbox/limits.ts";
 import { type Difference, differences } from "./compare.ts";
+import { MOST_REPORTED } from "./limits.ts";
 import { type Played, type PlayedFailure, play } from "./played.ts";
 import { RecordedContext } from "./recorded-context.ts";
 import { isWhole, type KeptRecording } from "./recording.ts";
 import { ReplayHost } from "./replay-host.ts";
 
-/** How long a replay may take; what has not been replayed by then is left out, and said so. */
-export const REPLAY_MS = 60_000;
 /** How long a call waits for its workspace's CPU time: longer than one in traffic, where a client waits. */
 const CPU_WAIT_MS = 4000;
-/** Differing requests that a report names. */
-export const MOST_REPORTED = 100;
 
 export interface ReplayVersion {
   readonly manifest: Manifest;

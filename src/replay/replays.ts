@@ -15,14 +15,9 @@ import { type CredentialNames, WorkspaceCredentials } from "../sandbox/calls/cre
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { OneAtATime } from "../tenancy/owners-turns.ts";
+import { DEFAULT_REPLAYED, MAX_WAITING_REPLAYS, MOST_RECORDINGS, REPLAY_MS } from "./limits.ts";
 import type { Recordings } from "./recordings.ts";
-import { MOST_RECORDINGS } from "./recordings-file.ts";
-import { REPLAY_MS, type ReplayReport, type ReplayVersion, replay } from "./replay.ts";
-
-/** Replays that wait while one runs; the next one is told to come back. */
-export const MAX_WAITING_REPLAYS = 4;
-/** Recordings of one replay where nobody says how many. */
-export const DEFAULT_REPLAYED = 100;
+import { type ReplayReport, type ReplayVersion, replay } from "./replay.ts";
 
 /** It cannot be done as it was asked for. */
 export class ReplayRefused extends Error {

@@ -1,6 +1,11 @@
 /** Replays over the Admin API of a real gateway: what was recorded of its traffic, through two versions of a package. */
 import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { readRecording } from "../../src/replay/recording.ts";
+import { run } from "../cli/run.ts";
 import { packFiles, publish } from "../gateway/packages.ts";
 import { bundleSource } from "../sandbox/sandbox.ts";
 import { send } from "../support/client.ts";
@@ -169,4 +174,69 @@ test("a workspace replays its own packages on its own recordings alone", async (
   assert.equal(theirs.status, 400, "1.1.0 is another's");
   const own = await admin(gateway, "POST", path, { from: "1.0.0", to: "1.0.0" });
   assert.equal((own.json() as Report).replayed, 0, "nothing was recorded there");
+});
+
+const command = (...args: string[]) =>
+  run(["plugin", ...args, "--admin", gateway.adminUrl], {
+    GATEHOUSE_ADMIN_TOKEN: gateway.adminHeaders["kong-admin-token"] ?? "",
+  });
+
+test("`plugin replay` tells what differs, and ends with 2 where that is asked for", async () => {
+  const plain = await command("replay", "marker", "--from", "1.0.0", "--to", "1.1.0", "--route", "api");
+  assert.equal(plain.code, 0, plain.err);
+  assert.match(plain.out, /^replayed \d requests through marker 1\.0\.0 and 1\.1\.0: 2 differ\n/);
+  assert.match(
+    plain.out,
+    /\nGET \/api\/no \(recording [0-9a-f-]{36}, route api\)\n {2}answered_by: service → exit\n/,
+  );
+  assert.match(plain.out, /\n {2}response\.status: 200 → 403\n/);
+  assert.match(
+    plain.out,
+    /response\.body: 19 bytes → 20 bytes\n {4}- <from the origin\*\*>\n {4}\+ <from the origin\*\*>!\n/,
+  );
+  assert.match(plain.out, /\nasked for, and did without +kv \d +kv \d\n/);
+  const checked = await command("replay", "marker", "--from", "1.0.0", "--to", "1.1.0", "--check", "--json");
+  assert.equal(checked.code, 2);
+  assert.equal((JSON.parse(checked.out) as Report).different, 2);
+  const same = await command("replay", "marker", "--from", "1.0.0", "--to", "1.0.0", "--check");
+  assert.equal(same.code, 0, same.out + same.err);
+});
+
+test("`plugin replay` that cannot be made ends with 1 and every reason", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "gatehouse-replay-"));
+  after(() => rm(dir, { recursive: true }));
+  const file = join(dir, "config.json");
+  await writeFile(file, '{"mark": 5}');
+  for (const [args, reasons] of [
+    [["--to", "9.0.0", "--limit", "0"], /^limit: .*\nto: no plugin package/],
+    [["--to", "1.1.0", "--config", file], /^config\.mark: /],
+    [["--to", "1.1.0", "--config", join(dir, "none")], /none cannot be read \(ENOENT\)/],
+  ] as const) {
+    const { code, err } = await command("replay", "marker", "--from", "1.0.0", ...args);
+    assert.equal(code, 1);
+    assert.match(err, reasons);
+  }
+});
+
+test("`plugin recordings` lists, exports and deletes what was recorded", async () => {
+  const listed = await command("recordings");
+  assert.equal(listed.code, 0, listed.err);
+  assert.match(listed.out, /^recorded +route +method +path +status +bytes +id\n/);
+  assert.match(listed.out, /\n[0-9T:.Z-]+ +api +GET +\/api\/yes +200 +\d+ +[0-9a-f-]{36}\n/);
+  const dir = await mkdtemp(join(tmpdir(), "gatehouse-replay-"));
+  after(() => rm(dir, { recursive: true }));
+  const file = join(dir, "recordings.jsonl");
+  const exported = await command("recordings", "--route", "api", "--export", file, "--delete", "--json");
+  assert.equal(exported.code, 0, exported.err);
+  const lines = (await readFile(file, "utf8")).trim().split("\n").map(readRecording);
+  assert.deepEqual(JSON.parse(exported.out), { exported: lines.length, file, deleted: lines.length });
+  assert.deepEqual(
+    lines.slice(0, 3).map(({ request }) => request.path),
+    ["/api/yes", "/api/no", "/api/odd"],
+  );
+  assert.equal((await stat(file)).mode & 0o077, 0, "for its owner alone");
+  assert.match(
+    (await command("recordings")).out,
+    /^nothing was recorded; put the plugin request-recording in force/,
+  );
 });
