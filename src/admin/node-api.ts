@@ -34,7 +34,7 @@ export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): R
           .map((plugin) => [plugin.name, { version: plugin.version, priority: plugin.priority }]);
         const enabled = new Set(Array.from(pluginsOf(port, call), ({ name }) => String(name)));
         // How the operator runs the gateway is no tenant's.
-        const { configuration, ...info } = isTenant(call) ? TOLD_TENANTS : port.info();
+        const { configuration, ...info } = isTenant(call) ? { configuration: {} } : port.info();
         return {
           status: 200,
           body: {
@@ -50,7 +50,8 @@ export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): R
               available_on_server: Object.fromEntries(available),
               enabled_in_cluster: [...enabled].sort(),
             },
-            pids: { master: process.pid, workers: [] },
+            // Workers are threads of the one process.
+            pids: isTenant(call) ? {} : { master: process.pid, workers: [] },
             ...info,
             // Tools know two kinds of databases: one that can be written to, and none.
             configuration: { ...configuration, database: port.store() === null ? "off" : "postgres" },
@@ -108,8 +109,6 @@ export function nodeRoutes(port: AdminPort, { version, nodeId }: NodeOptions): R
 
 /** Whoever asks is at home in one workspace, and sees nothing of others. */
 const isTenant = ({ author }: Call): boolean => author.workspace !== null;
-
-const TOLD_TENANTS = { pids: {}, configuration: {} };
 
 function pluginsOf(port: AdminPort, call: Call): Iterable<Entity> {
   return isTenant(call)

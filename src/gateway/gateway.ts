@@ -9,8 +9,6 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { createAdmin } from "../admin/admin.ts";
-import { Refusal } from "../admin/answers.ts";
-import type { AdminPort } from "../admin/port.ts";
 import type { ApiServer } from "../admin/server.ts";
 import { createStatusApi } from "../admin/status-api.ts";
 import { Control } from "../control/control.ts";
@@ -26,26 +24,22 @@ import { Registry } from "../registry/registry.ts";
 import type { Concerns } from "../registry/tables.ts";
 import { Recordings } from "../replay/recordings.ts";
 import { Replays } from "../replay/replays.ts";
-import { sumRows } from "../sandbox/ledger.ts";
 import { Sandbox } from "../sandbox/sandbox.ts";
 import { Vaults } from "../secrets/vaults.ts";
-import { shownSettings } from "../settings/shown.ts";
 import type { Listen, Settings } from "../settings.ts";
 import { openRegistryStore, openStore } from "../stores/open-store.ts";
 import { TailDesk } from "../tail/tail-desk.ts";
 import { Tenants } from "../tenancy/tenants.ts";
 import { type CapColumns, openCaps } from "../threads/connection-caps.ts";
 import { counterTableSpec } from "../threads/counter-table.ts";
-import { NotDeployed } from "../threads/deployment.ts";
 import { DataThreads } from "../threads/threads.ts";
 import { warnOfEnds } from "../tls/expiry.ts";
 import { VERSION } from "../version.ts";
 import { AdminAccess } from "./admin-access.ts";
-import { fencedCatalogue, nativePlugins } from "./catalogue.ts";
+import { adminPort } from "./admin-port.ts";
+import { fencedCatalogue } from "./catalogue.ts";
 import { fileStamp, watchFile } from "./config-file.ts";
 import { placesOf } from "./departed.ts";
-import { Explainer } from "./explain.ts";
-import { ExplainInputError, readExplainRequest } from "./explain-input.ts";
 import { LogLevel } from "./log-level.ts";
 import { listening, startable } from "./start-error.ts";
 import { statusReport } from "./status-report.ts";
@@ -87,8 +81,6 @@ export class Gateway {
   #expiryLook: NodeJS.Timeout | undefined;
   #caps!: CapColumns;
   #admin: ApiServer | null = null;
-  /** Made when somebody asks. */
-  #explainer: Explainer | null = null;
   #status: ApiServer | null = null;
   #unwatch: (() => void) | null = null;
   /** Where stores are that are servers. */
@@ -341,7 +333,22 @@ export class Gateway {
     const { adminListen, adminAllowedHosts, adminAllowedOrigins, unfencedUploads } = this.#settings;
     if (adminListen.length === 0) return [];
     this.#admin = createAdmin({
-      port: this.#adminPort(),
+      port: adminPort({
+        settings: this.#settings,
+        control: this.#control,
+        access: this.#access,
+        tenants: this.#tenants,
+        catalogue: this.#catalogue,
+        registry: this.#registry,
+        fence: this.#sandbox.fence,
+        threads: this.#threads,
+        tails: this.#tails,
+        recordings: this.#recordings,
+        replays: this.#replays,
+        logLevel: this.#logLevel,
+        status: () => this.#statusReport(),
+        log: this.#log,
+      }),
       access: await this.#access.open(),
       tls: await startable(adminTls(this.#settings)),
       registry: this.#registry,
@@ -382,59 +389,6 @@ export class Gateway {
     return this.#threads.serving ? null : "a data thread is being replaced";
   }
 
-  #adminPort(): AdminPort {
-    const control = this.#control;
-    return {
-      entities: () => control.index,
-      config: () => control.config,
-      hash: (workspace = null) => control.hashOf(workspace),
-      quotas: (workspace) => control.quotasOf(workspace),
-      store: () => control.store,
-      write: (write, by) => this.#deployed(control.write(write, by)),
-      departure: async (workspace) => (await this.#tenants?.departure(workspace)) ?? null,
-      replace: async (text, options, by) => {
-        const outcome = await this.#deployed(control.replace(text, options));
-        const deed = { action: "replace", entity: "config", id: null, name: null, workspace: "" } as const;
-        if (outcome.ok && outcome.changed)
-          await this.#access.audit.note({ ...deed, after: { hash: control.hash } }, by);
-        return outcome;
-      },
-      tokens: this.#access.desk,
-      noTenants: () => this.#access.noTenants(),
-      note: (deed, by) => this.#access.audit.note(deed, by),
-      plan: (request) => control.plan(request),
-      sync: (request, expected, by) => this.#deployed(control.sync(request, expected, by)),
-      alone: (job) => control.alone(job),
-      findPlugin: (name, workspace) => this.#catalogue.find(name, workspace),
-      plugins: () => nativePlugins(),
-      explain: (request) => {
-        try {
-          const input = readExplainRequest(request);
-          this.#explainer ??= new Explainer(this.#registry);
-          return { explained: this.#explainer.explain(control.config, input) };
-        } catch (error) {
-          if (error instanceof ExplainInputError) return { refused: error.message };
-          throw error;
-        }
-      },
-      routerFlavor: () => this.#settings.routerFlavor,
-      fenceInForce: () => this.#sandbox.fence.inForce,
-      tail: (filter) => this.#tails.open(filter),
-      recordings: this.#recordings,
-      replay: (workspace, plugin, asked) => this.#replays.run(workspace, plugin, asked),
-      pluginUsage: async () => sumRows((await this.#threads.collect()).ledger),
-      logLevel: () => this.#logLevel.current,
-      setLogLevel: (level, seconds) => this.#logLevel.set(level, seconds),
-      status: () => this.#statusReport(),
-      info: () => ({
-        pids: { master: process.pid },
-        configuration: {
-          ...shownSettings(this.#settings),
-        },
-      }),
-    };
-  }
-
   /** Names of packages that move may mean others: what they mean is put in force, and what cannot be is told. */
   async #follow(concerns: Concerns): Promise<void> {
     try {
@@ -447,19 +401,6 @@ export class Gateway {
         { reason: (error as Error).message },
         "plugins stay with the versions that they have: the ones that they should have are not in force",
       );
-    }
-  }
-
-  /** What a thread has against a change is for the log too. */
-  async #deployed<T>(change: Promise<T>): Promise<T> {
-    try {
-      return await change;
-    } catch (error) {
-      if (!(error instanceof NotDeployed)) throw error;
-      this.#log.error({ reason: error.message }, "a configuration is not put in force; the old one goes on");
-      throw new Refusal(503, {
-        message: `the configuration is not in force, the old one goes on: ${error.message}`,
-      });
     }
   }
 
