@@ -145,9 +145,14 @@ export class AdminApi {
   async ask(
     method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE",
     path: string,
-    sent: { readonly body?: string | Uint8Array; readonly type?: string; readonly timeoutMs?: number } = {},
+    sent: {
+      readonly body?: string | Uint8Array;
+      readonly type?: string;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly timeoutMs?: number;
+    } = {},
   ): Promise<AdminAnswer> {
-    const { body: bytes = null, type = "application/json", timeoutMs = TIMEOUT_MS } = sent;
+    const { body: bytes = null, type = "application/json", headers = {}, timeoutMs = TIMEOUT_MS } = sent;
     // Loaded only when it is used: all commands share this program.
     const { request } = await import("undici");
     let status: number;
@@ -156,6 +161,7 @@ export class AdminApi {
       const answer = await request(new URL(path, this.#base), {
         method,
         headers: {
+          ...headers,
           ...(bytes === null ? {} : { "content-type": type }),
           ...(this.#token === null ? {} : { "kong-admin-token": this.#token }),
         },

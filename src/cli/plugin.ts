@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { type AdminOptions, addAdminOptions } from "./admin-api.ts";
 import { PackError, packDirectory } from "./pack.ts";
 import { registerRecordingsCommand } from "./plugin-recordings.ts";
+import { registerRegistryCommands } from "./plugin-registry.ts";
 import { registerReplayCommand } from "./plugin-replay.ts";
 import { EXIT_HELP, type Result, report } from "./plugin-report.ts";
 import { registerTailCommand } from "./plugin-tail.ts";
@@ -12,6 +13,8 @@ import { publishFile } from "./publish.ts";
 
 interface PublishOptions extends AdminOptions {
   readonly workspace: string;
+  readonly sign?: string;
+  readonly keyName?: string;
   readonly json?: boolean;
 }
 
@@ -36,11 +39,14 @@ export function registerPluginCommands(program: Command): void {
       .argument("<file>", "package made by 'plugin pack'"),
   )
     .option("--workspace <name>", "workspace that the plugin is for", "default")
+    .option("--sign <keyfile>", "sign it with an author's key made by 'plugin keygen'")
+    .option("--key-name <name>", "what the key is called in the workspace; default: the file's name")
     .option("--json", "print the result as JSON")
     .addHelpText("after", EXIT_HELP)
     .action((file: string, options: PublishOptions) => report(options.json, () => publish(file, options)));
   registerRecordingsCommand(plugin);
   registerReplayCommand(plugin);
+  registerRegistryCommands(plugin);
   registerTailCommand(plugin);
   registerUsageCommand(plugin);
 }
@@ -62,12 +68,14 @@ async function pack(dir: string, options: { output?: string; build?: boolean }):
 }
 
 async function publish(file: string, options: PublishOptions): Promise<Result> {
-  const published = await publishFile(file, options, options.workspace);
-  const { id, name, version, workspace, created } = published;
+  const { sign, keyName = null } = options;
+  const key = sign === undefined ? null : { file: sign, name: keyName };
+  const published = await publishFile(file, options, options.workspace, key);
+  const { id, name, version, workspace, created, signed_by } = published;
   const outcome = created ? "published" : "was there already:";
   return {
     lines: [
-      `${outcome} ${name}@${version}, workspace ${workspace}`,
+      `${outcome} ${name}@${version}, workspace ${workspace}${signed_by === undefined ? "" : `, signed by ${signed_by}`}`,
       id,
       `use it: plugins: [{ name: ${name}@${version} }]`,
     ],
