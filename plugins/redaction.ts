@@ -9,7 +9,8 @@ export const REDACTED = "REDACTED";
 
 const ALWAYS = new Set(["authorization", "proxy-authorization", "cookie", "set-cookie"]);
 /** Names that say what they carry: `x-api-key`, `access_token`, `client_secret`. */
-const SECRET_NAME = /passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|credential|session/i;
+const SECRET_NAME =
+  /passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|credential|session|jwt|bearer|auth(?!or)/i;
 /** Headers whose value is a URL. */
 const URLS = new Set(["referer", "location", "content-location"]);
 

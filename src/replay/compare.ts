@@ -18,6 +18,9 @@ const MOST_CHARACTERS = 200;
 const EXCERPT_BYTES = 80;
 const BEFORE_BYTES = 20;
 
+/** Fields that frame a message, and Date, which the gateway adds where there is none: no plugin decides on them. */
+const NOT_COMPARED = new Set(["connection", "content-length", "date", "keep-alive", "transfer-encoding"]);
+
 type Fields = readonly (readonly [string, string])[];
 
 /** Everything that differs but for what it cost; empty if nothing does. */
@@ -70,6 +73,7 @@ function byName(fields: Fields): Map<string, string[]> {
   const names = new Map<string, string[]>();
   for (const [name, value] of fields) {
     const lower = name.toLowerCase();
+    if (NOT_COMPARED.has(lower)) continue;
     const values = names.get(lower);
     if (values === undefined) names.set(lower, [value]);
     else values.push(value);

@@ -96,7 +96,11 @@ export async function replay(job: ReplayJob, open: OpenGuests, signal: AbortSign
         return version.code;
       },
       onFailure: ({ workspace, phase, failure, reason }) =>
-        sides[workspace as "from" | "to"].failures.push({ phase, failure, message: reason.slice(0, 500) }),
+        sides[workspace === laneOf(job, "from") ? "from" : "to"].failures.push({
+          phase,
+          failure,
+          message: reason.slice(0, 500),
+        }),
       clock: () => now,
       cpuAllowance: () => allowance,
       // Both together have what the workspace has.
@@ -144,6 +148,9 @@ export async function replay(job: ReplayJob, open: OpenGuests, signal: AbortSign
 
 const disposable = (it: DetachedGuests) => ({ it, [Symbol.asyncDispose]: () => it.close() });
 
+/** In place of the workspace, so that each version has cordons of its own; the log names it. */
+const laneOf = ({ workspace }: ReplayJob, side: "from" | "to") => `${workspace} (replay, ${side})`;
+
 /** A plugin that sees a part of a body as if it were all would do what it never does. */
 function isCutFor({ request, response }: KeptRecording, versions: readonly ReplayVersion[]): boolean {
   const sees = (bytes: "requestBodyBytes" | "responseBodyBytes") =>
@@ -170,7 +177,6 @@ class Player {
   readonly #row: LedgerRow;
   readonly #costs: Cost[] = [];
 
-  /** `side` stands for the workspace: each has cordons of its own. */
   constructor(job: ReplayJob, side: "from" | "to", { client }: DetachedGuests) {
     const version = job[side];
     const { manifest, digest } = version;
@@ -187,7 +193,7 @@ class Player {
         pluginId: name,
         config: job.config[side],
         limits: lowered(job.limits, manifest.limits),
-        workspace: side,
+        workspace: laneOf(job, side),
         name,
         version: manifest.version,
         fail,
@@ -197,7 +203,7 @@ class Player {
       this.#host,
       job.credentials,
     );
-    this.#row = client.ledger().find(({ workspace }) => workspace === side) as LedgerRow;
+    this.#row = client.ledger().find(({ workspace }) => workspace === laneOf(job, side)) as LedgerRow;
   }
 
   async play(recording: KeptRecording, now: number): Promise<Cost & { readonly played: Played }> {

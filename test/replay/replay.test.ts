@@ -1,6 +1,7 @@
 /** What a replay of recorded requests finds, in real cordons behind the fence that tests have. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { RecordedResponse } from "@gatehouse/sdk";
 import { checkManifest, type Manifest } from "../../src/registry/manifest.ts";
@@ -307,4 +308,46 @@ test("fuel of two WebAssembly versions is told to the unit, and is no difference
   assert.ok(report.from.medianFuel > 0);
   assert.equal(report.to.fuel - report.from.fuel, 2 * (report.to.medianFuel - report.from.medianFuel));
   assert.ok(report.to.medianFuel > report.from.medianFuel);
+});
+
+test("a version that takes its cordon along each time is held back, and no process is left of the replay", async () => {
+  const from = await version("1.0.0", `access() {}`);
+  // Beyond the isolate's memory in one step, at every request.
+  const to = await version("2.0.0", `access() { "x".padEnd(2 ** 29 - 30).split(""); }`);
+  const recordings = Array.from({ length: 12 }, () => recording("/"));
+  const before = cordons();
+  const report = await run({ from, to, recordings });
+  assert.deepEqual([report.replayed, report.different, report.late], [12, 12, 0]);
+  assert.deepEqual(report.from.failures, {});
+  const { suspended = 0, ...died } = report.to.failures;
+  assert.equal(suspended + Object.values(died).reduce((sum, count) => sum + count, 0), 12);
+  assert.ok(suspended > 0, JSON.stringify(report.to.failures));
+  assert.deepEqual(cordons(), before);
+});
+
+/** Processes of this one's that are no threads of it. */
+function cordons(): string {
+  return readFileSync(`/proc/self/task/${process.pid}/children`, "utf8");
+}
+
+test("a version that uses up its workspace's CPU time waits for more, and fails nothing by it", async () => {
+  const busy = `access() { for (let i = 0; i < 2e7; i++); }`;
+  const limits = { ...LIMITS, cpuMsPerSecond: 300, cpuBurstMs: 300 };
+  const one = await version("1.0.0", busy);
+  const report = await run({
+    from: one,
+    to: one,
+    limits,
+    recordings: Array.from({ length: 6 }, () => recording("/")),
+  });
+  assert.deepEqual([report.replayed, report.from.failures, report.to.failures], [6, {}, {}]);
+});
+
+test("replays one after the other have cordons of their own: nothing of one is left in the next", async () => {
+  const one = await version("1.0.0", `access() { return reply(200, String(++calls)); }`);
+  for (let i = 0; i < 3; i++) {
+    const other = await version("1.0.1", `access() { return reply(200, "1"); }`);
+    const report = await run({ from: one, to: other, recordings: [recording("/")] });
+    assert.equal(report.different, 0);
+  }
 });
