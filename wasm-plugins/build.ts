@@ -35,7 +35,7 @@ const BUILD = join(HERE, "build");
 export async function guestNames(): Promise<string[]> {
   const entries = await readdir(HERE, { withFileTypes: true });
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  return folders.filter((name) => name !== "build" && name !== "assembly").sort();
+  return folders.filter((name) => name !== "build").sort();
 }
 
 /**

@@ -9,7 +9,7 @@ export type Language = "AssemblyScript" | "TypeScript" | "Go" | "Rust" | "C";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
-const SHARED_ASSEMBLY = join(HERE, "assembly");
+const SHARED_ASSEMBLY = join(ROOT, "sdk", "assemblyscript");
 const RUST_TARGET = "wasm32-unknown-unknown";
 /** Rust compiles its dependencies once; on a busy machine that takes a minute. */
 const TIMEOUT_MS = 240_000;

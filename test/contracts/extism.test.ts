@@ -36,6 +36,13 @@ const SIGNATURE = `sha256=${createHmac("sha256", "a secret of both").update(BODY
 const bearer = (claims: object): string =>
   `Bearer x.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.y`;
 
+const graphql = (query: string): GuestCall =>
+  request("access", {
+    method: "POST",
+    headers: [["Content-Type", "application/json"]],
+    body: Buffer.from(JSON.stringify({ query })),
+  });
+
 const CASES: Case[] = [
   {
     guest: "header-stamp",
@@ -67,6 +74,16 @@ const CASES: Case[] = [
       ["the root", request("access", { path: "/" })],
       ["an empty path", request("access", { path: "" })],
       ["a decoy in a header", request("access", { path: "/", headers: [["X", '"path":"/admin"']] })],
+    ],
+  },
+  {
+    guest: "graphql-depth",
+    phases: ["access"],
+    config: { max_depth: 2, max_fields: 10, max_operations: 1 },
+    calls: [
+      ["a query that is deep enough", graphql("{ a { b } }")],
+      ["one that is deeper", graphql("{ ü: a { ...f } } fragment f on T { b { c } }")],
+      ["one that does not parse", graphql("{")],
     ],
   },
   {

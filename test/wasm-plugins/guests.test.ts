@@ -19,6 +19,7 @@ const PATIENT = { plugin_limits: "wall_ms=20000,cpu_ms=1000" };
 /** Config of each guest, for a route of its own name. */
 const CONFIGS: Readonly<Record<string, object>> = {
   "claims-to-headers": { claims: { sub: "X-User-Id", admin: "X-Admin", roles: "X-Roles", age: "X-Age" } },
+  "graphql-depth": { max_depth: 3, max_fields: 20, max_operations: 2 },
   "header-stamp": { request_header: "X-Mark", response_header: "X-Stamped" },
   "path-guard": { deny: ["/path-guard/inner"] },
   "request-signature": { secret: SECRET },
@@ -127,6 +128,71 @@ describe("an example guest", () => {
     assert.equal(answer.header("strict-transport-security"), "max-age=31536000");
     assert.equal(answer.header("x-frame-options"), "DENY");
     assert.equal(answer.header("content-security-policy"), "default-src 'self'; report-to \"x\"");
+  });
+
+  const json = (value: unknown) => ({
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: typeof value === "string" ? value : JSON.stringify(value),
+  });
+  const query = (text: string) => json({ query: text });
+  const long = `{ a(x: "${"y".repeat(30_000)}") }`;
+  const documents: [what: string, asked: Parameters<typeof send>[1], refused: string | null][] = [
+    ["fields as deep as it may be", query("{ a { b { c } } d }"), null],
+    [
+      "fields that are deeper",
+      query("query Q($v: T = {x: {y: {z: 1}}}) { a { b { c { d } } } }"),
+      "Deeper than 3",
+    ],
+    ["brackets in strings and comments", query('{ a(x: "{{{{", y: """ \\""" {{ """) # {{{{\n }'), null],
+    [
+      "an inline fragment, which is no level",
+      query("{ a { ... on T { b { c } } ... @skip(if: true) { d } } }"),
+      null,
+    ],
+    ["a fragment that is deep", query("{ a { ...f } } fragment f on T { b { c { d } } }"), "Deeper than 3"],
+    [
+      "a fragment that spreads itself",
+      query("{ ...f } fragment f on T { ...g } fragment g on T { ...f }"),
+      "spreads itself",
+    ],
+    ["a fragment that is not there", query("{ ...f }"), "There is no fragment f"],
+    ["fields in all", query(`{ ${"a ".repeat(21)} }`), "More fields than 20"],
+    [
+      "fields of fragments wherever they are spread",
+      query(
+        `{ ...f1 } ${Array.from({ length: 20 }, (_, i) => `fragment f${i} on T { ...f${i + 1} ...f${i + 1} }`).join(" ")} fragment f20 on T { a }`,
+      ),
+      "More fields than 20",
+    ],
+    ["a batch", json([{ query: "{a}" }, { query: "{a { b { c { d } } } }" }]), "Deeper than 3"],
+    [
+      "a batch that is too long",
+      json([{ query: "{a}" }, {}, { query: "{a}" }, { query: "{b}" }]),
+      "Too many operations",
+    ],
+    ["a document that does not parse", query("{ a { }"), "does not parse"],
+    ["a query twice, in two spellings", json('{"query":"{a}", "qu\\u0065ry":"{b}"}'), "no GraphQL over HTTP"],
+    ["half of JSON", json('{"query":"{a}"'), "no GraphQL over HTTP"],
+    ["a persisted query", json({ extensions: { persistedQuery: { version: 1 } } }), null],
+    ["a body of another type", { ...query("{a}"), headers: { "content-type": "text/plain" } }, "no GraphQL"],
+    ["a long document", query(long), null],
+  ];
+  for (const [what, asked, refused] of documents)
+    it(`in AssemblyScript measures ${what}`, async () => {
+      const { status, body: answer } = await ask("graphql-depth", asked);
+      if (refused === null) assert.equal(status, 200, answer);
+      else {
+        assert.equal(status, 400, answer);
+        assert.match(JSON.parse(answer).errors[0].message, new RegExp(refused));
+      }
+    });
+
+  it("in AssemblyScript measures the query of a URL", async () => {
+    const url = `${gateway.url}/graphql-depth`;
+    assert.equal((await send(`${url}?query=%7Ba%7Bb%7Bc%7D%7D%7D`)).status, 200);
+    assert.equal((await send(`${url}?x=1&query=%7Ba%7Bb%7Bc+%7Bd%7D%7D%7D%7D`)).status, 400);
+    assert.equal((await send(`${url}?query=%7Ba%7D&qu%65ry=%7Bb%7D`)).status, 400);
   });
 
   it("in AssemblyScript stamps a request, and guards a path", async () => {

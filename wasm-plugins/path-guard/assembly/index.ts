@@ -3,25 +3,17 @@
  * A prefix ends at a path segment: `/admin` guards `/admin` and `/admin/users`, not `/administrator`.
  */
 // @ts-nocheck AssemblyScript, not TypeScript
-import { config, log, readInput, writeOutput } from "../../assembly/extism";
-import { member, stringAt, stringsAt } from "../../assembly/json";
-
-// {"message":"Forbidden"}
-const BODY = "eyJtZXNzYWdlIjoiRm9yYmlkZGVuIn0=";
+import { Answer, Call, config, log, LogLevel, stringsAt } from "@gatehouse/sdk/assemblyscript";
 
 export function access(): i32 {
   const list = config("deny");
   if (list === null) return 0;
   const prefixes = stringsAt(list, 0);
-  const input = readInput();
-  const path = stringAt(input, member(input, member(input, 0, "request"), "path"));
+  const path = new Call().path;
   for (let i = 0; i < prefixes.length; i++) {
     if (!guards(prefixes[i], path)) continue;
-    log("refused " + path);
-    writeOutput(
-      '{"reply":{"status":403,"headers":[["Content-Type","application/json; charset=utf-8"]],"body":"' + BODY + '"}}',
-    );
-    return 0;
+    log(LogLevel.info, "refused " + path);
+    return new Answer().replyJson(403, '{"message":"Forbidden"}').send();
   }
   return 0;
 }

@@ -1,7 +1,7 @@
 /** The guest that is measured, in WebAssembly: reads two headers, sets one. */
 // @ts-nocheck AssemblyScript, not TypeScript
-import { readInput, writeOutput } from "../../../../wasm-plugins/assembly/extism";
-import { isString, member, skip, stringAt } from "../../../../wasm-plugins/assembly/json";
+import { readInput, writeOutput } from "../../../../sdk/assemblyscript/extism";
+import { isString, member, skip, stringAt } from "../../../../sdk/assemblyscript/json";
 
 export function access(): i32 {
   const input = readInput();

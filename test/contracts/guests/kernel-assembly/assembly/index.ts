@@ -3,8 +3,8 @@
  * says what it looks at.
  */
 // @ts-nocheck AssemblyScript, not TypeScript
-import { config, loadText, readInput, storeText, writeError, writeOutput } from "../../../../../wasm-plugins/assembly/extism";
-import { member, quote, stringAt } from "../../../../../wasm-plugins/assembly/json";
+import { config, loadText, readInput, storeText, writeError, writeOutput } from "../../../../../sdk/assemblyscript/extism";
+import { member, quote, stringAt } from "../../../../../sdk/assemblyscript/json";
 
 @external("extism:host/env", "alloc") declare function alloc(length: u64): u64;
 @external("extism:host/env", "free") declare function free(address: u64): void;

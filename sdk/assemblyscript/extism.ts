@@ -1,6 +1,6 @@
 /**
- * The Extism kernel for AssemblyScript guests: the few host functions that the examples use, and what moves
- * text across. Compiled into each guest.
+ * The Extism kernel for AssemblyScript guests: input, output, config, and what moves text and bytes across. Only what a
+ * guest uses is compiled into it.
  */
 // @ts-nocheck AssemblyScript, not TypeScript
 
@@ -17,7 +17,6 @@
 @external("extism:host/env", "output_set") declare function output_set(address: u64, length: u64): void;
 @external("extism:host/env", "error_set") declare function error_set(address: u64): void;
 @external("extism:host/env", "config_get") declare function config_get(key: u64): u64;
-@external("extism:host/env", "log_info") declare function log_info(line: u64): void;
 
 /** The call's input as text. Eight bytes cross at a time: each load is a call into the host. */
 export function readInput(): string {
@@ -74,14 +73,16 @@ export function config(name: string): string | null {
   return value == 0 ? null : loadText(value);
 }
 
-export function log(line: string): void {
-  log_info(storeText(line));
-}
-
 export function storeText(text: string): u64 {
   const bytes = String.UTF8.encode(text);
-  const from = changetype<usize>(bytes);
-  const total = bytes.byteLength;
+  return storeFrom(changetype<usize>(bytes), bytes.byteLength);
+}
+
+export function storeBytes(bytes: Uint8Array): u64 {
+  return storeFrom(bytes.dataStart, bytes.length);
+}
+
+function storeFrom(from: usize, total: i32): u64 {
   const block = alloc(total);
   const whole = total & ~7;
   for (let i = 0; i < whole; i += 8) store_u64(block + i, load<u64>(from + i));
@@ -90,10 +91,14 @@ export function storeText(text: string): u64 {
 }
 
 export function loadText(block: u64): string {
+  return String.UTF8.decode(loadBytes(block).buffer);
+}
+
+export function loadBytes(block: u64): Uint8Array {
   const total = <i32>length(block);
   const bytes = new Uint8Array(total);
   const whole = total & ~7;
   for (let i = 0; i < whole; i += 8) store<u64>(bytes.dataStart + i, load_u64(block + i));
   for (let i = whole; i < total; i++) store<u8>(bytes.dataStart + i, <u8>load_u8(block + i));
-  return String.UTF8.decode(bytes.buffer);
+  return bytes;
 }

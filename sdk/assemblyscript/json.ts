@@ -1,5 +1,5 @@
 /**
- * As much JSON as the example guests need: find a member of an object, read a string or a list of strings,
+ * As much JSON as most guests need: find a member of an object, read a string or a list of strings,
  * write a string. The input comes from the gateway and is well-formed, so nothing here reports errors; text that
  * is not what was expected reads as empty.
  */
@@ -9,7 +9,7 @@ const QUOTE: i32 = 0x22;
 const BACKSLASH: i32 = 0x5c;
 
 /** `text.charCodeAt(i)` where `i` is known to be inside: reading is most of what a guest does. */
-@inline function unit(text: string, i: i32): i32 {
+@inline export function unit(text: string, i: i32): i32 {
   return load<u16>(changetype<usize>(text) + (<usize>i << 1));
 }
 
