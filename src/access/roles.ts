@@ -55,6 +55,9 @@ const AREAS: Readonly<Record<string, Area>> = {
   "/plugin-packages/:id/consent": ENTITY,
   "/author-keys": ENTITY,
   "/plugin-shares": { read: OPERATOR, write: OPERATOR },
+  "/plugin-packages/:id/rollouts": ENTITY,
+  "/plugin-packages/:id/promote": ENTITY,
+  "/plugin-packages/:id/rollback": ENTITY,
   // Without a workspace it is that of all.
   "/plugin-usage": { read: rule("author", "gateway"), write: OPERATOR },
   "/:workspace/plugin-usage": { read: rule("author", "workspace"), write: OPERATOR },

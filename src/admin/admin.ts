@@ -10,6 +10,7 @@ import type { ServerOptions as TlsOptions } from "node:https";
 import type { FastifyRequest } from "fastify";
 import { type Access, ANYBODY, type Asker } from "../access/access.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import { adminTokenRoutes } from "./admin-tokens-api.ts";
 import { Refusal } from "./answers.ts";
 import { auditRoutes } from "./audit-api.ts";
@@ -28,6 +29,7 @@ import { pluginLineRoutes } from "./plugin-lines-api.ts";
 import { pluginShareRoutes } from "./plugin-shares-api.ts";
 import type { AdminPort } from "./port.ts";
 import { recordingRoutes } from "./recordings-api.ts";
+import { rolloutRoutes } from "./rollouts-api.ts";
 import { addRoutes, type Route } from "./routes.ts";
 import { schemaRoutes } from "./schemas-api.ts";
 import { type ApiLog, type ApiServer, createApp, serve } from "./server.ts";
@@ -42,6 +44,8 @@ export type { ApiLog, ApiServer } from "./server.ts";
 export interface AdminOptions {
   readonly port: AdminPort;
   readonly registry: Registry;
+  /** Absent where nobody rolls anything out. */
+  readonly rollouts?: Rollouts;
   /** Who may ask; without it anybody may ask everything. */
   readonly access?: Access;
   /** How addresses with `ssl` speak TLS; null if there are none. */
@@ -108,6 +112,7 @@ export function adminRoutes(options: AdminOptions): Route[] {
     ...pluginLineRoutes(port, options),
     ...authorKeyRoutes(port, options),
     ...pluginShareRoutes(port, options),
+    ...(options.rollouts === undefined ? [] : rolloutRoutes(port, options.registry, options.rollouts)),
     ...usageRoutes(port),
     ...tailRoutes(port),
     ...adminTokenRoutes(port),

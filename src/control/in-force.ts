@@ -11,6 +11,7 @@ import type { Entity } from "../entities/relations.ts";
 import type { Use } from "../registry/desk.ts";
 import { mayMove } from "../registry/package-name.ts";
 import type { Registry } from "../registry/registry.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import { limitsOf, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { Vaults } from "../secrets/vaults.ts";
 import type { Settings } from "../settings.ts";
@@ -31,6 +32,8 @@ import { configOf, NOTHING, type State } from "./state.ts";
 export interface InForceParts {
   readonly settings: Settings;
   readonly registry: Pick<Registry, "find" | "fit" | "load"> & Partial<Pick<Registry, "consentTo">>;
+  /** Absent where nobody rolls anything out. */
+  readonly rollouts?: Pick<Rollouts, "tried">;
   readonly threads: Pick<DataThreads, "deploy">;
   readonly log: Logger;
   /** Reads what references to vaults lead to. */
@@ -174,12 +177,14 @@ export class InForce {
     }
     const gone = removed.filter(({ kind, id }) => kind === "plugins" && this.#packages[id] !== undefined);
     if (looked.size === 0 && gone.length === 0) return { all: this.#packages, changed: [], uses: [] };
+    const { rollouts } = this.#parts;
     const found = await packagesOf(looked.values() as Iterable<unknown> as Iterable<PluginEntity>, {
       registry: this.#parts.registry,
       workspaceOf: (id) => after.find("workspaces", id) as Workspace | undefined,
       limitsOf: ({ name, plugin_limits: own }) => limitsOf(name, own, this.#parts.settings),
       idOf: (name) => after.named("workspaces", "", name)?.id,
       installed: (id) => this.#packages[id],
+      ...(rollouts === undefined ? {} : { tried: (...asked) => rollouts.tried(...asked) }),
     }).catch((error: Error) => {
       throw error instanceof PackageMissing
         ? schemaViolation([{ path: ["@entity"], message: error.message }])

@@ -33,17 +33,12 @@ export class PluginInstances {
   }
 
   /** `installed` is the package of a plugin that is not built in. */
-  make(written: PluginEntity, workspace: string, installed: InstalledPackage | undefined): PluginInstance {
-    const plugin =
-      installed?.config === undefined
-        ? written
-        : { ...written, config: installed.config as PluginEntity["config"] };
+  make(plugin: PluginEntity, workspace: string, installed: InstalledPackage | undefined): PluginInstance {
     const running = this.#make(plugin, workspace, installed, false);
     const canary = installed?.canary;
     if (canary === undefined) return running;
     try {
-      const tried = { ...plugin, config: canary.config as PluginEntity["config"] };
-      const { priority, hooks, dispose } = this.#make(tried, workspace, canary.installed, true);
+      const { priority, hooks, dispose } = this.#make(plugin, workspace, canary.installed, true);
       return {
         ...running,
         canary: { gate: new CanaryGate(canary), priority, hooks },
@@ -59,11 +54,15 @@ export class PluginInstances {
   }
 
   #make(
-    plugin: PluginEntity,
+    written: PluginEntity,
     workspace: string,
     installed: InstalledPackage | undefined,
     onTrial: boolean,
   ): PluginInstance {
+    const plugin =
+      installed?.config === undefined
+        ? written
+        : { ...written, config: installed.config as PluginEntity["config"] };
     const { counters, metrics, guests, log, services, recordings, snapshot } = this.#parts;
     const credentials = this.#credentials.of(workspace);
     const host = new NativeHost(plugin, {

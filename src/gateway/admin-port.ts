@@ -42,6 +42,10 @@ export function adminPort(parts: AdminPortParts): AdminPort {
   const { settings, control, access, catalogue, threads, tails, recordings, replays, logLevel, log } = parts;
   /** Made when somebody asks. */
   let explainer: Explainer | null = null;
+  // It remembers what names of packages meant.
+  parts.registry.records.onChange(() => {
+    explainer = null;
+  });
 
   /** What a thread has against a change is for the log too. */
   const deployed = async <T>(change: Promise<T>): Promise<T> => {

@@ -2,6 +2,7 @@
 import type { GuestStore } from "../guest-store/guest-store.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Recordings } from "../replay/recordings.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import type { Store } from "../stores/store.ts";
 import type { TailDesk } from "../tail/tail-desk.ts";
@@ -13,13 +14,23 @@ export interface Keepers {
   readonly tails: Pick<TailDesk, "forget">;
   readonly threads: Pick<DataThreads, "forget">;
   readonly registry: Pick<Registry, "deleteAll">;
+  readonly rollouts: Pick<Rollouts, "forgetWorkspace">;
   readonly values: Pick<GuestStore, "forgetWorkspace">;
   readonly recordings: Pick<Recordings, "forget">;
   readonly store: Pick<Store, "forgetAudit">;
 }
 
 /** Processes first: what runs no more keeps nothing new. */
-export function placesOf({ sandbox, tails, threads, registry, values, recordings, store }: Keepers): Place[] {
+export function placesOf({
+  sandbox,
+  tails,
+  threads,
+  registry,
+  rollouts,
+  values,
+  recordings,
+  store,
+}: Keepers): Place[] {
   return [
     {
       what: "processes",
@@ -41,6 +52,7 @@ export function placesOf({ sandbox, tails, threads, registry, values, recordings
       what: "packages",
       byName: true,
       async forget(tenant) {
+        await rollouts.forgetWorkspace(tenant);
         const { packages, artifacts } = await registry.deleteAll(tenant);
         return { plugin_packages: packages, artifacts };
       },

@@ -24,6 +24,7 @@ import { Registry } from "../registry/registry.ts";
 import type { Concerns } from "../registry/tables.ts";
 import { Recordings } from "../replay/recordings.ts";
 import { Replays } from "../replay/replays.ts";
+import { Rollouts, rolloutTable } from "../rollout/rollouts.ts";
 import { Sandbox } from "../sandbox/sandbox.ts";
 import { Vaults } from "../secrets/vaults.ts";
 import type { Listen, Settings } from "../settings.ts";
@@ -63,6 +64,7 @@ export class Gateway {
   /** Where it listens itself. */
   readonly #own: OwnListeners;
   #registry!: Registry;
+  #rollouts!: Rollouts;
   #sandbox!: Sandbox;
   #store!: GuestStore;
   #recordings!: Recordings;
@@ -119,7 +121,11 @@ export class Gateway {
       maxBytes: settings.recordingsMaxBytes,
       log: (level, message, fields) => this.#log[level](fields, message),
     });
+    const rollouts = rolloutTable(({ id }) =>
+      this.#log.error({ id }, "a roll-out in the store is not sound, and counts as not there"),
+    );
     this.#registry = await Registry.open({
+      tables: [rollouts],
       dir: join(settings.prefix, "artifacts"),
       store: await startable(openRegistryStore(settings)),
       idOf: (workspace) => this.#control.index.named("workspaces", "", workspace)?.id,
@@ -175,6 +181,16 @@ export class Gateway {
       control: () => this.#control,
       log: this.#log,
     });
+    this.#rollouts = new Rollouts({
+      registry: this.#registry,
+      table: rollouts,
+      index: () => this.#control.index,
+      ledger: () => this.#threads.ledger(),
+      deploy: ({ workspace, name }) =>
+        this.#follow((owner, plugin) => owner === workspace && plugin === name),
+      note: (deed, by) => this.#access.audit.note(deed, by),
+      log: (level, message, fields) => this.#log[level](fields, message),
+    });
     const entityStore = settings.database === "off" ? null : await startable(openStore(settings));
     if (entityStore !== null) {
       this.#tenants = await Tenants.open({
@@ -184,6 +200,7 @@ export class Gateway {
           tails: this.#tails,
           threads: this.#threads,
           registry: this.#registry,
+          rollouts: this.#rollouts,
           values: this.#store,
           recordings: this.#recordings,
           store: entityStore,
@@ -196,6 +213,7 @@ export class Gateway {
       beside: this.#access.table,
       auditOf: this.#access.audit.entriesOf,
       registry: this.#registry,
+      rollouts: this.#rollouts,
       catalogue: this.#catalogue,
       store: entityStore,
       threads: this.#threads,
@@ -211,6 +229,7 @@ export class Gateway {
     started.catch(() => {});
     await this.#control.open(started);
     void this.#tenants?.settle((id) => this.#control.index.find("workspaces", id) !== undefined);
+    this.#rollouts.start();
     this.#sandbox.expectGuests(this.#registry.runtimes());
     const ports: Record<string, number | number[]> = {};
     // The proxy last: whoever is refused another address has not answered a single request.
@@ -274,6 +293,7 @@ export class Gateway {
     await this.#store?.close();
     await this.#recordings?.close();
     await this.#control?.close();
+    this.#rollouts?.close();
     await this.#registry?.close();
     await this.#accessLog?.close();
     this.#log.info({}, "stopped");
@@ -352,6 +372,7 @@ export class Gateway {
       access: await this.#access.open(),
       tls: await startable(adminTls(this.#settings)),
       registry: this.#registry,
+      rollouts: this.#rollouts,
       allowedHosts: adminAllowedHosts,
       allowedOrigins: adminAllowedOrigins,
       unfencedUploads,

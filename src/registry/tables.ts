@@ -1,4 +1,6 @@
 /** All that the registry knows, by kind of row, and which plugins a change of rows concerns. */
+
+import { ROLLOUT_KIND } from "../rollout/rollout.ts";
 import type { Edit, Row } from "../stores/store.ts";
 import { AUTHOR_KEY_KIND, type AuthorKey, authorKeyOfRow, soundSignatures } from "./author-keys.ts";
 import { CHANNEL_KIND, type Channel, channelOfRow } from "./channels.ts";
@@ -48,7 +50,10 @@ export const tableList = (tables: Tables): RecordTable[] => Object.values(tables
 /** Which plugins may be others after a change, wherever their name moves by itself. */
 export type Concerns = (owner: string, name: string) => boolean;
 
-/** By the ids of rows: `owner/name@version`, `owner/name#channel`, `workspace:owner/name`, `owner/name`, `owner/key`. */
+/**
+ * By the ids of rows: `owner/name@version`, `owner/name#channel`, `owner/name!rollout`, `workspace:owner/name`,
+ * `owner/name`, `owner/key`.
+ */
 export function concernsOf(edits: readonly Edit[]): Concerns {
   const lines = new Set<string>();
   const owners = new Set<string>();
@@ -56,6 +61,7 @@ export function concernsOf(edits: readonly Edit[]): Concerns {
     const { kind, id } = "put" in edit ? edit.put : edit.remove;
     if (kind === PACKAGE_KIND) lines.add(id.slice(0, id.indexOf("@")));
     else if (kind === CHANNEL_KIND) lines.add(id.slice(0, id.indexOf("#")));
+    else if (kind === ROLLOUT_KIND) lines.add(id.slice(0, id.indexOf("!")));
     else if (kind === CONSENT_KIND) lines.add(id.slice(id.indexOf(":") + 1));
     else if (kind === SHARE_KIND) lines.add(id);
     else if (kind === AUTHOR_KEY_KIND) owners.add(id.slice(0, id.indexOf("/")));

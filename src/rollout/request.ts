@@ -1,5 +1,5 @@
 /** What somebody asks for who begins a roll-out: the body of `POST /plugin-packages/NAME/rollouts`. */
-import { type ConfigOf, integer, number, record, string, type Violation, validate } from "@gatehouse/sdk";
+import { type ConfigOf, integer, number, record, string } from "@gatehouse/sdk";
 import type { Split, Watch } from "./rollout.ts";
 
 const MAX_TEXT = 256;
@@ -51,31 +51,34 @@ const watch = record(
   },
 );
 
-export const rolloutSchema = record({
-  version: string({
-    required: true,
-    lenMax: MAX_TEXT,
-    description: "The version to move to, exactly as it was published.",
-  }),
-  channel: string({ default: "stable", lenMax: MAX_TEXT, description: "The channel that moves." }),
-  weight: number({
-    check: part,
-    description: "Part of the requests that gets the new version; without it and `header` all do, at once.",
-  }),
-  header: record(
-    {
-      name: string({
-        required: true,
-        lenMax: MAX_TEXT,
-        check: (name: string) =>
-          /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) ? undefined : "must be the name of a header field",
-      }),
-      value: string({ required: true, lenMax: MAX_TEXT }),
-    },
-    { description: "Requests with this field of exactly this value get the new version, and no others." },
-  ),
-  watch,
-});
+export const rolloutSchema = record(
+  {
+    version: string({
+      required: true,
+      lenMax: MAX_TEXT,
+      description: "The version to move to, exactly as it was published.",
+    }),
+    channel: string({ default: "stable", lenMax: MAX_TEXT, description: "The channel that moves." }),
+    weight: number({
+      check: part,
+      description: "Part of the requests that gets the new version; without it and `header` all do, at once.",
+    }),
+    header: record(
+      {
+        name: string({
+          required: true,
+          lenMax: MAX_TEXT,
+          check: (name: string) =>
+            /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) ? undefined : "must be the name of a header field",
+        }),
+        value: string({ required: true, lenMax: MAX_TEXT }),
+      },
+      { description: "Requests with this field of exactly this value get the new version, and no others." },
+    ),
+    watch,
+  },
+  { checks: [{ kind: "mutually_exclusive", fields: ["weight", "header"] }] },
+);
 
 export const weightSchema = record({
   weight: number({
@@ -93,23 +96,21 @@ export interface RolloutRequest {
   readonly watch: Watch | null;
 }
 
-export function readRolloutRequest(
-  input: unknown,
-): { readonly request: RolloutRequest } | { readonly violations: readonly Violation[] } {
-  const { value, violations } = validate(rolloutSchema, input);
-  if (violations.length > 0) return { violations };
-  const { version, channel, weight, header } = value;
-  if (weight !== null && header !== null)
-    return {
-      violations: [{ path: ["weight"], message: "a part of all requests or those with a header, not both" }],
-    };
+/** A body that the schema has judged. */
+export function requestOf({
+  version,
+  channel,
+  weight,
+  header,
+  watch,
+}: ConfigOf<typeof rolloutSchema>): RolloutRequest {
   const split =
     header !== null
       ? { header: { name: header.name.toLowerCase(), value: header.value } }
       : weight !== null
         ? { weight }
         : null;
-  return { request: { version, channel, split, watch: watchOf(value.watch) } };
+  return { version, channel, split, watch: watchOf(watch) };
 }
 
 function watchOf(given: ConfigOf<typeof watch> | null): Watch | null {

@@ -4,6 +4,8 @@
  * beside the channel's own, written together with it: whatever happens to a gateway, both say the same.
  */
 import { isObject } from "@gatehouse/sdk";
+import { isVersion } from "../registry/manifest.ts";
+import { CHANNEL } from "../registry/package-name.ts";
 import type { Row } from "../stores/store.ts";
 
 export const ROLLOUT_KIND = "rollouts";
@@ -13,7 +15,6 @@ export const MAX_RUNNING = 8;
 /** Roll-outs of one plugin that have ended and are remembered. */
 export const MAX_ENDED = 20;
 const MAX_WHY = 500;
-const CHANNEL = /^[a-z][a-z0-9-]{0,31}$/;
 
 /** `waiting_consent`: the version asks for more than was consented to, and no request gets it before that is. */
 export type RolloutState = "waiting_consent" | "running" | "promoted" | "rolled_back";
@@ -90,15 +91,20 @@ export function forgotten(all: readonly Rollout[]): Rollout[] {
     .slice(0, Math.max(0, over.length - MAX_ENDED + 1));
 }
 
-export function rowOfRollout({ workspaceId, id, ...rollout }: Rollout): Row {
-  return { kind: ROLLOUT_KIND, id, workspace: workspaceId, body: rollout };
+/** Of its row: after the plugin, for whoever wants to know which plugins a change of rows concerns. */
+const keyOf = ({ workspace, name, id }: Pick<Rollout, "workspace" | "name" | "id">): string =>
+  `${workspace}/${name}!${id}`;
+
+export function rowOfRollout({ workspaceId, ...rollout }: Rollout): Row {
+  return { kind: ROLLOUT_KIND, id: keyOf(rollout), workspace: workspaceId, body: rollout };
 }
 
 /** Null for a row that is no roll-out: it may have been written by another version, or by a hand. */
-export function rolloutOfRow({ id, workspace: workspaceId, body }: Row): Rollout | null {
-  const { workspace, name, channel, from, to, split, watch, state, by, createdAt, endedAt, why, figures } =
-    body;
+export function rolloutOfRow({ id: key, workspace: workspaceId, body }: Row): Rollout | null {
+  const { id, workspace, name, channel, from, to, split, watch, state } = body;
+  const { by, createdAt, endedAt, why, figures } = body;
   if (typeof workspace !== "string" || typeof name !== "string" || typeof why !== "string") return null;
+  if (typeof id !== "string" || key !== keyOf({ workspace, name, id })) return null;
   if (typeof channel !== "string" || !CHANNEL.test(channel)) return null;
   if (!isExact(from) || !isExact(to) || !isSplit(split)) return null;
   if (watch !== null && !isWatch(watch)) return null;
@@ -109,8 +115,7 @@ export function rolloutOfRow({ id, workspace: workspaceId, body }: Row): Rollout
   return { ...place, split, watch, state, by, createdAt, endedAt, why, figures };
 }
 
-const isExact = (value: unknown): value is string =>
-  typeof value === "string" && /^\d+\.\d+\.\d+/.test(value);
+const isExact = (value: unknown): value is string => typeof value === "string" && isVersion(value);
 
 const isState = (value: unknown): value is RolloutState =>
   ["waiting_consent", "running", "promoted", "rolled_back"].includes(String(value));

@@ -4,6 +4,7 @@ import type { PluginEntity, Workspace } from "../entities/entities.ts";
 import type { Manifest } from "../registry/manifest.ts";
 import { mayMove } from "../registry/package-name.ts";
 import type { Registry, StoredPackage } from "../registry/registry.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
 import { hasReferences } from "../secrets/vaults.ts";
 import { sharedBytes } from "./shared-bytes.ts";
@@ -36,8 +37,6 @@ export interface CanaryPackage {
   /** A `Tally`. */
   readonly tally: SharedArrayBuffer;
   readonly installed: InstalledPackage;
-  /** The entity's config as the schema of this version completes it. */
-  readonly config: unknown;
 }
 
 /**
@@ -50,7 +49,7 @@ export function identityOf(installed: InstalledPackage | undefined): string {
   const { id, digest, limits, canary } = installed;
   const own = `${id} ${digest} ${JSON.stringify(limits)}`;
   if (canary === undefined) return own;
-  return `${own} ${canary.rollout} ${JSON.stringify(canary.config)} ${identityOf(canary.installed)}`;
+  return `${own} ${canary.rollout} ${identityOf(canary.installed)}`;
 }
 
 /** Whether a plugin entity names an uploaded package. */
@@ -69,6 +68,8 @@ export interface PackageSources {
   readonly idOf: (workspace: string) => string | undefined;
   /** What is installed for an entity now: its code is not read again if it stays. */
   readonly installed: (plugin: string) => InstalledPackage | undefined;
+  /** The version that some of an entity's requests are tried with; absent where there are no roll-outs. */
+  readonly tried?: Rollouts["tried"];
 }
 
 /**
@@ -77,36 +78,54 @@ export interface PackageSources {
  */
 export async function packagesOf(
   plugins: Iterable<Pick<PluginEntity, "id" | "name" | "ws_id" | "config">>,
-  { registry, workspaceOf, limitsOf, idOf, installed }: PackageSources,
+  { registry, workspaceOf, limitsOf, idOf, installed, tried }: PackageSources,
 ): Promise<Record<string, InstalledPackage>> {
   const packages: Record<string, InstalledPackage> = {};
   const loaded = new Map<string, Promise<Uint8Array>>();
+  const codeOf = ({ emitted, ...stored }: StoredPackage, before: InstalledPackage | undefined) => {
+    let code = loaded.get(emitted);
+    if (code === undefined) {
+      const known = [before, before?.canary?.installed].find((one) => one?.digest === emitted);
+      code =
+        known === undefined
+          ? registry.load({ ...stored, emitted }).then(sharedBytes)
+          : Promise.resolve(known.code);
+      loaded.set(emitted, code);
+    }
+    return code;
+  };
   for (const plugin of plugins) {
     if (!isPackaged(plugin)) continue;
     const workspace = workspaceOf(plugin.ws_id);
     if (workspace === undefined) throw new Error(`plugin ${plugin.id} belongs to no workspace`);
     const { stored, config } = meant(plugin, workspace, registry);
-    let code = loaded.get(stored.emitted);
-    if (code === undefined) {
-      const before = installed(plugin.id);
-      code =
-        before?.digest === stored.emitted
-          ? Promise.resolve(before.code)
-          : registry.load(stored).then(sharedBytes);
-      loaded.set(stored.emitted, code);
-    }
-    const { id, workspace: owner, manifest, emitted: digest } = stored;
-    packages[plugin.id] = {
-      id,
-      workspace: owner,
+    const before = installed(plugin.id);
+    const limits = limitsOf(workspace);
+    const made = async (stored: StoredPackage, config: unknown): Promise<InstalledPackage> => ({
+      id: stored.id,
+      workspace: stored.workspace,
       // Nobody's id is a name.
-      workspaceId: idOf(owner) ?? owner,
-      manifest,
-      digest,
-      code: await code,
-      limits: limitsOf(workspace),
+      workspaceId: idOf(stored.workspace) ?? stored.workspace,
+      manifest: stored.manifest,
+      digest: stored.emitted,
+      code: await codeOf(stored, before),
+      limits,
       ...(config === undefined ? {} : { config }),
-    };
+    });
+    const running = await made(stored, config);
+    const canary = tried?.(plugin, workspace, stored) ?? null;
+    packages[plugin.id] =
+      canary === null
+        ? running
+        : {
+            ...running,
+            canary: {
+              rollout: canary.rollout.id,
+              header: "header" in canary.rollout.split ? canary.rollout.split.header : null,
+              tally: canary.tally,
+              installed: await made(canary.stored, asWritten(plugin, canary.config)),
+            },
+          };
   }
   return packages;
 }
@@ -124,7 +143,10 @@ function meant(
   }
   const found = registry.fit(plugin.name, workspace, plugin.config, { signedOnly });
   if ("missing" in found) throw new PackageMissing(found.missing);
-  // One with references is inspected again once they are resolved.
-  const isAsWritten = equalJson(found.config, plugin.config) || hasReferences("plugins", plugin);
-  return isAsWritten ? { stored: found.stored } : { stored: found.stored, config: found.config };
+  return { stored: found.stored, config: asWritten(plugin, found.config) };
+}
+
+/** Undefined for a config that is as the entity has it; one with references is inspected again once they are resolved. */
+function asWritten(plugin: Pick<PluginEntity, "config">, config: unknown): unknown {
+  return equalJson(config, plugin.config) || hasReferences("plugins", plugin) ? undefined : config;
 }

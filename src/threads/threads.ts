@@ -212,6 +212,11 @@ export class DataThreads {
     return { metrics, stats, ledger, losses, spilled: SpillBudget.spilled(this.#spill) };
   }
 
+  /** What guests have cost, as threads last told, those that are gone included. */
+  ledger(): LedgerRow[] {
+    return [...this.#past.metrics.ledger, ...this.#threads.flatMap(({ ledger }) => ledger)];
+  }
+
   /**
    * A workspace is no more: nothing is remembered of what was counted for it.
    * @returns what there was, over all threads.
