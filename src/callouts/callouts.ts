@@ -71,6 +71,8 @@ const CONNECTIONS_PER_ORIGIN = 16;
 /** Plugins whose connections are kept; the one that was quiet for longest loses its own. */
 const MAX_AGENTS = 256;
 const REDIRECTS = [301, 302, 303, 307, 308];
+/** Of a redirect's body. */
+const UNREAD_BYTES = 16_384;
 /** What belongs to the connection and not to the answer. */
 const HOP_BY_HOP = /^(?:connection|keep-alive|proxy-connection|te|trailer|transfer-encoding|upgrade)$/;
 
@@ -114,21 +116,22 @@ export class Callouts {
     }
     const late = AbortSignal.timeout(totalMs);
     const signal = ended === undefined ? late : AbortSignal.any([late, ended]);
+    const read = { bytes: 0 };
     try {
       for (let steps = 0; ; steps++) {
-        const answer = await this.#send(caller, callout, signal);
-        const location = REDIRECTS.includes(answer.status)
-          ? answer.headers.find(([name]) => name.toLowerCase() === "location")?.[1]
-          : undefined;
+        const answer = await this.#send(caller, callout, signal, read);
+        const location = locationOf(answer);
         if (location === undefined) return answer;
         if (steps === this.#limits.redirects)
           throw new HostCallError(`fetch: more than ${this.#limits.redirects} redirects`);
         callout = redirected(callout, answer.status, location, caller.hosts);
       }
     } catch (error) {
-      throw error instanceof HostCallError
-        ? error
-        : new HostCallError(this.#reason(error, callout, ended?.aborted ?? false, signal));
+      const reason =
+        error instanceof HostCallError
+          ? error.message
+          : this.#reason(error, callout, ended?.aborted ?? false, signal);
+      throw new HostCallError(reason, read.bytes);
     } finally {
       this.#open.give(workspace, 1);
     }
@@ -143,6 +146,7 @@ export class Callouts {
     caller: Caller,
     { url, method, headers, body }: Callout,
     signal: AbortSignal,
+    read: { bytes: number },
   ): Promise<FetchAnswer> {
     const agent = await this.#agent(caller);
     const tooMany = new AbortController();
@@ -160,15 +164,23 @@ export class Callouts {
           tooMany.abort(new HostCallError(`fetch: ${url.host} does not come to an answer`));
       },
     });
-    return {
-      status: answer.statusCode,
-      headers: pairs(answer.headers as unknown as (string | Buffer)[]),
-      body: await this.#body(caller.workspace, answer.body as AsyncIterable<Buffer> & { destroy(): void }),
-    };
+    const status = answer.statusCode;
+    const fields = pairs(answer.headers as unknown as (string | Buffer)[]);
+    if (locationOf({ status, headers: fields }) !== undefined) {
+      // Nobody looks at what such an answer says; a short one is read so that its connection can be kept.
+      await answer.body.dump({ limit: UNREAD_BYTES, signal }).catch(() => {});
+      return { status, headers: fields, body: new Uint8Array(0) };
+    }
+    const pieces = answer.body as AsyncIterable<Buffer> & { destroy(): void };
+    return { status, headers: fields, body: await this.#body(caller.workspace, pieces, read) };
   }
 
   /** In memory of its own: pieces would keep whole reads alive, and each piece cost more than its bytes. */
-  async #body(workspace: string, body: AsyncIterable<Buffer> & { destroy(): void }): Promise<Buffer> {
+  async #body(
+    workspace: string,
+    body: AsyncIterable<Buffer> & { destroy(): void },
+    read: { bytes: number },
+  ): Promise<Buffer> {
     const { answerBytes } = this.#limits;
     let held = 0;
     let room = Buffer.alloc(0);
@@ -177,6 +189,7 @@ export class Callouts {
     try {
       for await (const piece of body) {
         const end = bytes + piece.length;
+        read.bytes += piece.length;
         if (end > answerBytes) throw new HostCallError(`fetch: an answer of more than ${answerBytes} bytes`);
         if (++pieces > FREE_PIECES + end / PIECE_BYTES)
           throw new HostCallError("fetch: an answer in too many small pieces");
@@ -284,6 +297,12 @@ export class Callouts {
       return `fetch: ${url.host} did not answer in HTTP`;
     return `fetch: ${url.host} could not be reached`;
   }
+}
+
+/** Where an answer leads; undefined if it is one to give to the plugin. */
+function locationOf({ status, headers }: Pick<FetchAnswer, "status" | "headers">): string | undefined {
+  if (!REDIRECTS.includes(status)) return undefined;
+  return headers.find(([name]) => name.toLowerCase() === "location")?.[1];
 }
 
 function pairs(raw: readonly (string | Buffer)[]): (readonly [string, string])[] {

@@ -4,6 +4,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Hooks } from "@gatehouse/sdk";
 import { GuestFailure } from "../../src/sandbox/calls/guest.ts";
+import { HostCallError } from "../../src/sandbox/calls/host-call-error.ts";
 import { costOf } from "../../src/sandbox/calls/host-calls.ts";
 import { type CpuAllowance, UNBOUNDED } from "../../src/sandbox/supervisor/budget.ts";
 import { MemoryContext } from "./context.ts";
@@ -167,6 +168,25 @@ test("a plugin has at most so many calls open as its limit says: the next is ref
     ["good", "good", "good", "busy", "busy", "good"],
   );
   assert.equal(await call(one, 0), "good");
+});
+
+test("what was read for a guest that did not wait for it is charged too", async () => {
+  const asker = await bundleSource(
+    accessPlugin(`host.fetch({ url: "https://api.test/" }).catch(() => {});
+      await host.kv.get("a");
+      ctx.request.headers.set("x-good", "yes");`),
+  );
+  const host = new RecordingHost();
+  host.fetch = async () => {
+    throw new HostCallError("too much", 250_000_000);
+  };
+  const grants = { httpHosts: ["api.test"], kvBytes: 1000, requestHeaders: ["x-good"] };
+  const hooks = sandbox.client.hooks(
+    settings(asker, { workspace: "leaver", limits: NO_HURRY, grants }),
+    host,
+  );
+  assert.equal(await call(hooks, 0), "good");
+  while ((account("leaver")?.usedMs ?? 0) < 1000) await delay(20);
 });
 
 test("what a guest has the gateway do is charged to its workspace besides the CPU time of its own process", async () => {

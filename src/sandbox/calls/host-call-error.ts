@@ -4,4 +4,11 @@
  */
 export class HostCallError extends Error {
   override readonly name = "HostCallError";
+  /** What the gateway had read from elsewhere for it by then: the workspace pays for that too. */
+  readonly bytesRead: number;
+
+  constructor(message: string, bytesRead = 0) {
+    super(message);
+    this.bytesRead = bytesRead;
+  }
 }

@@ -157,6 +157,18 @@ export function costOf({ method, args }: Pick<HostCall, "method" | "args">): num
   return us;
 }
 
+/** Bytes of an answer that a data thread reads from elsewhere and writes to the guest in a microsecond, about. */
+const BYTES_ANSWERED_IN_1_US = 250;
+
+/** The same for what came of it, whether or not somebody still waits: `outcome` is the answer, or why there is none. */
+export function costOfAnswer(method: string, outcome: unknown): number {
+  let bytes = 0;
+  if (outcome instanceof HostCallError) bytes = outcome.bytesRead;
+  else if (method === "kvGet" && typeof outcome === "string") bytes = outcome.length;
+  else if (method === "fetch") bytes = (outcome as { body?: string } | null)?.body?.length ?? 0;
+  return Math.floor(bytes / BYTES_ANSWERED_IN_1_US);
+}
+
 /** Why a host call failed, as the guest is told. */
 export function reasonFor(method: string, error: unknown): string {
   return error instanceof HostCallError ? error.message : `${method} failed`;

@@ -7,7 +7,7 @@ import { charge } from "../ledger.ts";
 import type { Turn, Verdict } from "../protocol/engine.ts";
 import type { CallEnds } from "./call-ends.ts";
 import { type Call, isPending } from "./guest.ts";
-import { consumerIn, costOf, executeHostCall, HostCallTally, reasonFor } from "./host-calls.ts";
+import { consumerIn, costOf, costOfAnswer, executeHostCall, HostCallTally, reasonFor } from "./host-calls.ts";
 import type { CordonLink } from "./link.ts";
 import { applyVerdict, checkVerdict, reserveVars, Violation } from "./verdict.ts";
 
@@ -48,10 +48,11 @@ export class Turns {
     for (const host of turn.hostCalls) {
       call.tally ??= new HostCallTally();
       const answer = executeHostCall(host, guest.grants, guest.host, call.tally);
-      if (!host.waits || turn.kind !== "waiting") {
-        if (answer instanceof Promise) answer.catch(() => {});
-        continue;
+      if (answer instanceof Promise) {
+        const charge = (outcome: unknown) => this.#charge(link, host.method, outcome);
+        answer.then(charge, charge);
       }
+      if (!host.waits || turn.kind !== "waiting") continue;
       call.pending ??= new Map();
       if (call.pending.has(host.seq)) throw new Violation("two host calls with one number");
       call.pending.set(host.seq, host.method);
@@ -62,6 +63,12 @@ export class Turns {
         );
       else this.#answer(link, call, host.seq, { value: answer ?? null });
     }
+  }
+
+  /** What an answer has cost this thread: where nobody waits for it any more, too. */
+  #charge(link: CordonLink, method: string, outcome: unknown): void {
+    const us = costOfAnswer(method, outcome);
+    if (us > 0 && !link.broken) link.work(us);
   }
 
   #answer(link: CordonLink, call: Call, seq: number, result: { value: unknown } | { error: string }): void {

@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NO_GRANTS } from "../../../src/sandbox/calls/grants.ts";
-import { costOf, executeHostCall, HostCallTally } from "../../../src/sandbox/calls/host-calls.ts";
+import { HostCallError } from "../../../src/sandbox/calls/host-call-error.ts";
+import {
+  costOf,
+  costOfAnswer,
+  executeHostCall,
+  HostCallTally,
+} from "../../../src/sandbox/calls/host-calls.ts";
 import { Violation } from "../../../src/sandbox/calls/verdict.ts";
 import { RecordingHost } from "../sandbox.ts";
 
@@ -41,6 +47,18 @@ for (const [title, windows, us] of [
 ] as const)
   test(`takeFromWindows is charged by windows and their keys: ${title}`, () => {
     assert.equal(costOf({ method: "takeFromWindows", args: [windows] }), us);
+  });
+
+for (const [title, method, outcome, us] of [
+  ["a mebibyte that was fetched", "fetch", { status: 200, headers: [], body: "A".repeat(1 << 20) }, 4194],
+  ["a mebibyte that was read and was too much", "fetch", new HostCallError("too much", 1 << 20), 4194],
+  ["a stored value", "kvGet", "A".repeat(65_536), 262],
+  ["a value that is not there", "kvGet", null, 0],
+  ["a fetch that came to nothing", "fetch", new HostCallError("no"), 0],
+  ["a consumer", "findConsumer", { id: "1" }, 0],
+] as const)
+  test(`answers are charged by what is read and crosses: ${title}`, () => {
+    assert.equal(costOfAnswer(method, outcome), us);
   });
 
 test("a host call without windows has its fixed price, whatever its arguments", () => {
