@@ -1,6 +1,6 @@
 /** Makes and revokes tokens: each is written to the store together with the audit entry that tells of it. */
 import type { Control } from "../control/control.ts";
-import { WriteRefused } from "../control/refusal.ts";
+import { notFound, schemaViolation } from "../control/refusal.ts";
 import type { Author } from "../control/write.ts";
 import type { AuditEntry } from "../stores/store.ts";
 import type { Deed } from "./audit.ts";
@@ -47,14 +47,11 @@ export class TokenDesk {
     const { table, control, entryOf } = this.#parts;
     return control.writeBeside(() => {
       const { workspace } = given;
-      if (workspace !== "" && control.index.workspace(workspace) === undefined)
-        throw new WriteRefused("notFound", "Not found");
-      if (table.list(workspace).length >= MAX_TOKENS)
-        throw new WriteRefused(
-          "schemaViolation",
-          `schema violation (there are ${MAX_TOKENS} tokens already, the most that there may be; revoke one)`,
-          { "@entity": [`there are ${MAX_TOKENS} tokens already, the most that there may be; revoke one`] },
-        );
+      if (workspace !== "" && control.index.workspace(workspace) === undefined) throw notFound();
+      if (table.list(workspace).length >= MAX_TOKENS) {
+        const message = `there are ${MAX_TOKENS} tokens already, the most that there may be; revoke one`;
+        throw schemaViolation([{ path: ["@entity"], message }]);
+      }
       const audit = [entryOf(deed("create", made.token), by)];
       return { edits: [{ put: rowOfToken(made.token) }], audit, result: made };
     });

@@ -4,10 +4,11 @@
  */
 import { integer, record, string, validate } from "@gatehouse/sdk";
 import { ROLES, type Role } from "../access/standing.ts";
-import type { AdminToken } from "../access/token-table.ts";
+import { type AdminToken, TOKEN_KIND } from "../access/token-table.ts";
 import { schemaViolation } from "../control/refusal.ts";
-import { answerTo, notFound, numbered } from "./answers.ts";
+import { notFound } from "./answers.ts";
 import { checkBodyType, readBody } from "./body.ts";
+import { checkWritable } from "./entities-api.ts";
 import { workspaceId } from "./entity-view.ts";
 import { byId, pageOf } from "./page.ts";
 import type { AdminPort } from "./port.ts";
@@ -16,6 +17,9 @@ import type { Answer, Call, Route } from "./routes.ts";
 const MAX_BYTES = 16 << 10;
 /** What stands for all workspaces. */
 const ALL = "*";
+
+/** As a collection. */
+const TOKENS = { name: TOKEN_KIND };
 
 const SCHEMA = record({
   name: string({ required: true, lenMin: 1, lenMax: 128 }),
@@ -27,18 +31,13 @@ const SCHEMA = record({
 export function adminTokenRoutes(port: AdminPort): Route[] {
   return ["", "/:workspace"].flatMap((prefix): Route[] => {
     const scope = (call: Call) => (prefix === "" ? null : workspaceId(port, call));
-    const checkWritable = (method: string) => {
-      if (port.store() !== null || method === "GET") return;
-      const verb = method === "POST" ? "create" : "remove";
-      throw numbered("unsupported", `cannot ${verb} 'admin_tokens' entities when not using a database`);
-    };
     return [
       {
         path: `${prefix}/admin-tokens`,
         maxBodyBytes: MAX_BYTES,
         before(call, method) {
           scope(call);
-          checkWritable(method);
+          checkWritable(port, TOKENS, method);
           if (method === "POST") checkBodyType(call);
         },
         GET(call) {
@@ -51,7 +50,7 @@ export function adminTokenRoutes(port: AdminPort): Route[] {
         path: `${prefix}/admin-tokens/:id`,
         before(call, method) {
           scope(call);
-          checkWritable(method);
+          checkWritable(port, TOKENS, method);
         },
         GET(call) {
           const token = port.tokens.find(call.params.id ?? "", scope(call));
@@ -70,8 +69,8 @@ export function adminTokenRoutes(port: AdminPort): Route[] {
 async function create(port: AdminPort, call: Call, scope: string | null): Promise<Answer> {
   const input = await readBody(call, (name) => SCHEMA.fields?.[name as keyof typeof SCHEMA.fields]);
   const { value, violations } = validate(SCHEMA, withoutNulls(input));
-  if (violations.length > 0) throw answerTo(schemaViolation(violations));
-  const wrong = (field: string, message: string) => answerTo(schemaViolation([{ path: [field], message }]));
+  if (violations.length > 0) throw schemaViolation(violations);
+  const wrong = (field: string, message: string) => schemaViolation([{ path: [field], message }]);
   const { name, role, workspace: written, expires_at: expiresAt } = value;
   if (expiresAt !== null && expiresAt * 1000 <= Date.now())
     throw wrong("expires_at", "must be in the future, in seconds since the epoch");

@@ -4,6 +4,7 @@
  * name they are about that workspace alone.
  */
 import { type PlanRequest, planBody } from "../control/plan.ts";
+import { schemaViolation } from "../control/refusal.ts";
 import { type ConfigError, formatConfigErrors, toFields } from "../declarative/errors.ts";
 import { numbered } from "./answers.ts";
 import { checkDocumentType, documentAnswer, documentOf, MAX_CONFIG_BYTES } from "./config-api.ts";
@@ -62,9 +63,7 @@ const READ_ONLY =
 async function requestOf(call: Call, noTenants: string | null): Promise<PlanRequest> {
   const mode = textOf(call, "mode") ?? "sync";
   if (mode !== "sync" && mode !== "merge")
-    throw numbered("schemaViolation", "schema violation (mode: expected one of: sync, merge)", {
-      fields: { mode: "expected one of: sync, merge" },
-    });
+    throw schemaViolation([{ path: ["mode"], message: "expected one of: sync, merge" }]);
   return { ...selectionOf(call), removes: mode === "sync", noTenants, text: await documentOf(call) };
 }
 
@@ -73,9 +72,7 @@ function selectionOf({ params, query }: Call): { workspace: string | null; tags:
   const tags = given === undefined ? [] : Array.isArray(given) ? given.map(String) : [String(given)];
   if (tags.length > MAX_TAGS || tags.includes("")) {
     const message = `expected up to ${MAX_TAGS} tags, none of them empty`;
-    throw numbered("schemaViolation", `schema violation (select_tag: ${message})`, {
-      fields: { select_tag: message },
-    });
+    throw schemaViolation([{ path: ["select_tag"], message }]);
   }
   return { workspace: params.workspace ?? null, tags };
 }

@@ -51,8 +51,8 @@ const VERBS: Readonly<Record<string, string>> = {
 };
 
 /** @throws {Refusal} 405 where entities come as a whole. */
-export function checkWritable(port: AdminPort, { name }: EntityType, method: string): void {
-  if (port.store() === null)
+export function checkWritable(port: AdminPort, { name }: { readonly name: string }, method: string): void {
+  if (port.store() === null && method !== "GET")
     throw numbered("unsupported", `cannot ${VERBS[method]} '${name}' entities when not using a database`);
 }
 

@@ -2,8 +2,7 @@
  * `/plugin-packages` and `/{workspace}/plugin-packages`: publishing, listing and removing plugin packages.
  * An upload is answered when the forge is done and everything is on the disk.
  */
-import { violationFields } from "@gatehouse/sdk";
-import { violationMessage } from "../control/refusal.ts";
+import { schemaViolation } from "../control/refusal.ts";
 import { DEFAULT_WORKSPACE } from "../entities/entities.ts";
 import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { grantsToJson } from "../registry/manifest.ts";
@@ -130,10 +129,8 @@ async function publish(port: AdminPort, registry: Registry, call: Call): Promise
         },
       );
     }
-    case "refused": {
-      const fields = violationFields(result.violations);
-      throw numbered("schemaViolation", violationMessage(fields), { fields });
-    }
+    case "refused":
+      throw schemaViolation(result.violations);
     case "full":
       throw new Refusal(413, { message: result.message });
     case "busy":

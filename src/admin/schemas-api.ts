@@ -4,11 +4,11 @@
  */
 import { type Field, fieldsToJson, schemaToJson, type Violation } from "@gatehouse/sdk";
 import { type Input, withoutShorthands } from "../control/input.ts";
-import { schemaViolation } from "../control/refusal.ts";
+import { checkSound } from "../control/refusal.ts";
 import { ENTITIES, type EntityName, type EntityType, schemaOf } from "../entities/entities.ts";
 import { inspect } from "../entities/inspect.ts";
 import { VAULT_SCHEMAS } from "../entities/vaults.ts";
-import { answerTo, notFound } from "./answers.ts";
+import { notFound } from "./answers.ts";
 import { checkBodyType, MAX_ENTITY_BYTES, readBody } from "./body.ts";
 import { workspaceId, workspaceName } from "./entity-view.ts";
 import type { AdminPort } from "./port.ts";
@@ -97,7 +97,5 @@ function judge(port: AdminPort, type: EntityType, given: Input, workspace: strin
     patterns: new Map(),
   };
   const { findings } = inspect(type, input, workspace, context);
-  // What a broken shorthand stands for is not missing as well.
-  const told = findings.filter(({ message }) => wrong.length === 0 || message !== "required field missing");
-  if (wrong.length + told.length > 0) throw answerTo(schemaViolation([...wrong, ...told]));
+  checkSound(wrong, findings);
 }

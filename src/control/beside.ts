@@ -17,10 +17,3 @@ export interface BesideWrite {
   readonly edits: readonly Edit[];
   readonly audit: readonly AuditEntry[];
 }
-
-export const NOTHING_BESIDE: Beside = {
-  kind: "",
-  replace() {},
-  apply() {},
-  removedWith: () => [],
-};

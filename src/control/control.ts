@@ -18,21 +18,17 @@ import {
   noConfig,
 } from "../declarative/declarative.ts";
 import { documentError } from "../declarative/errors.ts";
-import { equalJson } from "../declarative/identity.ts";
 import { textOf } from "../declarative/text.ts";
 import type { OwnListeners } from "../egress/own-listeners.ts";
 import { Policies } from "../egress/policies.ts";
 import { editsBetween } from "../entities/change.ts";
 import {
   type Certificate,
-  DEFAULT_WORKSPACE,
-  DEFAULT_WORKSPACE_ID,
   ENTITIES,
-  ENTITY_NAMES,
   type GatewayConfig,
   type PluginCatalogue,
 } from "../entities/entities.ts";
-import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
+import type { EntityIndex } from "../entities/entity-index.ts";
 import { PasswordWork } from "../entities/password-work.ts";
 import { hashPassword } from "../entities/passwords.ts";
 import type { Entity } from "../entities/relations.ts";
@@ -42,24 +38,18 @@ import { InTurn } from "../in-turn.ts";
 import { parsePackageName } from "../registry/package-name.ts";
 import type { WorkspaceLimits } from "../sandbox/limits.ts";
 import { UnresolvedReferences } from "../secrets/vaults.ts";
-import {
-  type AuditEntry,
-  type Edit,
-  StaleRevision,
-  type Store,
-  type StoredState,
-  StoreUnavailable,
-  UnfitValue,
-} from "../stores/store.ts";
+import { type AuditEntry, StaleRevision, type Store, StoreUnavailable } from "../stores/store.ts";
 import { type Quotas, quotasOf } from "../tenancy/quotas.ts";
-import { type Beside, type BesideWrite, NOTHING_BESIDE } from "./beside.ts";
+import type { Beside, BesideWrite } from "./beside.ts";
 import { InForce, type InForceParts } from "./in-force.ts";
 import { type JudgeContext, judge } from "./judge.ts";
 import { type Planned, type PlanRequest, planOf } from "./plan.ts";
 import { schemaViolation, WriteRefused } from "./refusal.ts";
-import { checkTogether, isKind, readRows, storeEdits, UnsoundRow } from "./rows.ts";
+import { storeEdits, UnsoundRow } from "./rows.ts";
 import { configOf, nextState, type State, workspaceHash } from "./state.ts";
+import { type StoreChange, StoreChanges } from "./store-changes.ts";
 import type { Author, Judged, Write } from "./write.ts";
+import { movedOn, refusalOf, unresolved } from "./write-failures.ts";
 
 export interface ControlParts extends InForceParts {
   /** The plugins that a configuration may name. */
@@ -67,7 +57,7 @@ export interface ControlParts extends InForceParts {
   /** Where entities are kept; null if the configuration comes from a file or from `POST /config`. */
   readonly store: Store | null;
   /** What the store holds beside entities. */
-  readonly beside?: Beside;
+  readonly beside: Beside;
   /** What the audit log says of a write. */
   readonly auditOf?: (
     judged: Judged,
@@ -90,6 +80,7 @@ export class Control {
   readonly #log: Logger;
   readonly #store: Store | null;
   readonly #beside: Beside;
+  readonly #fromStore: StoreChanges;
   readonly #inForce: InForce;
   readonly #context: JudgeContext;
   /** What came from a file or document, for the next one to be compared with. */
@@ -101,7 +92,7 @@ export class Control {
     this.#parts = parts;
     this.#log = parts.log;
     this.#store = parts.store;
-    this.#beside = parts.beside ?? NOTHING_BESIDE;
+    this.#beside = parts.beside;
     this.#context = {
       plugins: parts.catalogue,
       flavor: parts.settings.routerFlavor,
@@ -109,6 +100,7 @@ export class Control {
       policies: Policies.of(parts.settings, parts.own),
       quotas: parts.settings.workspaceQuotas,
     };
+    this.#fromStore = new StoreChanges(parts.beside, this.#context);
     this.#inForce = new InForce(parts, this.#context);
   }
 
@@ -186,10 +178,10 @@ export class Control {
     return loaded.config;
   }
 
-  async #stored(store: Store): Promise<{ edits: EntityEdits; next: State }> {
+  async #stored(store: Store): Promise<StoreChange> {
     try {
       const state = await store.read();
-      return politely(() => this.#changeTo(state));
+      return politely(() => this.#fromStore.all(this.#inForce.state, state));
     } catch (error) {
       if (error instanceof StoreUnavailable)
         throw new StartError(`the store cannot be read: ${error.message}`);
@@ -449,55 +441,14 @@ export class Control {
     const { state } = this.#inForce;
     const change = await store.changesSince(state.revision);
     const { edits, next } =
-      change === null ? this.#changeTo(await store.read()) : this.#changeBy(change.revision, change.edits);
+      change === null
+        ? this.#fromStore.all(state, await store.read())
+        : this.#fromStore.since(state, change.revision, change.edits);
     if (edits.put.length + edits.removed.length === 0) {
       this.#inForce.unchangedAt(next.revision);
       return 0;
     }
     return this.#inForce.deploy(edits, next, async () => next.revision);
-  }
-
-  /** From what is in force to all that a store holds. */
-  #changeTo({ revision, rows }: StoredState): { edits: EntityEdits; next: State } {
-    const { state } = this.#inForce;
-    // The default workspace is there before anything is written.
-    const nameOf = (id: string) => (id === DEFAULT_WORKSPACE_ID ? DEFAULT_WORKSPACE : undefined);
-    const isBeside = ({ kind }: { readonly kind: string }) => kind === this.#beside.kind;
-    this.#beside.replace(rows.filter(isBeside));
-    const entities = rows.filter((row) => !isBeside(row));
-    const all = readRows(entities, nameOf, this.#context);
-    if (!all.some(({ entity: { id } }) => id === DEFAULT_WORKSPACE_ID)) {
-      const home = state.index.find("workspaces", DEFAULT_WORKSPACE_ID) ?? emptyConfig().workspaces[0];
-      all.unshift({ kind: "workspaces", entity: home as unknown as Entity });
-    }
-    const there = new Set(all.map(({ kind, entity: { id } }) => `${kind} ${id}`));
-    const removed = ENTITY_NAMES.flatMap((kind) =>
-      [...state.index.all(kind)].flatMap(({ id }) => (there.has(`${kind} ${id}`) ? [] : [{ kind, id }])),
-    );
-    return this.#judged({ put: all, removed }, revision);
-  }
-
-  #changeBy(revision: number, changes: readonly Edit[]): { edits: EntityEdits; next: State } {
-    const { index } = this.#inForce.state;
-    // A token that somebody has revoked is good for nothing, whatever becomes of the entities.
-    this.#beside.apply(changes);
-    const rows = changes.flatMap((edit) =>
-      "put" in edit && edit.put.kind !== this.#beside.kind ? [edit.put] : [],
-    );
-    const removed = changes.flatMap((edit) =>
-      "remove" in edit && isKind(edit.remove.kind) ? [{ kind: edit.remove.kind, id: edit.remove.id }] : [],
-    );
-    const put = readRows(rows, (id) => index.workspace(id)?.name, this.#context);
-    return this.#judged({ put, removed }, revision);
-  }
-
-  #judged({ put, removed }: EntityEdits, revision: number): { edits: EntityEdits; next: State } {
-    const { state } = this.#inForce;
-    const changed = put.filter(({ kind, entity }) => !equalJson(entity, state.index.find(kind, entity.id)));
-    const edits = { put: changed, removed };
-    const next = nextState(state, edits, revision);
-    checkTogether(edits, next.index);
-    return { edits, next };
   }
 }
 
@@ -525,31 +476,4 @@ async function fileText(file: string): Promise<string> {
   const read = textOf(bytes);
   if (!read.ok) throw new StartError(formatConfigErrors([documentError(file, read.fault)]));
   return read.text;
-}
-
-const movedOn = () =>
-  new WriteRefused(
-    "movedOn",
-    "the configuration has changed since this change was planned; nothing was changed, plan it again",
-  );
-
-/** What is written may be a vault, and what cannot be read then is somebody else's. */
-function unresolved({ kind, faults, message }: UnresolvedReferences, write: Write): WriteRefused {
-  return schemaViolation(kind === write.kind ? faults : [{ path: ["@entity"], message }]);
-}
-
-/** What clients are told of a store that cannot be written to. */
-function refusalOf(error: unknown): unknown {
-  if (error instanceof StaleRevision)
-    return new WriteRefused(
-      "unavailable",
-      "others write to the store all the time; nothing was changed, try again",
-    );
-  if (error instanceof UnfitValue) return schemaViolation([{ path: ["@entity"], message: error.message }]);
-  if (error instanceof StoreUnavailable || error instanceof UnsoundRow)
-    return new WriteRefused(
-      "unavailable",
-      `the store cannot be written to, nothing was changed, and requests are served as before: ${error.message}`,
-    );
-  return error;
 }

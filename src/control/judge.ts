@@ -37,7 +37,7 @@ import {
   withoutShorthands,
   withResolvedKeys,
 } from "./input.ts";
-import { keyText, notFound, schemaViolation, WriteRefused } from "./refusal.ts";
+import { checkSound, keyText, notFound, schemaViolation, WriteRefused } from "./refusal.ts";
 import { removal } from "./removal.ts";
 import type { Judged, Parent, Write } from "./write.ts";
 
@@ -180,12 +180,7 @@ class Judge {
         ? withoutNulls(schema, change, others)
         : merged(schema, this.#baseOf(type, base, change), change, others);
     const { value, findings } = inspect(type, input, workspace, this.#context);
-    if (wrong.length + findings.length > 0) {
-      // What a broken shorthand or key stands for is not missing as well.
-      const broken = wrong.length > 0;
-      const shown = findings.filter(({ message }) => !broken || message !== "required field missing");
-      throw schemaViolation([...wrong, ...shown]);
-    }
+    checkSound(wrong, findings);
     return value;
   }
 

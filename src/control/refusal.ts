@@ -34,6 +34,18 @@ export function schemaViolation(violations: readonly Violation[]): WriteRefused 
   return new WriteRefused("schemaViolation", violationMessage(fields), fields);
 }
 
+/**
+ * Refuses what is not sound.
+ * @param broken shorthands and keys that say nothing: what they stand for is not missing as well.
+ * @param findings what the schemas have against the rest.
+ * @throws {WriteRefused}
+ */
+export function checkSound(broken: readonly Violation[], findings: readonly Violation[]): void {
+  const isMissing = ({ message }: Violation) => message === "required field missing";
+  const told = broken.length === 0 ? findings : findings.filter((each) => !isMissing(each));
+  if (broken.length + told.length > 0) throw schemaViolation([...broken, ...told]);
+}
+
 /** `schema violation (<field>: <message>)`, or how many there are, fields in alphabetical order. */
 export function violationMessage(fields: Readonly<Record<string, unknown>>): string {
   const parts = violationLines(fields);

@@ -2,7 +2,7 @@
 import { DEFAULT_WORKSPACE, ENTITIES, ENTITY_NAMES, type EntityName } from "../entities/entities.ts";
 import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
 import { type Entity, LISTED_REFERENCES } from "../entities/relations.ts";
-import { WriteRefused } from "./refusal.ts";
+import { schemaViolation, WriteRefused } from "./refusal.ts";
 
 interface Dependency {
   readonly child: EntityName;
@@ -12,7 +12,7 @@ interface Dependency {
 }
 
 /** By collection, who points to it. */
-const DEPENDENCIES: ReadonlyMap<EntityName, readonly Dependency[]> = new Map(
+export const DEPENDENCIES: ReadonlyMap<EntityName, readonly Dependency[]> = new Map(
   ENTITY_NAMES.map((parent) => [
     parent,
     ENTITY_NAMES.flatMap((child) => {
@@ -78,8 +78,7 @@ function checkListed(kind: EntityName, id: string, index: EntityIndex): void {
 /** The operator's own workspace stays, and one whose packages run in another. */
 function checkMayGo({ id, name }: Entity, index: EntityIndex): void {
   if (name === DEFAULT_WORKSPACE) {
-    const message = `workspace '${name}' cannot be deleted`;
-    throw new WriteRefused("schemaViolation", `schema violation (name: ${message})`, { name: message });
+    throw schemaViolation([{ path: ["name"], message: `workspace '${name}' cannot be deleted` }]);
   }
   for (const plugin of index.all("plugins"))
     if (plugin.ws_id !== id && String(plugin.name).startsWith(`${name}/`)) {

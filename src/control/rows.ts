@@ -3,7 +3,7 @@
  * it is judged like everything else that comes from outside.
  */
 import { isObject } from "@gatehouse/sdk";
-import { ENTITIES, ENTITY_NAMES, type EntityName } from "../entities/entities.ts";
+import { ENTITIES, type EntityName } from "../entities/entities.ts";
 import type { EntityEdits, EntityIndex } from "../entities/entity-index.ts";
 import { isUuid } from "../entities/fields.ts";
 import { hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
@@ -11,6 +11,7 @@ import { type InspectionContext, inspect } from "../entities/inspect.ts";
 import { type Entity, referenceOf, relationFaults, uniqueKeys } from "../entities/relations.ts";
 import { printable } from "../printable.ts";
 import type { Edit, Row } from "../stores/store.ts";
+import { DEPENDENCIES } from "./removal.ts";
 
 export function rowOf(kind: EntityName, { ws_id: workspace, ...body }: Entity): Row {
   return { kind, id: body.id, workspace: kind === "workspaces" ? "" : workspace, body };
@@ -79,12 +80,11 @@ export function readRows(
 export function checkTogether({ put, removed }: EntityEdits, index: EntityIndex): void {
   for (const { kind, id } of removed) {
     if (index.find(kind, id) !== undefined) continue;
-    for (const child of ENTITY_NAMES)
-      for (const [field, parent] of Object.entries(ENTITIES[child].foreignKeys)) {
-        const [orphan] = parent === kind ? index.children(child, field, id) : [];
-        if (orphan === undefined) continue;
-        throw unsound({ kind: child, id: orphan.id }, `${field}: '${parent}' entity '${id}' is gone`);
-      }
+    for (const { child, field } of DEPENDENCIES.get(kind) ?? []) {
+      const [orphan] = index.children(child, field, id);
+      if (orphan === undefined) continue;
+      throw unsound({ kind: child, id: orphan.id }, `${field}: '${kind}' entity '${id}' is gone`);
+    }
   }
   if (put.some(({ kind }) => kind === "workspaces")) checkOwners(index);
   for (const { kind, entity } of put) {

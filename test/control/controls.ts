@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after } from "node:test";
 import pino from "pino";
+import { TokenTable } from "../../src/access/token-table.ts";
 import { Control } from "../../src/control/control.ts";
 import { OwnListeners } from "../../src/egress/own-listeners.ts";
 import { ENTITY_NAMES, type EntityName } from "../../src/entities/entities.ts";
@@ -54,6 +55,7 @@ export async function openControl(store: Store): Promise<TestControl> {
   const none = { find: missing, fit: missing, names: () => [] };
   const control = new Control({
     settings,
+    beside: new TokenTable(),
     registry: { ...none, load: () => Promise.reject(new Error("no such package")) },
     catalogue: createCatalogue(none),
     store,
