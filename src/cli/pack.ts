@@ -5,11 +5,13 @@
 import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseDocument } from "yaml";
 import { MAX_PACKAGE_BYTES, pack } from "../registry/archive.ts";
 import { MANIFEST_FILE, type Manifest, type ManifestViolation, parseManifest } from "../registry/manifest.ts";
 import { digestOf } from "../registry/package.ts";
 
-const SOURCE_FILE = "plugin.ts";
+/** What an isolate plugin is bundled from. */
+export const SOURCE_FILE = "plugin.ts";
 
 /** What an author has to change; each reason stands on a line of its own. */
 export class PackError extends Error {
@@ -33,9 +35,13 @@ export interface Packed {
 
 /**
  * @param options.build bundles `plugin.ts` although the entry is there.
+ * @param options.version in place of the manifest's.
  * @throws {PackError}
  */
-export async function packDirectory(directory: string, options: { build?: boolean } = {}): Promise<Packed> {
+export async function packDirectory(
+  directory: string,
+  options: { readonly build?: boolean; readonly version?: (written: string) => string } = {},
+): Promise<Packed> {
   const dir = resolve(directory);
   const written = await readOptional(join(dir, MANIFEST_FILE));
   if (!written)
@@ -44,15 +50,22 @@ export async function packDirectory(directory: string, options: { build?: boolea
   if (violations) throw new PackError(describeViolations(MANIFEST_FILE, violations));
   const entry = options.build ? undefined : await readOptional(join(dir, manifest.entry));
   const artifact = entry ?? (await bundle(dir, directory, manifest));
+  const version = options.version?.(manifest.version) ?? manifest.version;
   const bytes = await pack(
     new Map([
-      [MANIFEST_FILE, written],
+      [MANIFEST_FILE, version === manifest.version ? written : withVersion(written, version)],
       [manifest.entry, artifact],
     ]),
   );
   if (bytes.length > MAX_PACKAGE_BYTES)
     throw new PackError([`the package has ${bytes.length} bytes; at most ${MAX_PACKAGE_BYTES} are allowed`]);
-  return { bytes, id: digestOf(bytes), manifest, built: entry === undefined };
+  return { bytes, id: digestOf(bytes), manifest: { ...manifest, version }, built: entry === undefined };
+}
+
+function withVersion(written: Uint8Array, version: string): Uint8Array {
+  const document = parseDocument(Buffer.from(written).toString("utf8"));
+  document.set("version", version);
+  return Buffer.from(document.toString());
 }
 
 /** One line per violation: `plugin.yaml:12:9: limits.fuel: value must be greater than 0`. */

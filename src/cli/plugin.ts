@@ -3,11 +3,14 @@ import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { type AdminOptions, addAdminOptions } from "./admin-api.ts";
 import { PackError, packDirectory } from "./pack.ts";
+import { registerDevCommands } from "./plugin-dev.ts";
+import { registerNewCommand } from "./plugin-new.ts";
 import { registerRecordingsCommand } from "./plugin-recordings.ts";
 import { registerRegistryCommands } from "./plugin-registry.ts";
 import { registerReplayCommand } from "./plugin-replay.ts";
 import { EXIT_HELP, type Result, report } from "./plugin-report.ts";
 import { registerTailCommand } from "./plugin-tail.ts";
+import { registerTestCommand } from "./plugin-test.ts";
 import { registerUsageCommand } from "./plugin-usage.ts";
 import { publishFile } from "./publish.ts";
 
@@ -47,6 +50,9 @@ export function registerPluginCommands(program: Command): void {
   registerRecordingsCommand(plugin);
   registerReplayCommand(plugin);
   registerRegistryCommands(plugin);
+  registerNewCommand(plugin);
+  registerDevCommands(program, plugin);
+  registerTestCommand(plugin);
   registerTailCommand(plugin);
   registerUsageCommand(plugin);
 }

@@ -1,0 +1,56 @@
+/** From the sources of a plugin to its package, whichever language it is written in. */
+import { readdir, readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { absentCompiler, compile, type Language, languageOf } from "../../wasm-plugins/compilers.ts";
+import { MANIFEST_FILE, parseManifest } from "../registry/manifest.ts";
+import { describeViolations, PackError, type Packed, packDirectory } from "./pack.ts";
+
+/**
+ * Builds what is there as source, and packs it. An entry without sources is taken as it is.
+ * @param options.cache directory for what compilers keep.
+ * @param options.version in place of the manifest's.
+ * @throws {PackError} with file, line and column where a compiler tells them.
+ */
+export async function buildPlugin(
+  directory: string,
+  options: { readonly cache: string; readonly version?: (written: string) => string },
+): Promise<Packed> {
+  const dir = resolve(directory);
+  const language = await sourceLanguage(dir);
+  if (language !== null && language !== "TypeScript") await compileEntry(dir, language, options.cache);
+  return packDirectory(directory, { build: language === "TypeScript", version: options.version });
+}
+
+/** Null if there are no sources that anybody knows. */
+export async function sourceLanguage(dir: string): Promise<Language | null> {
+  try {
+    await readdir(dir);
+  } catch (error) {
+    throw new PackError([`${dir} cannot be read (${(error as NodeJS.ErrnoException).code})`]);
+  }
+  return languageOf(dir).catch(() => null);
+}
+
+async function compileEntry(dir: string, language: Language, cache: string): Promise<void> {
+  const text = await readFile(join(dir, MANIFEST_FILE)).catch(() => {
+    throw new PackError([`${join(dir, MANIFEST_FILE)} is not there; a plugin begins with it`]);
+  });
+  const { manifest, violations } = parseManifest(text);
+  if (violations) throw new PackError(describeViolations(MANIFEST_FILE, violations));
+  const missing = await absentCompiler(language);
+  if (missing !== null) throw new PackError([`${language} cannot be compiled here: ${missing}`]);
+  try {
+    await compile(language, dir, join(dir, manifest.entry), cache);
+  } catch (error) {
+    throw new PackError(compilersWords((error as Error).message));
+  }
+}
+
+/** What a compiler said, with places as editors open them. */
+function compilersWords(text: string): string[] {
+  return text
+    .split("\n")
+    .slice(1)
+    .map((line) => line.replace(/(?:└─ )?in (\S+)\((\d+),(\d+)\)/, "$1:$2:$3"))
+    .filter((line) => line.trim() !== "");
+}
