@@ -201,6 +201,8 @@ export class Control {
    */
   write(write: Write, by: Author): Promise<Entity | null> {
     return this.#written(async (store) => {
+      // A package may have been published by another gateway just before.
+      if (write.kind === "plugins") await this.#parts.registry.catchUp?.();
       const { state } = this.#inForce;
       const judged = await withHashes(judge(write, state.index, this.#context, Date.now()));
       const { edits, entity } = judged;
@@ -438,6 +440,8 @@ export class Control {
 
   /** Puts in force what others have written since. @returns how many entities the threads heard of. */
   async #catchUp(store: Store): Promise<number> {
+    // What others have written may name packages that were published just before.
+    await this.#parts.registry.catchUp?.();
     const { state } = this.#inForce;
     const change = await store.changesSince(state.revision);
     const { edits, next } =

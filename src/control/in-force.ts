@@ -31,7 +31,8 @@ import { configOf, NOTHING, type State } from "./state.ts";
 
 export interface InForceParts {
   readonly settings: Settings;
-  readonly registry: Pick<Registry, "find" | "fit" | "load"> & Partial<Pick<Registry, "consentTo">>;
+  readonly registry: Pick<Registry, "find" | "fit" | "load"> &
+    Partial<Pick<Registry, "consentTo" | "catchUp">>;
   /** Absent where nobody rolls anything out. */
   readonly rollouts?: Pick<Rollouts, "tried">;
   readonly threads: Pick<DataThreads, "deploy">;

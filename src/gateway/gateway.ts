@@ -28,7 +28,7 @@ import { Rollouts, rolloutTable } from "../rollout/rollouts.ts";
 import { Sandbox } from "../sandbox/sandbox.ts";
 import { Vaults } from "../secrets/vaults.ts";
 import type { Listen, Settings } from "../settings.ts";
-import { openRegistryStore, openStore } from "../stores/open-store.ts";
+import { openRegistryBytes, openRegistryStore, openStore } from "../stores/open-store.ts";
 import { TailDesk } from "../tail/tail-desk.ts";
 import { Tenants } from "../tenancy/tenants.ts";
 import { type CapColumns, openCaps } from "../threads/connection-caps.ts";
@@ -128,6 +128,7 @@ export class Gateway {
       tables: [rollouts],
       dir: join(settings.prefix, "artifacts"),
       store: await startable(openRegistryStore(settings)),
+      bytes: await startable(openRegistryBytes(settings, join(settings.prefix, "artifacts", "sha256"))),
       idOf: (workspace) => this.#control.index.named("workspaces", "", workspace)?.id,
       requiresSignature: (workspace) =>
         this.#control.index.named("workspaces", "", workspace)?.require_signature === true,

@@ -11,15 +11,39 @@ import { digestOf } from "./package.ts";
 const TEMPORARY = ".tmp-";
 const ARTIFACT = /^[0-9a-f]{64}$/;
 
-/** After which bytes without a row are nobody's upload any more. */
-export const ORPHAN_MS = 3_600_000;
-
 /** Bytes whose digest is not that under which they were kept, or that are gone. */
 export class DamagedArtifact extends Error {
   override name = "DamagedArtifact";
 }
 
-export class Artifacts {
+/** Bytes as they were when somebody looked. */
+export interface Mark {
+  readonly digest: string;
+  /** Another one each time that they are written, where others write too. */
+  readonly stamp: string;
+  /** Milliseconds since the epoch. */
+  readonly writtenAt: number;
+}
+
+/** Where bytes are kept. */
+export interface Bytes {
+  /** Keeps bytes and returns their digest, once they are durable. */
+  write(bytes: Uint8Array): Promise<string>;
+  /** @throws {DamagedArtifact} */
+  read(digest: string): Promise<Uint8Array>;
+  /** Of these digests, or of all that there are if null. */
+  marks(digests: readonly string[] | null): Promise<Mark[]>;
+  /** Removes them, those aside that were written anew since they were marked. @returns how many. */
+  drop(marks: readonly Mark[]): Promise<number>;
+  /** Whether others write here too, so that what no row names may be an upload of theirs. */
+  readonly isShared: boolean;
+  /** Lets go of copies that nobody needs. */
+  uncache(isNeeded: (digest: string) => boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+export class Artifacts implements Bytes {
+  readonly isShared = false;
   readonly #dir: string;
 
   private constructor(dir: string) {
@@ -35,19 +59,12 @@ export class Artifacts {
     return new Artifacts(dir);
   }
 
-  /** A store that is there already, left as it is. */
-  static at(dir: string): Artifacts {
-    return new Artifacts(dir);
-  }
-
-  /** Keeps bytes and returns their digest, once they are on the disk. */
   async write(bytes: Uint8Array): Promise<string> {
     const digest = digestOf(bytes);
     await writeSynced(this.#dir, hex(digest), bytes);
     return digest;
   }
 
-  /** @throws {DamagedArtifact} */
   async read(digest: string): Promise<Uint8Array> {
     let bytes: Uint8Array;
     try {
@@ -68,34 +85,23 @@ export class Artifacts {
     );
   }
 
-  /** Removes all others. @returns how many there were. */
-  async keepOnly(digests: ReadonlySet<string>): Promise<number> {
-    let removed = 0;
-    for (const name of await readdir(this.#dir)) {
-      if (!ARTIFACT.test(name) || digests.has(`sha256:${name}`)) continue;
-      await rm(join(this.#dir, name), { force: true });
-      removed++;
+  async marks(digests: readonly string[] | null): Promise<Mark[]> {
+    const names = digests === null ? await readdir(this.#dir) : digests.map(hex);
+    const marks: Mark[] = [];
+    for (const name of names.filter((one) => ARTIFACT.test(one))) {
+      const found = await stat(join(this.#dir, name)).catch(() => null);
+      if (found !== null) marks.push({ digest: `sha256:${name}`, stamp: "", writtenAt: found.mtimeMs });
     }
-    return removed;
+    return marks;
   }
 
-  /**
-   * Removes what nobody needs and nobody can be about to name: bytes are there before the row that names them, and a
-   * process that ended in between has left them for nothing.
-   */
-  async sweep(isNeeded: (digest: string) => boolean): Promise<void> {
-    const before = Date.now() - ORPHAN_MS;
-    for (const name of await readdir(this.#dir)) {
-      if (!ARTIFACT.test(name) || isNeeded(`sha256:${name}`)) continue;
-      const path = join(this.#dir, name);
-      const { mtimeMs } = await stat(path);
-      if (mtimeMs < before) await rm(path, { force: true });
-    }
+  async drop(marks: readonly Mark[]): Promise<number> {
+    for (const { digest } of marks) await rm(join(this.#dir, hex(digest)), { force: true });
+    return marks.length;
   }
 
-  async remove(digest: string): Promise<void> {
-    await rm(join(this.#dir, hex(digest)), { force: true });
-  }
+  async uncache(): Promise<void> {}
+  async close(): Promise<void> {}
 }
 
 function hex(digest: string): string {

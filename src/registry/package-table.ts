@@ -137,11 +137,6 @@ export class PackageTable implements RecordTable {
     return this.#digests.has(digest);
   }
 
-  /** Digests of all bytes that any package needs. */
-  digests(): ReadonlySet<string> {
-    return new Set(this.#digests.keys());
-  }
-
   put(row: Row): void {
     const stored = packageOfRow(row);
     this.remove(row.id);

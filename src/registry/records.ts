@@ -25,7 +25,7 @@ export interface Planned<T> {
   readonly edits: readonly Edit[];
   readonly result: T;
   /** Done once the edits are durable, before anybody else writes. */
-  readonly after?: () => Promise<void>;
+  readonly after?: () => Promise<unknown>;
 }
 
 export class Records {

@@ -11,20 +11,19 @@ import type { Violation } from "@gatehouse/sdk";
 import type { CataloguePlugin } from "../entities/plugins.ts";
 import { DEFAULT_LIMITS, lowered, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { GuestLimits } from "../sandbox/protocol/engine.ts";
-import type { Edit, Store } from "../stores/store.ts";
-import { Artifacts } from "./artifacts.ts";
-import { AUTHOR_KEY_KIND, type GivenSignature } from "./author-keys.ts";
-import { CHANNEL_KIND } from "./channels.ts";
-import { CONSENT_KIND } from "./consents.ts";
+import type { Store } from "../stores/store.ts";
+import { Artifacts, type Bytes } from "./artifacts.ts";
+import type { GivenSignature } from "./author-keys.ts";
+import { departure } from "./departure.ts";
 import { RegistryDesk, type Use } from "./desk.ts";
 import { schemaOf } from "./fitting.ts";
+import { KeptBytes } from "./kept-bytes.ts";
 import type { Manifest } from "./manifest.ts";
 import { OLD_INDEX, readOldIndex } from "./old-index.ts";
 import { digestOf, openPackage, violationsOf } from "./package.ts";
 import { mayMove } from "./package-name.ts";
 import { type Planned, Records, type RecordTable } from "./records.ts";
 import { type FitOptions, type Missing, type Packages, type Resolved, Resolver } from "./resolver.ts";
-import { rowOfShare, SHARE_KIND } from "./shared-lines.ts";
 import { keyOf, nameOf, PACKAGE_KIND, rowOfPackage, type StoredPackage } from "./stored-package.ts";
 import { type Concerns, concernsOf, newTables, type Tables, tableList } from "./tables.ts";
 
@@ -60,8 +59,10 @@ export interface RegistryOptions {
   readonly limitsOf?: (workspace: string) => WorkspaceLimits;
   /** Id of a workspace by its name. */
   readonly idOf?: (workspace: string) => string | undefined;
-  /** Directory of its own for bytes, made when it is not there. */
+  /** Where an earlier version has kept its index. */
   readonly dir: string;
+  /** Where bytes are; closed with the registry. Default: below the directory, which is made. */
+  readonly bytes?: Bytes;
   /** Of its own; closed with the registry. */
   readonly store: Store;
   readonly forge: Forge;
@@ -81,7 +82,7 @@ export const MAX_ROWS_BYTES = 32 << 20;
 
 export class Registry {
   readonly #options: RegistryOptions;
-  readonly #artifacts: Artifacts;
+  readonly #bytes: KeptBytes;
   readonly #tables: Tables;
   /** What names mean. */
   readonly resolver: Resolver;
@@ -92,9 +93,9 @@ export class Registry {
   /** Uploads under way, by `workspace/name@version`: the second of two equal ones waits for the first. */
   readonly #uploads = new Map<string, Promise<unknown>>();
 
-  private constructor(options: RegistryOptions, artifacts: Artifacts, tables: Tables, records: Records) {
+  private constructor(options: RegistryOptions, bytes: KeptBytes, tables: Tables, records: Records) {
     this.#options = options;
-    this.#artifacts = artifacts;
+    this.#bytes = bytes;
     this.#tables = tables;
     this.resolver = new Resolver(tables, options.requiresSignature);
     this.records = records;
@@ -111,14 +112,19 @@ export class Registry {
     const tables = newTables(({ kind, id }, why) =>
       log("error", "a row of the registry is not sound, and counts as not there", { kind, id, why }),
     );
-    const artifacts = await Artifacts.open(join(dir, "sha256"));
+    const bytes = new KeptBytes(options.bytes ?? (await Artifacts.open(join(dir, "sha256"))), (digest) =>
+      tables.packages.isNeeded(digest),
+    );
     const records = await Records.open(store, [...tableList(tables), ...(options.tables ?? [])], (reason) =>
       log("error", "what others have changed in the registry cannot be read", { reason }),
     );
-    const registry = new Registry(options, artifacts, tables, records);
+    const registry = new Registry(options, bytes, tables, records);
     await registry.#moveOldIndex();
-    await artifacts.sweep((digest) => tables.packages.isNeeded(digest));
-    records.onChange((edits) => options.onMoved?.(concernsOf(edits)));
+    await bytes.sweep();
+    records.onChange((edits) => {
+      options.onMoved?.(concernsOf(edits));
+      if (edits.some((edit) => "remove" in edit && edit.remove.kind === PACKAGE_KIND)) registry.#uncache();
+    });
     return registry;
   }
 
@@ -183,7 +189,7 @@ export class Registry {
    * @throws {DamagedArtifact} if they are not those that the forge emitted.
    */
   load(stored: StoredPackage): Promise<Uint8Array> {
-    return this.#artifacts.read(stored.emitted);
+    return this.#bytes.read(stored.emitted);
   }
 
   /**
@@ -243,8 +249,8 @@ export class Registry {
       if (unsigned.length > 0)
         return { edits: [], result: { kind: "refused", violations: violationsOf("signature", unsigned) } };
       // Each time: others may have removed the last package that needed them.
-      await this.#artifacts.write(bytes);
-      const emitted = await this.#artifacts.write(answer.emitted);
+      await this.#bytes.write(bytes);
+      const emitted = await this.#bytes.write(answer.emitted);
       const now = Math.floor(Date.now() / 1000);
       const stored: StoredPackage = {
         id,
@@ -305,10 +311,10 @@ export class Registry {
   /** Removes a package. Whether something uses it is the caller's to know. @throws {StoreUnavailable} */
   async delete(stored: StoredPackage): Promise<void> {
     const key = keyOf(stored);
-    await this.records.write(() => ({
+    await this.records.write(async () => ({
       edits: [{ remove: { kind: PACKAGE_KIND, id: key } }],
       result: null,
-      after: () => this.#dropBytes([stored.id, stored.emitted]),
+      after: await this.#bytes.dropAfter([stored.id, stored.emitted]),
     }));
     this.#options.log("info", "plugin package deleted", { key, id: stored.id });
     const { name } = stored.manifest;
@@ -316,9 +322,14 @@ export class Registry {
       this.#options.onGone?.(stored.workspace, name);
   }
 
-  async #dropBytes(digests: readonly string[]): Promise<void> {
-    for (const digest of digests)
-      if (!this.#tables.packages.isNeeded(digest)) await this.#artifacts.remove(digest);
+  /** Another gateway may have removed packages. */
+  #uncache(): void {
+    this.records
+      .alone(() => this.#bytes.uncache())
+      .catch((error: Error) => {
+        const { message: reason } = error;
+        this.#options.log("warn", "copies of packages that are gone cannot be removed", { reason });
+      });
   }
 
   /**
@@ -330,32 +341,18 @@ export class Registry {
     readonly id: string;
     readonly name: string;
   }): Promise<{ readonly packages: number; readonly artifacts: number }> {
-    const { packages, channels, consents, shares, authorKeys } = this.#tables;
-    // Who has its name now is somebody else, if it has another id.
-    const isIts = (name: string, id: string) => name === workspace.name && (id === "" || id === workspace.id);
     let artifacts = 0;
-    const count = await this.records.write(() => {
-      const gone = packages.list(workspace.name).filter((one) => isIts(one.workspace, one.workspaceId));
-      const edits: Edit[] = gone.map((one) => ({ remove: { kind: PACKAGE_KIND, id: keyOf(one) } }));
-      const drop = (kind: string, id: string) => edits.push({ remove: { kind, id } });
-      for (const [id, one] of channels.entries())
-        if (isIts(one.workspace, one.workspaceId)) drop(CHANNEL_KIND, id);
-      for (const [id, one] of consents.entries())
-        if (isIts(one.workspace, one.workspaceId)) drop(CONSENT_KIND, id);
-      for (const [id, one] of authorKeys.entries())
-        if (isIts(one.workspace, one.workspaceId)) drop(AUTHOR_KEY_KIND, id);
-      for (const [id, one] of shares.entries()) {
-        if (isIts(one.owner, one.ownerId)) drop(SHARE_KIND, id);
-        else if (one.workspaces.includes(workspace.name)) {
-          const others = one.workspaces.filter((name) => name !== workspace.name);
-          edits.push({ put: rowOfShare({ ...one, workspaces: others }) });
-        }
-      }
-      return { edits, result: gone.length };
+    const count = await this.records.write(async () => {
+      const { edits, packages } = departure(this.#tables, workspace);
+      const drop = await this.#bytes.dropAfter(packages.flatMap(({ id, emitted }) => [id, emitted]));
+      const after = async () => {
+        artifacts = await drop();
+      };
+      return { edits, result: packages.length, after };
     });
     // Also what a process that ended in the middle of this has left.
     await this.records.alone(async () => {
-      artifacts = await this.#artifacts.keepOnly(packages.digests());
+      artifacts += await this.#bytes.sweepNow();
     });
     return { packages: count, artifacts };
   }
@@ -370,16 +367,21 @@ export class Registry {
     return this.records.catchUp();
   }
 
-  close(): Promise<void> {
-    return this.records.close();
+  async close(): Promise<void> {
+    await this.records.close();
+    await this.#bytes.close();
   }
 
   /** What an earlier version of the gateway has kept is moved to the store, whole, and only then put aside. */
   async #moveOldIndex(): Promise<void> {
     const { dir, log } = this.#options;
     const path = join(dir, OLD_INDEX);
-    const packages = await readOldIndex(path, (digest) => this.#artifacts.size(digest));
+    const copies = await Artifacts.open(join(dir, "sha256"));
+    const packages = await readOldIndex(path, (digest) => copies.size(digest));
     if (packages === null) return;
+    if (this.#bytes.areShared)
+      for (const { id, emitted } of packages)
+        for (const digest of [id, emitted]) await this.#bytes.write(await copies.read(digest));
     await this.records.write(() => ({
       edits: packages
         .filter((stored) => this.#tables.packages.get(keyOf(stored)) === undefined)

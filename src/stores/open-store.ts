@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MaterialError, upstreamAuthorities } from "../gateway/tls-material.ts";
+import { Artifacts, type Bytes } from "../registry/artifacts.ts";
+import { SharedArtifacts } from "../registry/shared-artifacts.ts";
 import type { Settings } from "../settings.ts";
 import { MemoryStore } from "./memory.ts";
 import type { PostgresOptions } from "./postgres/connections.ts";
@@ -44,7 +46,18 @@ export async function openRegistryStore(settings: Settings): Promise<Store> {
   return SqliteStore.open({ path: registryPath(settings) });
 }
 
-/** The same to look into; null if there is none yet. @throws {StoreUnavailable} */
+/**
+ * Where the registry has the bytes of packages: on the disk, or in PostgreSQL with copies on the disk.
+ * @throws {StoreUnavailable}
+ */
+export async function openRegistryBytes(settings: Settings, directory: string): Promise<Bytes> {
+  const copies = await Artifacts.open(directory);
+  if (settings.database !== "postgres") return copies;
+  const { PostgresArtifacts } = await import("./postgres/artifact-table.ts");
+  return new SharedArtifacts(new PostgresArtifacts(await postgresOptions(settings)), copies);
+}
+
+/** The registry's store to look into; null if there is none yet. @throws {StoreUnavailable} */
 export async function viewRegistryStore(
   settings: Pick<Settings, "prefix"> & Partial<Settings>,
 ): Promise<Store | null> {

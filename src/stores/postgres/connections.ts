@@ -77,6 +77,13 @@ export function connectionPool(options: PostgresOptions): pg.Pool {
 }
 
 /**
+ * Begins a transaction that writes. A server that acknowledges before it has written is not believed; one that waits for
+ * standbys may.
+ */
+export const DURABLE =
+  "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+
+/**
  * Runs statements in one transaction, over a connection of the pool that is thrown away if any fails.
  * @throws {StoreUnavailable} and what `work` itself throws.
  */

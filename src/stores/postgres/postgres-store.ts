@@ -28,6 +28,7 @@ import {
 import { Watchers } from "../watchers.ts";
 import {
   connectionPool,
+  DURABLE,
   failing,
   type PostgresOptions,
   placeOf,
@@ -276,9 +277,6 @@ export class PostgresStore implements Store {
 
 /** Everything is seen as of one moment. */
 const SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/** A server that acknowledges before it has written is not believed; one that waits for standbys may. */
-const DURABLE =
-  "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
 /** Channels are of the whole database, and names have 63 bytes. */
 function channelOf(schema: string): string {
