@@ -80,6 +80,8 @@ interface Draft {
   length: number;
   /** Whether the body was there whole, for another plugin. */
   collected: boolean;
+  /** Whether its end has come. */
+  ended: boolean;
 }
 
 const EMPTY = new Uint8Array();
@@ -138,6 +140,7 @@ export default definePlugin({
         chunks: [],
         length: 0,
         collected: false,
+        ended: false,
       };
       drafts.set(ctx, draft);
       return draft;
@@ -180,13 +183,14 @@ export default definePlugin({
       draft: Draft,
       headers: readonly (readonly [string, string])[],
     ): RecordedBody | null {
-      const { chunks, length, redaction } = draft;
-      if (length === 0) return null;
+      const { chunks, length, ended, redaction } = draft;
+      if (length === 0 && ended) return null;
       const type = fieldOf(headers, "content-type");
       const encoding = fieldOf(headers, "content-encoding");
       const bytes = joined(chunks, Math.min(length, maxBytes));
-      if (length <= maxBytes) return whole(redaction, bytes, type, encoding);
-      return { bytes: redaction.maybePart(type, encoding) ? bytes : EMPTY, length };
+      if (ended && length <= maxBytes) return whole(redaction, bytes, type, encoding);
+      // Of one that broke off nobody knows how long it is.
+      return { bytes: redaction.maybePart(type, encoding) ? bytes : EMPTY, length: ended ? length : null };
     }
 
     const keep = { most: config.max_requests, ttlMs: config.ttl_seconds * 1000 };
@@ -216,15 +220,17 @@ export default definePlugin({
         takeHead(ctx, draft);
         take(draft, ctx.response.body ?? EMPTY, maxBytes);
         draft.collected = true;
+        draft.ended = true;
       },
       headerFilter(ctx) {
         const draft = draftOf(ctx);
         if (draft !== null) takeHead(ctx, draft);
       },
-      bodyFilter(ctx, chunk) {
+      bodyFilter(ctx, chunk, last) {
         const draft = draftOf(ctx);
-        if (draft !== null && !draft.collected && ctx.response.source === "service")
-          take(draft, chunk, maxBytes);
+        if (draft === null || draft.collected || ctx.response.source !== "service") return;
+        take(draft, chunk, maxBytes);
+        draft.ended = last;
       },
     };
   },

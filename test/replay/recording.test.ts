@@ -23,6 +23,11 @@ before(async () => {
     const length = Number(searchParams.get("length") ?? 0);
     const body =
       pathname === "/json" ? JSON.stringify({ refresh_token: "zebrarefresh", id: 7 }) : "x".repeat(length);
+    if (pathname === "/left/broken") {
+      response.setHeader("Content-Length", 1000);
+      response.write("part", () => response.destroy());
+      return;
+    }
     response.setHeader("Content-Length", Buffer.byteLength(body));
     response.end(body);
   });
@@ -224,6 +229,14 @@ test("without `response`, and where the service was not asked, there is no respo
   assert.equal(answer.status, 451);
   assert.equal((await only("requests")).response, null);
   assert.equal((await only("refused")).response, null);
+});
+
+test("of a response that broke off nobody knows how long it was", async () => {
+  await assert.rejects(send(`${gateway.url}/left/broken`));
+  const isIt = ({ path }: { path: string }) => path === "/left/broken";
+  const all = await recorded(gateway, (found) => found.some(isIt), "?route=left");
+  const { response } = await read(gateway, all.find(isIt) as { id: string });
+  assert.deepEqual([text(response?.body ?? null), response?.body_bytes], ["part", null]);
 });
 
 test("recordings belong to their workspace: others see none of them, and delete none", async () => {
