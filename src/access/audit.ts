@@ -109,7 +109,7 @@ export class AuditLog {
   keep(days: number): void {
     const look = () => {
       const store = this.#parts.store();
-      store?.forgetAudit({ olderThan: Date.now() - days * DAY_MS }).catch((error: Error) => {
+      store?.forgetAudit(Date.now() - days * DAY_MS).catch((error: Error) => {
         this.#parts.log.warn({ reason: error.message }, "old entries of the audit log could not be removed");
       });
     };

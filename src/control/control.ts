@@ -259,6 +259,9 @@ export class Control {
 
   /** What a document would change in the configuration in force. @throws {WriteRefused} no such workspace. */
   async plan(request: PlanRequest): Promise<Planned & { readonly hash: string }> {
+    const store = this.#store;
+    // What another gateway has just acknowledged is no difference; while the store is away, what is in force must do.
+    if (store !== null) await this.alone(() => this.#catchUp(store)).catch(() => 0);
     const passwords = new PasswordWork({ makesHashes: false });
     for (;;) {
       const { state } = this.#inForce;

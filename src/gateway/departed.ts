@@ -17,7 +17,7 @@ export interface Keepers {
   readonly rollouts: Pick<Rollouts, "forgetWorkspace">;
   readonly values: Pick<GuestStore, "forgetWorkspace">;
   readonly recordings: Pick<Recordings, "forget">;
-  readonly store: Pick<Store, "forgetAudit">;
+  readonly store: Pick<Store, "forgetWorkspace">;
 }
 
 /** Processes first: what runs no more keeps nothing new. */
@@ -68,11 +68,10 @@ export function placesOf({
       forget: async ({ id }) => ({ recordings: await recordings.forget(id) }),
     },
     {
-      // Also what the database keeps of deleted rows goes with it.
       what: "audit log",
       byName: false,
       async forget({ id }) {
-        await store.forgetAudit({ workspace: id });
+        await store.forgetWorkspace(id);
         return {};
       },
     },

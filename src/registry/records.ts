@@ -104,6 +104,11 @@ export class Records {
     return this.alone(() => this.#catchUp());
   }
 
+  /** Removes what the store keeps of a workspace beside its rows. @throws {StoreUnavailable} */
+  async forgetWorkspace(id: string): Promise<void> {
+    await this.#store.forgetWorkspace(id);
+  }
+
   async close(): Promise<void> {
     this.#unwatch();
     await this.#last;

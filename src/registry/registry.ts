@@ -354,6 +354,7 @@ export class Registry {
     await this.records.alone(async () => {
       artifacts += await this.#bytes.sweepNow();
     });
+    await this.records.forgetWorkspace(workspace.id);
     return { packages: count, artifacts };
   }
 

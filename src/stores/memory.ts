@@ -31,7 +31,7 @@ export class MemoryDatabase {
   readonly rows = new Map<string, Kept>();
   /** Removed rows, in the order of their revisions. */
   readonly removed = new Map<string, Key & { readonly revision: number }>();
-  readonly audit: (PackedAudit & { readonly number: number })[] = [];
+  audit: (PackedAudit & { readonly number: number })[] = [];
   readonly stores = new Set<MemoryStore>();
   readonly maxRemoved: number;
   revision = 0;
@@ -102,12 +102,16 @@ export class MemoryStore implements Store {
     };
   }
 
-  async forgetAudit(of: { readonly workspace: string } | { readonly olderThan: number }): Promise<void> {
-    const { audit } = this.#open();
-    const kept = audit.filter((one) =>
-      "workspace" in of ? one.workspace !== of.workspace : one.at >= of.olderThan,
-    );
-    audit.splice(0, audit.length, ...kept);
+  async forgetWorkspace(id: string): Promise<void> {
+    const database = this.#open();
+    database.audit = database.audit.filter(({ workspace }) => workspace !== id);
+    database.removed.clear();
+    database.forgotten = database.revision;
+  }
+
+  async forgetAudit(olderThan: number): Promise<void> {
+    const database = this.#open();
+    database.audit = database.audit.filter(({ at }) => at >= olderThan);
   }
 
   watch(changed: () => void): () => void {

@@ -85,10 +85,14 @@ export interface Store {
   ): Promise<{ readonly entries: readonly AuditEntry[]; readonly next: string | null }>;
 
   /**
-   * Removes audit entries of a workspace that is deleted, or those older than a time (ms since the epoch).
+   * Removes what is kept of a workspace that is deleted beside its rows: its audit entries, and which rows were removed of
+   * late, its among them (who has not heard of that yet reads everything again).
    * @throws {StoreUnavailable}
    */
-  forgetAudit(of: { readonly workspace: string } | { readonly olderThan: number }): Promise<void>;
+  forgetWorkspace(id: string): Promise<void>;
+
+  /** Removes audit entries older than a time (ms since the epoch). @throws {StoreUnavailable} */
+  forgetAudit(olderThan: number): Promise<void>;
 
   /**
    * Calls back after somebody else's write, and after each time that the store was away and has come back: there may be

@@ -33,6 +33,23 @@ test("a write on one is in force on the other, which told its threads no more th
   assert.deepEqual(other.told.of("services"), []);
 });
 
+test("a document that one has just put in force is no change to the other", async () => {
+  const database = new MemoryDatabase();
+  const one = await openControl(new MemoryStore(database));
+  const other = await openControl(new MemoryStore(database));
+  const request = {
+    text: `_format_version: "3.0"\nservices: [{ name: s, host: h.example }]\n`,
+    workspace: null,
+    tags: [],
+    removes: true,
+    noTenants: null,
+  };
+  assert.ok((await one.control.sync(request, null, BY)).ok);
+  const planned = await other.control.plan(request);
+  assert.ok(planned.ok);
+  assert.deepEqual(planned.plan.changes, []);
+});
+
 test("of two who take one name at once, one is refused", async () => {
   const database = new MemoryDatabase();
   const [one, other] = [

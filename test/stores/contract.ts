@@ -398,13 +398,25 @@ export function describeStore(name: string, make: (options?: Options) => Promise
       withStore(async (store) => {
         const audit = ["x", "y", "x", "y"].map((workspace, i) => ({ at: i, workspace, body: { i } }));
         await store.write(0, [put("a")], audit);
-        await store.forgetAudit({ workspace: "x" });
+        await store.forgetWorkspace("x");
         const left = async () => (await store.audit(null, 10, null)).entries.map(({ at }) => at);
         assert.deepEqual(await left(), [3, 1]);
-        await store.forgetAudit({ olderThan: 3 });
+        await store.forgetAudit(3);
         assert.deepEqual(await left(), [3]);
         await store.write(1, [put("b")], [{ at: 9, workspace: "z", body: {} }]);
         assert.deepEqual(await left(), [9, 3]);
+      }));
+
+    it("forgets with a workspace which rows were removed: whoever has not heard of it reads everything", () =>
+      withStore(async (store) => {
+        await store.write(0, [put("a"), put("b")], []);
+        await store.write(1, [{ remove: { kind: "services", id: "a" } }], []);
+        assert.equal((await store.changesSince(1))?.edits.length, 1);
+        await store.forgetWorkspace("x");
+        assert.equal(await store.changesSince(1), null);
+        assert.deepEqual(await store.changesSince(2), { revision: 2, edits: [] });
+        await store.write(2, [{ remove: { kind: "services", id: "b" } }], []);
+        assert.equal((await store.changesSince(2))?.edits.length, 1);
       }));
 
     for (const [size, before] of [

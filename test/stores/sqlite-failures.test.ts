@@ -311,7 +311,7 @@ test("what a workspace had is not found in the files after it was deleted", asyn
     rows.map((_, i) => ({ remove: { kind: "services", id: `a${i}` } })),
     [],
   );
-  await store.forgetAudit({ workspace: "gone" });
+  await store.forgetWorkspace("gone");
   for (const suffix of ["", "-wal"]) {
     const bytes = readFileSync(fileIn(prefix) + suffix);
     assert.equal(bytes.includes(secret), false, `found in the file ${suffix}`);

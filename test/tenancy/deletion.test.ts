@@ -9,12 +9,14 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { Redis } from "ioredis";
+import { migratePostgres } from "../../src/stores/postgres/postgres-migrations.ts";
 import { type Call, callOf } from "../control/gateway.ts";
 import { packFiles, publish } from "../gateway/packages.ts";
 import { bundleSource } from "../sandbox/sandbox.ts";
 import { send } from "../support/client.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
+import { type PostgresServer, postgresSettings, startPostgres } from "../support/postgres.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
 
 /** Keeps what the query says, or tells what was kept, and counts. */
@@ -87,6 +89,13 @@ async function made(call: Call, path: string, body: object): Promise<string> {
 async function furnish(gateway: Gateway, call: Call): Promise<void> {
   await made(call, "/workspaces", { name: NAME, hosts: [HOST] });
   await publish(gateway, bytes, NAME);
+  const route = await configure(call);
+  await made(call, `/${NAME}/plugins`, { name: "zebrakeeper@1.0.0", route: { id: route } });
+  await made(call, `/${NAME}/plugins`, { name: "request-recording", route: { id: route } });
+}
+
+/** What it has in the store. @returns the id of the route that matches `/kept`. */
+async function configure(call: Call): Promise<string> {
   const service = { id: await made(call, `/${NAME}/services`, { name: "zebraservice", url: origin.url }) };
   const route = await made(call, `/${NAME}/routes`, {
     name: "zebraroute",
@@ -95,8 +104,6 @@ async function furnish(gateway: Gateway, call: Call): Promise<void> {
     service,
   });
   await made(call, `/${NAME}/routes`, { name: "zebraother", hosts: [HOST], service });
-  await made(call, `/${NAME}/plugins`, { name: "zebrakeeper@1.0.0", route: { id: route } });
-  await made(call, `/${NAME}/plugins`, { name: "request-recording", route: { id: route } });
   await made(call, `/${NAME}/plugins`, { name: "rate-limiting", config: { minute: 100, policy: "local" } });
   await made(call, `/${NAME}/plugins`, {
     name: "prometheus",
@@ -105,6 +112,7 @@ async function furnish(gateway: Gateway, call: Call): Promise<void> {
   const consumer = await made(call, `/${NAME}/consumers`, { username: "zebraconsumer", tags: ["zebratag"] });
   await made(call, `/${NAME}/consumers/${consumer}/key-auth`, { key: "zebracredential" });
   await made(call, `/${NAME}/upstreams`, { name: "zebraupstream" });
+  return route;
 }
 
 /** The operator's audit log goes on telling of the workspace itself, by its own fields. */
@@ -213,6 +221,44 @@ for (const [values, settings] of [
     assert.deepEqual((await call("GET", `/${NAME}/plugin-packages`)).json.data?.length, 1);
     while ((await recordings()) !== 1);
   });
+
+/** Rows of a schema that hold a word, whatever their table. */
+async function rowsHolding(server: PostgresServer, schema: string, word = TRACE): Promise<string[]> {
+  const tables = await server.query(
+    `SELECT table_name FROM information_schema.tables WHERE table_schema = '${schema}'`,
+  );
+  const rows = await Promise.all(
+    tables.map(async ({ table_name: table }) =>
+      (await server.query(`SELECT t::text AS row FROM ${table} AS t`, schema)).map(
+        ({ row }) => `${table}: ${row}`,
+      ),
+    ),
+  );
+  return rows.flat().filter((row) => word.test(row));
+}
+
+test("of gateways on one PostgreSQL any deletes a workspace with everything, and none of them has it any more", async () => {
+  await using server = await startPostgres();
+  const options = server.options();
+  await migratePostgres(options);
+  const settings = { data_threads: "1", ...postgresSettings(options) };
+  const { gateway: one, call } = await start(settings);
+  await using _one = one;
+  const { gateway: other, call: callOther } = await start(settings);
+  await using _other = other;
+  await made(call, "/workspaces", { name: NAME, hosts: [HOST] });
+  await configure(call);
+  while ((await ask(other, "/kept")).status !== 200);
+  assert.notDeepEqual(await rowsHolding(server, options.schema), []);
+  const { status, json, text } = await callOther("DELETE", `/workspaces/${NAME}?cascade=true`);
+  assert.equal(status, 200, text);
+  assert.equal((json as { entities?: { routes?: number } }).entities?.routes, 2);
+  assert.equal((await ask(other, "/kept")).status, 404);
+  while ((await ask(one, "/kept")).status !== 404);
+  assert.equal((await call("GET", `/${NAME}/services`)).status, 404);
+  assert.deepEqual(await rowsHolding(server, options.schema), []);
+  while ((await holding(one.prefix)).length + (await holding(other.prefix)).length > 0) await setTimeout(20);
+});
 
 test("a gateway that is killed while a workspace is deleted has it still, or forgets it to the end", async () => {
   const prefix = await mkdtemp(join(tmpdir(), "gatehouse-deletion-"));

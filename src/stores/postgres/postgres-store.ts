@@ -144,10 +144,19 @@ export class PostgresStore implements Store {
     };
   }
 
-  async forgetAudit(of: { readonly workspace: string } | { readonly olderThan: number }): Promise<void> {
-    const { audit } = this.#tables;
-    if ("workspace" in of) await this.#query(`DELETE FROM ${audit} WHERE workspace = $1`, [of.workspace]);
-    else await this.#query(`DELETE FROM ${audit} WHERE at < $1`, [of.olderThan]);
+  async forgetWorkspace(id: string): Promise<void> {
+    const { audit, removed, state } = this.#tables;
+    await this.#transaction(DURABLE, async (query) => {
+      // First the row that all writers need: what they remove from now on is not forgotten.
+      await query(`UPDATE ${state} SET forgotten = revision`);
+      await query(`DELETE FROM ${removed}`);
+      // Tables of their own have no audit log.
+      if (this.#options.tables === undefined) await query(`DELETE FROM ${audit} WHERE workspace = $1`, [id]);
+    });
+  }
+
+  async forgetAudit(olderThan: number): Promise<void> {
+    await this.#query(`DELETE FROM ${this.#tables.audit} WHERE at < $1`, [olderThan]);
   }
 
   watch(changed: () => void): () => void {

@@ -143,16 +143,18 @@ export class SqliteFile {
     };
   }
 
-  forgetAudit(of: { readonly workspace: string } | { readonly olderThan: number }): void {
-    this.#failing(() => {
-      if ("olderThan" in of) {
-        this.#run("DELETE FROM audit WHERE at < ?", of.olderThan);
-        return;
-      }
-      this.#run("DELETE FROM audit WHERE workspace = ?", of.workspace);
-      // The workspace is no more: nor shall the log hold what the file does not.
-      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  forgetWorkspace(id: string): void {
+    this.#transaction("BEGIN IMMEDIATE", () => {
+      this.#run("DELETE FROM audit WHERE workspace = ?", id);
+      this.#run("DELETE FROM removed");
+      this.#run("UPDATE state SET forgotten = revision");
     });
+    // Nor shall the log hold what the file does not.
+    this.#failing(() => this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)"));
+  }
+
+  forgetAudit(olderThan: number): void {
+    this.#failing(() => this.#run("DELETE FROM audit WHERE at < ?", olderThan));
   }
 
   /** Whether another connection has written since this was last asked. */

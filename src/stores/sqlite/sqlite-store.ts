@@ -98,8 +98,12 @@ export class SqliteStore implements Store {
     return { entries: page.entries.map(unpackAudit), next: page.next };
   }
 
-  async forgetAudit(of: { readonly workspace: string } | { readonly olderThan: number }): Promise<void> {
-    await this.#call("forgetAudit", of);
+  async forgetWorkspace(id: string): Promise<void> {
+    await this.#call("forgetWorkspace", id);
+  }
+
+  async forgetAudit(olderThan: number): Promise<void> {
+    await this.#call("forgetAudit", olderThan);
   }
 
   watch(changed: () => void): () => void {

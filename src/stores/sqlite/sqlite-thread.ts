@@ -17,7 +17,7 @@ export interface ThreadOptions extends SqliteFileOptions {
   readonly pollMs: number;
 }
 
-type Calls = Pick<SqliteFile, "changesSince" | "write" | "audit" | "forgetAudit"> & {
+type Calls = Pick<SqliteFile, "changesSince" | "write" | "audit" | "forgetWorkspace" | "forgetAudit"> & {
   /** The revision; rows come before it. */
   read(): number;
 };
