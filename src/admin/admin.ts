@@ -37,6 +37,7 @@ import { tagRoutes } from "./tags-api.ts";
 import { tailRoutes } from "./tail-api.ts";
 import { upstreamRoutes } from "./upstreams-api.ts";
 import { usageRoutes } from "./usage-api.ts";
+import { withTurns } from "./write-turns.ts";
 
 export type { AdminPort } from "./port.ts";
 export type { ApiLog, ApiServer } from "./server.ts";
@@ -99,7 +100,8 @@ export function createAdmin(options: AdminOptions): ApiServer {
 
 /** Everything that the Admin API answers. */
 export function adminRoutes(options: AdminOptions): Route[] {
-  const { port, version, nodeId = randomUUID() } = options;
+  const { version, nodeId = randomUUID() } = options;
+  const port = withTurns(options.port);
   const turns = new DocumentTurns();
   const routes = [
     ...nodeRoutes(port, { version, nodeId }),

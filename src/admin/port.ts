@@ -3,6 +3,7 @@
  * sees a live request.
  */
 import type { Readable } from "node:stream";
+import type { Asker } from "../access/access.ts";
 import type { Deed } from "../access/audit.ts";
 import type { TokenDesk } from "../access/token-desk.ts";
 import type { Planned, PlanRequest } from "../control/plan.ts";
@@ -34,7 +35,7 @@ export interface AdminPort {
    * @returns it as it is kept, once every data thread serves by it; null if it was removed or was not there.
    * @throws {WriteRefused} and nothing has changed.
    */
-  write(write: Write, by: Author): Promise<Entity | null>;
+  write(write: Write, by: Asker): Promise<Entity | null>;
   /**
    * What has become of a workspace that was deleted: resolves once it is forgotten everywhere, as far as that could be.
    * @returns null if none of that name is being forgotten.

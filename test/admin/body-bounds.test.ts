@@ -7,6 +7,8 @@ import { Refusal } from "../../src/admin/answers.ts";
 import { BodyRoom, MAX_BODIES_BYTES } from "../../src/admin/body-room.ts";
 import { DocumentTurns } from "../../src/admin/document-turns.ts";
 import { pageOf } from "../../src/admin/page.ts";
+import type { AdminPort } from "../../src/admin/port.ts";
+import { withTurns } from "../../src/admin/write-turns.ts";
 import { type Call, callOf } from "../control/gateway.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { exchangeRaw } from "../support/raw-client.ts";
@@ -50,6 +52,25 @@ test("of whole configurations those of tenants wait apart from the operator's, a
   assert.deepEqual(await Promise.all([other, operator]), ["done", "done"]);
   const told = await Promise.all(greedy);
   assert.equal(told.filter((outcome) => outcome === 429).length, 40 - 17);
+});
+
+test("a workspace that writes all the time does not keep others from it: they take turns", async () => {
+  const gate = Promise.withResolvers<void>();
+  const order: string[] = [];
+  const port = withTurns({
+    async write({ kind }: { kind: string }) {
+      await gate.promise;
+      order.push(kind);
+      return null;
+    },
+  } as unknown as AdminPort);
+  const write = (workspace: string | null, kind: string) =>
+    port.write({ kind } as never, { actor: null, role: "admin", workspace });
+  const greedy = Array.from({ length: 50 }, (_, i) => write("greedy", `greedy ${i}`));
+  const others = [write("other", "other"), write(null, "operator")];
+  gate.resolve();
+  await Promise.all([...greedy, ...others]);
+  assert.deepEqual(order.slice(0, 5), ["greedy 0", "other", "greedy 1", "operator", "greedy 2"]);
 });
 
 describe("a token of one workspace", () => {
