@@ -74,10 +74,10 @@ export function rolloutRoutes(port: AdminPort, registry: Registry, rollouts: Rol
         before,
         async POST(call) {
           const line = lineOf(call);
-          const { channel } = await readFields(call, endSchema);
+          const { channel, why } = await readFields(call, endSchema);
           const promoted = await asked(async () => {
             const open = openOf(rollouts.list(line), channel);
-            if (open !== undefined) return rollouts.promote(open.id, call.author);
+            if (open !== undefined) return rollouts.promote(open.id, call.author, why ?? undefined);
             throw new RegistryRefusal(
               "conflict",
               "no roll-out of this plugin waits to be promoted; deploy one",

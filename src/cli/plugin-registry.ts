@@ -17,7 +17,7 @@ import { PackError } from "./pack.ts";
 import { EXIT_HELP, type Result, report } from "./plugin-report.ts";
 import { inWorkspace } from "./workspace-path.ts";
 
-interface RegistryOptions extends AdminOptions {
+export interface RegistryOptions extends AdminOptions {
   readonly workspace: string;
   readonly json?: boolean;
 }
@@ -99,7 +99,8 @@ export function registerRegistryCommands(plugin: Command): void {
     );
 }
 
-function remote(command: Command): Command {
+/** With the options of all commands that ask a gateway about packages. */
+export function remote(command: Command): Command {
   return addAdminOptions(command)
     .option("--workspace <name>", "workspace that is meant", "default")
     .option("--json", "print the result as JSON")
@@ -107,7 +108,7 @@ function remote(command: Command): Command {
 }
 
 /** The Admin API in one workspace: what it refuses is thrown with every reason. */
-class Asked {
+export class Asked {
   readonly #api: AdminApi;
   readonly workspace: string;
 
@@ -142,7 +143,7 @@ class Asked {
   }
 }
 
-function run(options: RegistryOptions, work: (api: Asked) => Promise<Result>): Promise<void> {
+export function run(options: RegistryOptions, work: (api: Asked) => Promise<Result>): Promise<void> {
   return report(options.json, async () => work(new Asked(await AdminApi.open(options), options.workspace)));
 }
 

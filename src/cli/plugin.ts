@@ -9,6 +9,7 @@ import { registerRecordingsCommand } from "./plugin-recordings.ts";
 import { registerRegistryCommands } from "./plugin-registry.ts";
 import { registerReplayCommand } from "./plugin-replay.ts";
 import { EXIT_HELP, type Result, report } from "./plugin-report.ts";
+import { registerRolloutCommands } from "./plugin-rollout.ts";
 import { registerTailCommand } from "./plugin-tail.ts";
 import { registerTestCommand } from "./plugin-test.ts";
 import { registerUsageCommand } from "./plugin-usage.ts";
@@ -53,6 +54,7 @@ export function registerPluginCommands(program: Command): void {
   registerNewCommand(plugin);
   registerDevCommands(program, plugin);
   registerTestCommand(plugin);
+  registerRolloutCommands(plugin);
   registerTailCommand(plugin);
   registerUsageCommand(plugin);
 }

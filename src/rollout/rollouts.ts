@@ -256,9 +256,9 @@ export class Rollouts {
   }
 
   /** The channel moves to the new version. @throws {RegistryRefusal} @throws {StoreUnavailable} */
-  promote(id: string, by: Author): Promise<Rollout> {
-    const why = by.actor === null ? "promoted by hand" : `promoted by ${by.actor}`;
-    return this.#ended(id, "promoted", why, by);
+  promote(id: string, by: Author, why?: string): Promise<Rollout> {
+    const who = by.actor === null ? "promoted by hand" : `promoted by ${by.actor}`;
+    return this.#ended(id, "promoted", why ?? who, by);
   }
 
   /** The channel stays where it is. @throws {RegistryRefusal} @throws {StoreUnavailable} */
