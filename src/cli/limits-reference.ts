@@ -11,7 +11,7 @@ import { MAX_UPLOADS } from "../admin/packages-api.ts";
 import { CALLOUT_LIMITS } from "../callouts/callouts.ts";
 import { KEY_COST, MAX_KEYS } from "../guest-store/key-value-store.ts";
 import { MAX_WAITING, MAX_WAITING_OF_ALL } from "../guest-store/store-client.ts";
-import { WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
+import { GUEST_LINES, WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
 import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/archive.ts";
 import { MAX_CHANNELS, MAX_MOVES } from "../registry/channels.ts";
 import { MAX_MATCHING, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from "../registry/config-schema.ts";
@@ -262,8 +262,8 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ],
       ["a secret", bytes(MAX_SECRET_BYTES), "the call fails, and the log says why"],
       [
-        "metrics of a workspace's guests on one data thread; lines; label characters",
-        `${WORKSPACE_METRICS.metrics}; ${WORKSPACE_METRICS.lines}; ${bytes(WORKSPACE_METRICS.labelCharacters)}`,
+        "metrics of a workspace's guests on one data thread; lines; label characters; lines of all workspaces",
+        `${WORKSPACE_METRICS.metrics}; ${WORKSPACE_METRICS.lines}; ${bytes(WORKSPACE_METRICS.labelCharacters)}; ${GUEST_LINES}`,
         "dropped, and counted in `gatehouse_metric_overflow_total`",
       ],
     ],

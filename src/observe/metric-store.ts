@@ -10,11 +10,21 @@ export interface MetricBounds {
   readonly metrics: number;
   /** Label sets of one metric. */
   readonly seriesOfMetric: number;
-  /** Lines of all metrics: a counter's label set is one, a histogram's one for each bucket and three more. */
-  readonly lines: number;
   /** Characters of names and values of all labels. */
   readonly labelCharacters: number;
 }
+
+/**
+ * Lines of all metrics: a counter's label set is one, a histogram's one for each bucket and three more. `take` tells
+ * whether there is room for more.
+ */
+export interface LineRoom {
+  take(lines: number): boolean;
+  give(lines: number): void;
+}
+
+/** Beyond it a sum of doubles is not exact, and many of these would be infinite, which JSON cannot say. */
+const LARGEST = Number.MAX_SAFE_INTEGER;
 
 const NAME = /^[a-zA-Z_][a-zA-Z0-9_]{0,199}$/;
 
@@ -28,19 +38,21 @@ interface Known<M> {
 export class MetricStore {
   readonly registry = new Registry();
   readonly #bounds: MetricBounds;
+  readonly #room: LineRoom;
   readonly #onDropped: () => void;
   readonly #counters = new Map<string, Known<Counter>>();
   readonly #histograms = new Map<string, Known<Histogram>>();
-  #lines = 0;
   #labelCharacters = 0;
 
-  constructor(bounds: MetricBounds, onDropped: () => void) {
+  constructor(bounds: MetricBounds, room: LineRoom, onDropped: () => void) {
     this.#bounds = bounds;
+    this.#room = room;
     this.#onDropped = onDropped;
   }
 
   count(name: string, help: string, labels: Labels, by: number): void {
     if (!(by >= 0)) return;
+    if (by > LARGEST) return void this.#drop();
     const names = Object.keys(labels);
     const known = this.#known(this.#counters, name, names, 1, () => {
       return new Counter({ name, help, labelNames: names, registers: [this.registry] });
@@ -49,6 +61,7 @@ export class MetricStore {
   }
 
   observe(name: string, help: string, buckets: readonly number[], labels: Labels, value: number): void {
+    if (!(Math.abs(value) <= LARGEST)) return void this.#drop();
     const names = Object.keys(labels);
     const known = this.#known(this.#histograms, name, names, buckets.length + 3, () => {
       return new Histogram({
@@ -84,15 +97,14 @@ export class MetricStore {
   #admits(known: Known<unknown>, labels: Labels): boolean {
     const key = Object.values(labels).join("\u0000");
     if (known.series.has(key)) return true;
-    const { seriesOfMetric, lines, labelCharacters } = this.#bounds;
+    const { seriesOfMetric, labelCharacters } = this.#bounds;
     const characters = known.labels.length + key.length;
     if (
       known.series.size >= seriesOfMetric ||
-      this.#lines + known.linesEach > lines ||
-      this.#labelCharacters + characters > labelCharacters
+      this.#labelCharacters + characters > labelCharacters ||
+      !this.#room.take(known.linesEach)
     )
       return this.#drop() !== null;
-    this.#lines += known.linesEach;
     this.#labelCharacters += characters;
     known.series.add(key);
     return true;
@@ -113,7 +125,7 @@ export class MetricStore {
         if (values[at] !== value || values.length !== names.length) continue;
         known.metric.remove(Object.fromEntries(names.map((name, i) => [name, values[i] as string])));
         known.series.delete(key);
-        this.#lines -= known.linesEach;
+        this.#room.give(known.linesEach);
         this.#labelCharacters -= known.labels.length + key.length;
         dropped++;
       }

@@ -7,7 +7,8 @@
  */
 import type { Host } from "@gatehouse/sdk";
 import { Counter, type MetricObjectWithValues, type MetricValue } from "prom-client";
-import { type Labels, type MetricBounds, MetricStore } from "./metric-store.ts";
+import { Shares } from "../tenancy/shares.ts";
+import { type Labels, type LineRoom, type MetricBounds, MetricStore } from "./metric-store.ts";
 
 export type MetricsJson = MetricObjectWithValues<MetricValue<string>>[];
 
@@ -17,19 +18,25 @@ export type MetricSink = Pick<Host, "count" | "observe">;
 const OWN: MetricBounds = {
   metrics: 200,
   seriesOfMetric: 10_000,
-  lines: Number.POSITIVE_INFINITY,
   labelCharacters: Number.POSITIVE_INFINITY,
 };
+const UNBOUNDED: LineRoom = { take: () => true, give() {} };
 /** Of all guests of one workspace on one thread. */
-export const WORKSPACE_METRICS: MetricBounds = {
+export const WORKSPACE_METRICS = {
   metrics: 100,
-  seriesOfMetric: 10_000,
-  lines: 10_000,
-  labelCharacters: 1 << 20,
+  seriesOfMetric: 2000,
+  labelCharacters: 256 * 1024,
+  lines: 2000,
 };
+/**
+ * Lines of all workspaces' guests on one thread, shared out between them. At each scrape a data thread writes them, and
+ * nobody is served meanwhile: this many take it some ten milliseconds.
+ */
+export const GUEST_LINES = 10_000;
 
 export class ThreadMetrics implements MetricSink {
-  readonly #own = new MetricStore(OWN, () => this.#dropped(""));
+  readonly #own = new MetricStore(OWN, UNBOUNDED, () => this.#dropped(""));
+  readonly #lines = new Shares(GUEST_LINES, WORKSPACE_METRICS.lines);
   /** By workspace; kept as long as the thread or the workspace, as counters must be. */
   readonly #guests = new Map<string, MetricStore>();
   #overflow: Counter<"workspace"> | null = null;
@@ -46,7 +53,11 @@ export class ThreadMetrics implements MetricSink {
   guest(workspace: string, plugin: string): MetricSink {
     let store = this.#guests.get(workspace);
     if (store === undefined) {
-      store = new MetricStore(WORKSPACE_METRICS, () => this.#dropped(workspace));
+      const room = {
+        take: (lines: number) => this.#lines.take(workspace, lines),
+        give: (lines: number) => this.#lines.give(workspace, lines),
+      };
+      store = new MetricStore(WORKSPACE_METRICS, room, () => this.#dropped(workspace));
       this.#guests.set(workspace, store);
     }
     return new GuestSink(store, workspace, plugin, () => this.#dropped(workspace));
@@ -60,14 +71,16 @@ export class ThreadMetrics implements MetricSink {
     const own = this.#own.forget("workspace", workspace);
     const guests = this.#guests.get(workspace)?.size ?? 0;
     this.#guests.delete(workspace);
+    this.#lines.give(workspace, this.#lines.of(workspace));
     this.#overflow?.remove({ workspace });
     return own + guests;
   }
 
-  async json(): Promise<MetricsJson> {
+  /** `MetricsJson` as text: to clone as many small objects takes a thread several times as long. */
+  async json(): Promise<string> {
     const stores = [this.#own, ...this.#guests.values()];
     const parts = await Promise.all(stores.map(({ registry }) => registry.getMetricsAsJSON()));
-    return parts.flat() as MetricsJson;
+    return JSON.stringify(parts.flat());
   }
 
   #dropped(workspace: string): void {

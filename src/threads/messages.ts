@@ -3,7 +3,6 @@
 import type { MessagePort } from "node:worker_threads";
 import type { OwnListener } from "../egress/own-listeners.ts";
 import type { ConfigChange } from "../entities/change.ts";
-import type { MetricsJson } from "../observe/thread-metrics.ts";
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import type { ProxyListen, Settings } from "../settings.ts";
 import type { TailEvent, TailWatch } from "../tail/events.ts";
@@ -75,7 +74,7 @@ export type FromThread =
   | { kind: "prepared"; version: number; error: string | null }
   | { kind: "live"; version: number }
   | { kind: "drained" }
-  | { kind: "metrics"; id: number; metrics: MetricsJson; connections: ConnectionStates; ledger: LedgerRow[] }
+  | { kind: "metrics"; id: number; metrics: string; connections: ConnectionStates; ledger: LedgerRow[] }
   /** How many series of metrics and rows of the ledger the workspace had. */
   | { kind: "forgotten"; id: number; series: number; rows: number }
   /** What guests have cost, unasked. */

@@ -207,7 +207,7 @@ export class ThreadHandle {
     this.post({ kind: "metrics", id });
     const message = await answer;
     if (message === LATE || message?.kind !== "metrics") return;
-    this.lastSeen = message;
+    this.lastSeen = { metrics: JSON.parse(message.metrics), connections: message.connections };
     this.ledger = message.ledger;
   }
 

@@ -10,7 +10,7 @@ async function counted(code: string, count: number, measured: number): Promise<M
   const metrics = new ThreadMetrics();
   metrics.count("answers_total", "Answers.", { code }, count);
   metrics.observe("took_ms", "Time.", [10, 100], { code }, measured);
-  return metrics.json();
+  return JSON.parse(await metrics.json());
 }
 
 async function page(past: PastMetrics, ...living: MetricsJson[]): Promise<string[]> {
