@@ -40,7 +40,8 @@ export async function openStore(settings: Settings): Promise<Store> {
 export async function openRegistryStore(settings: Settings): Promise<Store> {
   if (settings.database === "postgres") {
     const { PostgresStore } = await import("./postgres/postgres-store.ts");
-    return new PostgresStore({ ...(await migrated(settings)), tables: "registry_" });
+    // It is written to seldom.
+    return new PostgresStore({ ...(await migrated(settings)), tables: "registry_", maxConnections: 2 });
   }
   const { SqliteStore } = await import("./sqlite/sqlite-store.ts");
   return SqliteStore.open({ path: registryPath(settings) });
