@@ -103,11 +103,19 @@ export async function compile(
 
 /** In a process of its own: the compiler's types declare globals of its own, and it keeps a lot of memory. */
 function compileAssemblyScript(source: string, target: string): Promise<void> {
+  const compiler = join(ROOT, "node_modules", "assemblyscript", "bin", "asc.js");
+  return run(source, process.execPath, [compiler, ...assemblyScriptArguments(source, target)], {
+    cwd: ASSEMBLYSCRIPT_DIRECTORY,
+  });
+}
+
+/** Where the compiler is run: it looks for `@gatehouse/sdk` from there. */
+export const ASSEMBLYSCRIPT_DIRECTORY = ROOT;
+
+export function assemblyScriptArguments(source: string, target: string): string[] {
   // A failed assertion becomes a trap; without `--use abort=` the guest would import env.abort.
   const options = "--optimizeLevel 3 --runtime incremental --use abort=".split(" ");
-  const compiler = join(ROOT, "node_modules", "assemblyscript", "bin", "asc.js");
-  const main = join(source, "assembly", "index.ts");
-  return run(source, process.execPath, [compiler, main, "--outFile", target, ...options], { cwd: ROOT });
+  return [join(source, "assembly", "index.ts"), "--outFile", target, ...options];
 }
 
 /** A reactor: `_initialize` starts Go's runtime, and the exports are called for as long as the guest lives. */

@@ -1,7 +1,13 @@
 /** From the sources of a plugin to its package, whichever language it is written in. */
 import { readdir, readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { absentCompiler, compile, type Language, languageOf } from "../../wasm-plugins/compilers.ts";
+import { join, relative, resolve } from "node:path";
+import {
+  ASSEMBLYSCRIPT_DIRECTORY,
+  absentCompiler,
+  compile,
+  type Language,
+  languageOf,
+} from "../../wasm-plugins/compilers.ts";
 import { MANIFEST_FILE, parseManifest } from "../registry/manifest.ts";
 import { describeViolations, PackError, type Packed, packDirectory } from "./pack.ts";
 
@@ -13,11 +19,17 @@ import { describeViolations, PackError, type Packed, packDirectory } from "./pac
  */
 export async function buildPlugin(
   directory: string,
-  options: { readonly cache: string; readonly version?: (written: string) => string },
+  options: {
+    readonly cache: string;
+    readonly version?: (written: string) => string;
+    /** In place of a compiler that is started for this alone. */
+    readonly compile?: typeof compile;
+  },
 ): Promise<Packed> {
   const dir = resolve(directory);
   const language = await sourceLanguage(dir);
-  if (language !== null && language !== "TypeScript") await compileEntry(dir, language, options.cache);
+  if (language !== null && language !== "TypeScript")
+    await compileEntry(dir, language, options.cache, options.compile ?? compile);
   return packDirectory(directory, { build: language === "TypeScript", version: options.version });
 }
 
@@ -31,7 +43,12 @@ export async function sourceLanguage(dir: string): Promise<Language | null> {
   return languageOf(dir).catch(() => null);
 }
 
-async function compileEntry(dir: string, language: Language, cache: string): Promise<void> {
+async function compileEntry(
+  dir: string,
+  language: Language,
+  cache: string,
+  compiling: typeof compile,
+): Promise<void> {
   const text = await readFile(join(dir, MANIFEST_FILE)).catch(() => {
     throw new PackError([`${join(dir, MANIFEST_FILE)} is not there; a plugin begins with it`]);
   });
@@ -40,17 +57,28 @@ async function compileEntry(dir: string, language: Language, cache: string): Pro
   const missing = await absentCompiler(language);
   if (missing !== null) throw new PackError([`${language} cannot be compiled here: ${missing}`]);
   try {
-    await compile(language, dir, join(dir, manifest.entry), cache);
+    await compiling(language, dir, join(dir, manifest.entry), cache);
   } catch (error) {
-    throw new PackError(compilersWords((error as Error).message));
+    throw new PackError(compilersWords((error as Error).message, dir));
   }
 }
 
 /** What a compiler said, with places as editors open them. */
-function compilersWords(text: string): string[] {
+function compilersWords(text: string, dir: string): string[] {
   return text
     .split("\n")
     .slice(1)
-    .map((line) => line.replace(/(?:└─ )?in (\S+)\((\d+),(\d+)\)/, "$1:$2:$3"))
+    .map((line) =>
+      line.replace(
+        /(?:└─ )?in (\S+)\((\d+),(\d+)\)/,
+        (_, file, row, column) => `${placeOf(file, dir)}:${row}:${column}`,
+      ),
+    )
     .filter((line) => line.trim() !== "");
+}
+
+/** AssemblyScript's compiler tells files from where it is run. */
+function placeOf(file: string, dir: string): string {
+  const inside = relative(dir, resolve(ASSEMBLYSCRIPT_DIRECTORY, file));
+  return inside.startsWith("..") ? file : inside;
 }

@@ -8,12 +8,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { TailEvent } from "../../tail/events.ts";
+import { Unreachable } from "../admin-api.ts";
 import { buildPlugin } from "../build-plugin.ts";
-import { PackError } from "../pack.ts";
 import { reasonsOf } from "../plugin-report.ts";
 import { readConfig } from "../recorded-tests.ts";
 import { DevGateway } from "./dev-gateway.ts";
 import { type Echo, startEcho } from "./echo.ts";
+import { WarmCompiler } from "./warm-compiler.ts";
 import { watchSaves } from "./watch.ts";
 
 export type DevEvent =
@@ -63,6 +64,7 @@ class Session {
   #current: { readonly name: string; readonly version: string } | null = null;
   #tailing = "";
   #endTail = new AbortController();
+  readonly #compiler = new WarmCompiler();
   /** When the save came that waits while another is built; null if none does. */
   #waiting: number | null = null;
   #building = false;
@@ -87,15 +89,22 @@ class Session {
     const { signal, tell } = this.#options;
     const { proxy, admin } = this.#gateway;
     tell({ kind: "ready", proxy, admin, upstream: this.#upstream });
-    await this.#build(performance.now());
-    const unwatch = watchSaves(this.#dir, this.#made, (savedAt) => void this.#build(savedAt));
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
-    const end = await Promise.race([promise, this.#gateway.ended.then((code) => code ?? -1)]);
-    unwatch();
-    this.#endTail.abort();
-    if (end !== undefined) throw new PackError([`the gateway has ended with code ${end}`]);
+    void this.#gateway.ended.then((code) =>
+      reject(new Unreachable(`the gateway has ended with code ${code}`)),
+    );
+    const build = (savedAt: number) => void this.#build(savedAt).catch(reject);
+    build(performance.now());
+    const unwatch = watchSaves(this.#dir, this.#made, build);
+    try {
+      await promise;
+    } finally {
+      unwatch();
+      this.#endTail.abort();
+      this.#compiler.close();
+    }
   }
 
   /** One build after the other; of the saves that come meanwhile the last one counts. */
@@ -120,6 +129,7 @@ class Session {
       const config = await readConfig(this.#dir);
       const { bytes, manifest } = await buildPlugin(this.#shown, {
         cache: this.#cache,
+        compile: this.#compiler.compile,
         version: (written) => `${written}${written.includes("-") ? "." : "-"}${suffix}`,
       });
       const { name, version, entry } = manifest;
