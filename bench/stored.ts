@@ -2,7 +2,8 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { rowOf } from "../src/control/rows.ts";
-import { emptyConfig, loadDeclarative } from "../src/declarative/declarative.ts";
+import { loadDeclarative } from "../src/declarative/declarative.ts";
+import { emptyConfig } from "../src/declarative/empty-config.ts";
 import { ENTITY_NAMES } from "../src/entities/entities.ts";
 import type { Entity } from "../src/entities/relations.ts";
 import { createCatalogue } from "../src/gateway/catalogue.ts";

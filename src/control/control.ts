@@ -11,12 +11,11 @@ import { setTimeout } from "node:timers/promises";
 import type { Logger } from "pino";
 import {
   type ConfigError,
-  emptyConfig,
   formatConfigErrors,
   judgeDeclarative,
   type Loaded,
-  noConfig,
 } from "../declarative/declarative.ts";
+import { emptyConfig, noConfig } from "../declarative/empty-config.ts";
 import { documentError } from "../declarative/errors.ts";
 import { textOf } from "../declarative/text.ts";
 import type { OwnListeners } from "../egress/own-listeners.ts";

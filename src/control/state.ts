@@ -1,6 +1,6 @@
 /** The configuration in force, at one moment: its entities, its hash, and where the store was then. */
 import { hash as digest } from "node:crypto";
-import { emptyConfig } from "../declarative/declarative.ts";
+import { emptyConfig } from "../declarative/empty-config.ts";
 import { entityContent } from "../declarative/identity.ts";
 import { DEFAULT_WORKSPACE_ID, EMPTY_HASH, ENTITY_NAMES, type GatewayConfig } from "../entities/entities.ts";
 import { type EntityEdits, EntityIndex } from "../entities/entity-index.ts";

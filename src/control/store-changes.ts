@@ -1,5 +1,5 @@
 /** What a store holds, as a change of what is in force: all of it at a start, what others have written since later on. */
-import { emptyConfig } from "../declarative/declarative.ts";
+import { emptyConfig } from "../declarative/empty-config.ts";
 import { equalJson } from "../declarative/identity.ts";
 import { DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID, ENTITY_NAMES } from "../entities/entities.ts";
 import type { EntityEdits } from "../entities/entity-index.ts";

@@ -4,16 +4,12 @@
  *
  * read (text → values) → gather (values → entities) → validate each → resolve among them → seal (ids, hash).
  */
-import { type Field, isObject, validate } from "@gatehouse/sdk";
+import { isObject } from "@gatehouse/sdk";
 import { Policies } from "../egress/policies.ts";
 import {
   DEFAULT_WORKSPACE,
   DEFAULT_WORKSPACE_ID,
-  EMPTY_HASH,
   ENTITIES,
-  ENTITY_NAMES,
-  type EntityName,
-  type EntityType,
   type GatewayConfig,
   type PluginCatalogue,
   type RouterFlavor,
@@ -21,23 +17,24 @@ import {
 import { entityBytes, jsonBytes } from "../entities/entity-bytes.ts";
 import { isUuid } from "../entities/fields.ts";
 import { coveredHostFaults, hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
-import { type Finding, type InspectionContext, inspect } from "../entities/inspect.ts";
-import { randomKey } from "../entities/made-up.ts";
-import { type Entity, relationFaults, workspaceFacts } from "../entities/relations.ts";
+import { type InspectionContext, inspect } from "../entities/inspect.ts";
+import { type Entity, relationFaults, type WorkspaceFacts, workspaceFacts } from "../entities/relations.ts";
 import { reservedNameFault } from "../entities/reserved-names.ts";
 import { hasReferences, type Vaults } from "../secrets/vaults.ts";
 import { type GivenQuotas, overQuota, quotasOf } from "../tenancy/quotas.ts";
 import { type ReadDocument, readDocument } from "./document.ts";
 import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
+import { noConfig } from "./empty-config.ts";
 import { type ConfigError, documentError } from "./errors.ts";
-import { foundAt } from "./found.ts";
-import { COLLECTIONS, checkRemarks, countHeld, Gatherer, OFFERED, suggest, writableNames } from "./gather.ts";
+import { tellFinding } from "./findings.ts";
+import { COLLECTIONS, checkRemarks, countHeld, Gatherer, OFFERED, suggest } from "./gather.ts";
 import type { Ground } from "./ground.ts";
 import { checkTransformed, Passwords } from "./hashed-fields.ts";
-import { contentHash, entityContent, entityId } from "./identity.ts";
-import { pluginHint } from "./plugin-hint.ts";
-import { inputToKeep, type Origin, Previous, remember } from "./previous.ts";
+import { entityId } from "./identity.ts";
+import { checkMeta, FORMAT_VERSION, META } from "./meta.ts";
+import { Previous } from "./previous.ts";
 import { Directory } from "./resolve.ts";
+import { seal } from "./seal.ts";
 
 export { type ConfigError, formatConfigErrors, toFields } from "./errors.ts";
 
@@ -67,33 +64,6 @@ export interface LoadOptions {
 export type Loaded =
   | { readonly ok: true; readonly config: GatewayConfig }
   | { readonly ok: false; readonly errors: readonly ConfigError[] };
-
-const FORMAT_VERSION = "3.0";
-const META = ["_format_version", "_transform", "_comment", "_ignore"];
-
-/** What a configuration holds before anything is written: the default workspace. */
-export function emptyConfig(now = Date.now()): GatewayConfig {
-  const config = noConfig();
-  config.workspaces.push(defaultWorkspace(now) as never);
-  return config;
-}
-
-/** Not even that. */
-export function noConfig(): GatewayConfig {
-  const lists = Object.fromEntries(ENTITY_NAMES.map((name) => [name, []]));
-  return { hash: EMPTY_HASH, ...lists } as unknown as GatewayConfig;
-}
-
-function defaultWorkspace(now: number): Record<string, unknown> {
-  const seconds = Math.floor(now / 1000);
-  return {
-    ...(validate(ENTITIES.workspaces.schema, { name: DEFAULT_WORKSPACE }).value as object),
-    id: DEFAULT_WORKSPACE_ID,
-    created_at: seconds,
-    updated_at: seconds,
-    ws_id: DEFAULT_WORKSPACE_ID,
-  };
-}
 
 /** A document without a fault, on its way to a configuration. */
 export interface Judged {
@@ -135,21 +105,19 @@ export function judgeDocument(
   const file = options.file ?? null;
   const faults = new Faults(file, document.locate, options.maxTold);
   const previous = new Previous(options.previous ?? noConfig());
-  const { drafts, staying } = new Loader(options, faults, previous).load(document.value);
+  const { drafts, staying, isTransformed } = new Loader(options, faults, previous).load(document.value);
   if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
-  const transform = !isObject(document.value) || document.value._transform !== false;
-  const passwords = transform ? new Passwords(drafts) : null;
-  let hashed = passwords === null;
+  const passwords = new Passwords(isTransformed ? [] : drafts);
   return {
     ok: true,
     drafts,
-    isTransformed: !transform,
+    isTransformed,
     async unresolvedReferences(vaults) {
       const { plugins, routerFlavor: flavor = "traditional_compatible" } = options;
       const context = { plugins, flavor, patterns: new Map() };
-      const find = (prefix: string) =>
-        [...drafts, ...staying].find(({ type, value }) => type.name === "vaults" && value.prefix === prefix)
-          ?.value;
+      const named = [...drafts, ...staying].filter(({ type }) => type.name === "vaults");
+      const byPrefix = new Map(named.map(({ value }) => [value.prefix, value]));
+      const find = (prefix: string) => byPrefix.get(prefix);
       for (const draft of drafts) {
         const entity = { ...draft.value, ws_id: draft.scope.id };
         if (!hasReferences(draft.type.name, entity)) continue;
@@ -158,19 +126,24 @@ export function judgeDocument(
       }
       return faults.sorted();
     },
-    async hashPasswords() {
-      if (!hashed) await passwords?.hash();
-      hashed = true;
-    },
+    hashPasswords: () => passwords.hash(),
     seal() {
-      if (!hashed) passwords?.hashNow();
-      hashed = true;
+      passwords.hashNow();
       return seal(drafts, options.now ?? Date.now(), previous);
     },
   };
 }
 
 type WorkspaceScope = Scope & { readonly draft: Draft };
+
+/** What a document says, and the entities in force that stay beside it. */
+interface Read {
+  readonly drafts: readonly Draft[];
+  readonly staying: readonly Draft[];
+  readonly isTransformed: boolean;
+}
+
+const NOTHING: Read = { drafts: [], staying: [], isTransformed: false };
 
 class Loader {
   readonly #inspection: InspectionContext;
@@ -187,6 +160,9 @@ class Loader {
   /** Whose top-level entities are: the operator's, unless the document is for one workspace. */
   readonly #home: Scope;
   readonly #ground: Ground | null;
+  /** Workspaces in force, by id and by name. */
+  readonly #inForce: ReadonlyMap<string, WorkspaceFacts>;
+  readonly #inForceByName: ReadonlyMap<string, WorkspaceFacts>;
 
   constructor(
     {
@@ -207,36 +183,38 @@ class Loader {
     this.#gatherer = new Gatherer(faults);
     this.#directory = new Directory(faults);
     this.#ground = ground ?? null;
+    const inForce = ground?.workspaces() ?? [];
+    this.#inForce = new Map(inForce.map((facts) => [facts.id, facts]));
+    this.#inForceByName = new Map(inForce.map((facts) => [facts.name, facts]));
     const home = ground?.home ?? null;
     this.#home = home === null ? this.#top : newScope(home.name, home.id);
     if (home !== null) this.#directory.addWorkspace(home);
   }
 
-  load(top: unknown): { drafts: Draft[]; staying: readonly Draft[] } {
+  load(top: unknown): Read {
     if (!isObject(top)) {
       this.#faults.document([], `expected a map with _format_version: "${FORMAT_VERSION}" and entities`);
-      return { drafts: [], staying: [] };
+      return NOTHING;
     }
-    this.#checkMeta(top);
+    checkMeta(top, this.#faults);
     this.#transformed = top._transform === false;
-    const nothing = { drafts: [], staying: [] };
     const home = this.#ground?.home ?? null;
     const hasWorkspaces = home === null;
     // Before any work is done for them: whoever writes a document for one workspace is its tenant.
     const tooMany = home && overQuota(home.name, countHeld(top), quotasOf(home, this.#quotas));
     if (tooMany) {
       this.#faults.document([], tooMany);
-      return nothing;
+      return NOTHING;
     }
     this.#collections(top, [], this.#home, [...META, ...(hasWorkspaces ? ["workspaces"] : [])]);
     const workspaces = hasWorkspaces ? this.#workspaces(top.workspaces) : [];
     const { drafts } = this.#gatherer;
-    if (this.#faults.isFull) return nothing;
+    if (this.#faults.isFull) return NOTHING;
     const staying = this.#ground === null ? [] : this.#settle(this.#ground, workspaces);
     for (const draft of staying) this.#directory.add(draft);
     for (const draft of drafts) this.#directory.add(draft);
     for (const draft of drafts) {
-      if (this.#faults.isFull) return nothing;
+      if (this.#faults.isFull) return NOTHING;
       draft.kept = this.#previous.unchanged(draft, this.#directory);
       if (draft.kept === null) this.#validate(draft);
       else {
@@ -253,7 +231,11 @@ class Loader {
     for (const draft of [...staying, ...drafts]) this.#directory.checkCacheKey(draft);
     this.#checkTogether(drafts, staying);
     this.#checkQuotas(workspaces, [...staying, ...drafts]);
-    return { drafts: [...workspaces.map(({ draft }) => draft), ...drafts], staying };
+    return {
+      drafts: [...workspaces.map(({ draft }) => draft), ...drafts],
+      staying,
+      isTransformed: this.#transformed,
+    };
   }
 
   /** The entities in force that stay beside those of the document. */
@@ -265,7 +247,7 @@ class Loader {
       return findings.length === 0 ? value : null;
     });
     for (const message of stuck) this.#faults.document([], message);
-    for (const facts of ground.workspaces())
+    for (const facts of this.#inForce.values())
       if (!scopes.has(facts.id)) {
         scopes.set(facts.id, newScope(facts.name, facts.id));
         this.#directory.addWorkspace(facts);
@@ -278,27 +260,6 @@ class Loader {
         { type, scope, input: entity, id: entity.id, value: entity, sound: true, kept: entity, ...common },
       ];
     });
-  }
-
-  #checkMeta(top: Record<string, unknown>): void {
-    const version = top._format_version;
-    if (version === undefined || version === null)
-      this.#faults.document(["_format_version"], "required field missing", `write _format_version: "3.0"`);
-    else if (typeof version !== "string")
-      this.#faults.document(
-        ["_format_version"],
-        "expected a string",
-        `write _format_version: "3.0", in quotes`,
-      );
-    else if (version !== FORMAT_VERSION) {
-      const hint = ["1.1", "2.1"].includes(version)
-        ? "Kong's older formats are not read; 'gatehouse import' turns them into 3.0"
-        : null;
-      this.#faults.document(["_format_version"], `expected one of: ${FORMAT_VERSION}`, hint);
-    }
-    if (Object.hasOwn(top, "_transform") && top._transform !== null && typeof top._transform !== "boolean")
-      this.#faults.document(["_transform"], "expected a boolean");
-    checkRemarks(top, [], this.#faults);
   }
 
   /** The collections of the document or of a workspace, and whatever else is written there. */
@@ -334,9 +295,10 @@ class Loader {
         workspaceFacts({ ...soundOf(scope.draft), id: scope.id, name: scope.name }),
       ]),
     );
-    const beside = this.#ground?.workspaces().filter(({ id }) => !scopes.some((scope) => scope.id === id));
-    const before = hostOwners(beside ?? []);
-    const owners = hostOwners([...(beside ?? []), ...facts.values()]);
+    const named = new Set(scopes.map(({ id }) => id));
+    const beside = [...this.#inForce.values()].filter(({ id }) => !named.has(id));
+    const before = hostOwners(beside);
+    const owners = hostOwners([...beside, ...facts.values()]);
     for (const [scope, own] of facts) {
       for (const { path, message, hint } of [
         ...hostOwnerFaults(own, owners),
@@ -359,7 +321,7 @@ class Loader {
     checkRemarks(node, path, this.#faults);
     const name = typeof input.name === "string" ? input.name : "";
     const own = typeof input.id === "string" && isUuid(input.id) ? input.id : null;
-    const inForce = this.#ground?.workspaces().find((facts) => facts.name === name || facts.id === own);
+    const inForce = this.#inForceByName.get(name) ?? this.#inForce.get(own ?? "");
     const id = inForce?.id ?? own ?? entityId(type.name, name);
     const common = { expanded: null, references: {}, parents: {}, id, value: {}, sound: false, kept: null };
     const draft: Draft = { type, scope: this.#top, path, input, ...common };
@@ -393,42 +355,15 @@ class Loader {
     const { value, findings } = inspect(type, candidate, scope.name, this.#inspection);
     draft.value = value;
     draft.sound = findings.length === 0;
-    for (const finding of findings) this.#finding(draft, finding);
+    for (const finding of findings) tellFinding(draft, finding, this.#inspection.plugins, this.#faults);
     if (draft.sound && this.#transformed) checkTransformed(draft, this.#faults);
-  }
-
-  #finding(draft: Draft, { path, message, of, hint, unknownPlugin }: Finding): void {
-    if (of !== null) return this.#violation(draft, path, message, of.schema, of.prefix);
-    const named = unknownPlugin
-      ? pluginHint(
-          String(draft.input.name),
-          this.#inspection.plugins.names?.(draft.scope.name) ?? [],
-          this.#faults.speller,
-        )
-      : null;
-    this.#faults.entity(draft, path, message, hint ?? named);
-  }
-
-  #violation(draft: Draft, path: Path, message: string, schema: Field, prefix: Path): void {
-    const last = path.at(-1);
-    // A broken shorthand is reported itself.
-    if (message === "required field missing" && draft.expanded?.has(String(path[0]))) return;
-    const unknown = message === "unknown field" && typeof last === "string";
-    const inside = path.slice(prefix.length, -1);
-    const hint = !unknown
-      ? null
-      : path.length === 1 && draft.type.schemaUnder?.expressions?.fields?.[last] !== undefined
-        ? "routes have it under router_flavor: expressions"
-        : suggest(last, namesAt(draft.type, schema, inside, prefix), this.#faults.speller);
-    const found = foundAt(draft.type, draft.input, path, message, { schema, prefix }, this.#faults.speller);
-    this.#faults.entity(draft, path, message, hint ?? found.hint, unknown, found.shown);
   }
 
   #checkQuotas(workspaces: readonly WorkspaceScope[], drafts: readonly Draft[]): void {
     const held = new Map(workspaces.map(({ id }) => [id, { entities: 0, routes: 0, bytes: 0 }]));
     // One that the document is put upon is not in it.
     const { id: homeId, name: homeName } = this.#home;
-    const home = held.has(homeId) ? undefined : this.#ground?.workspaces().find(({ id }) => id === homeId);
+    const home = held.has(homeId) ? undefined : this.#inForce.get(homeId);
     const own = { entities: 0, routes: 0, bytes: 0 };
     if (home !== undefined) held.set(homeId, own);
     for (const { scope, type, value, kept } of drafts) {
@@ -471,53 +406,3 @@ const newScope = (name: string, id: string): Scope => ({ name, id, byKey: new Ma
 
 /** Fields of a workspace; of one that is not sound nothing counts but where it may have the gateway connect to. */
 const soundOf = ({ sound, value }: Draft) => (sound ? value : { egress: value.egress });
-
-/** The names that may stand where an unknown one was found. */
-function namesAt(type: EntityType, schema: Field, path: Path, prefix: Path): string[] {
-  if (path.length === 0 && prefix.length === 0) {
-    const names = writableNames(type, schema);
-    return type.name === "workspaces" ? [...names, ...OFFERED] : names;
-  }
-  let at: Field | undefined = schema;
-  for (const step of path) {
-    const inside: Field | undefined = at?.elements ?? at?.values ?? at?.fields?.[step];
-    at = inside;
-  }
-  return Object.keys(at?.fields ?? {});
-}
-
-/** Sound drafts to the configuration: ids, times, what is made up, and the hash of the content. */
-function seal(drafts: readonly Draft[], now: number, previous: Previous): GatewayConfig {
-  const config = noConfig();
-  const lists = config as unknown as Record<EntityName, object[]>;
-  const origins = new Map<object, Origin>();
-  lists.workspaces.push(previous.find("workspaces", DEFAULT_WORKSPACE_ID) ?? defaultWorkspace(now));
-  for (const draft of drafts) {
-    const { type, value: entity, scope, id, input } = draft;
-    if (draft.kept === null) {
-      entity.id = id;
-      entity.ws_id = type.name === "workspaces" ? id : scope.id;
-    }
-    const kept = draft.kept ?? previous.sayingTheSame(entity, type);
-    const hash = kept && previous.hashOf(kept);
-    if (hash) {
-      lists[type.name].push(kept);
-      origins.set(kept, { input: inputToKeep(type, input), hash });
-      continue;
-    }
-    origins.set(entity, {
-      input: inputToKeep(type, input),
-      hash: contentHash(entityContent(type.name, entity)),
-    });
-    const time = type.fractionalTime ? now / 1000 : Math.floor(now / 1000);
-    if (entity.created_at === null) entity.created_at = time;
-    if (entity.updated_at === null) entity.updated_at = time;
-    for (const field of type.madeUpFields) if (entity[field] === null) entity[field] = randomKey();
-    lists[type.name].push(entity);
-  }
-  // Neither the order of entities nor the time of loading changes what a configuration means.
-  const hashes = [...origins.values()].map(({ hash }) => hash);
-  if (hashes.length > 0) config.hash = contentHash(hashes.sort().join("\n"));
-  remember(config, origins);
-  return config;
-}

@@ -1,6 +1,7 @@
 /** What stands where something else was expected: shown as far as it is no secret, and what was most likely meant. */
 import { type Field, isObject } from "@gatehouse/sdk";
 import type { EntityType } from "../entities/entities.ts";
+import { fieldsAlong } from "../entities/field-at.ts";
 import { SECRET_NAME } from "../entities/redacted.ts";
 import type { Speller } from "./nearest.ts";
 
@@ -42,13 +43,8 @@ export function foundAt(
 function isSecret(type: EntityType, path: Path, schema: Field, prefix: Path): boolean {
   const dotted = path.filter((step) => typeof step === "string").join(".");
   if ([...type.secretFields, ...type.quietFields].some((field) => dotted === field)) return true;
-  let at: Field | undefined = schema;
-  for (const step of path.slice(prefix.length)) {
-    const next: Field | undefined =
-      typeof step === "number" ? at?.elements : (at?.fields?.[step] ?? at?.values ?? at?.elements);
-    at = next;
-    if (at?.encrypted === true) return true;
-  }
+  for (const { encrypted } of fieldsAlong(schema, path.slice(prefix.length)))
+    if (encrypted === true) return true;
   return prefix.length > 0 && path.some((step) => typeof step === "string" && SECRET_NAME.test(step));
 }
 

@@ -27,22 +27,25 @@ export function checkTransformed(draft: Draft, faults: Faults): void {
 
 /** Those of drafts without a fault that are still to be hashed. */
 export class Passwords {
-  readonly #plain: readonly Plain[];
+  #left: readonly Plain[];
 
   constructor(drafts: readonly Draft[]) {
-    this.#plain = drafts.flatMap((draft) =>
+    this.#left = drafts.flatMap((draft) =>
       draft.kept === null ? fieldsOf(draft).map((field) => ({ draft, field })) : [],
     );
   }
 
   async hash(): Promise<void> {
-    await eachPassword(this.#plain, async ({ draft, field }) => {
+    const left = this.#left;
+    this.#left = [];
+    await eachPassword(left, async ({ draft, field }) => {
       draft.value[field] = await hashPassword(draft.value[field] as string);
     });
   }
 
   hashNow(): void {
-    for (const { draft, field } of this.#plain)
+    for (const { draft, field } of this.#left)
       draft.value[field] = hashPasswordNow(draft.value[field] as string);
+    this.#left = [];
   }
 }

@@ -4,6 +4,7 @@
  * is refused: whoever writes it does not mean the text.
  */
 import { type Field, isObject } from "@gatehouse/sdk";
+import { fieldAt } from "./field-at.ts";
 
 export type Path = readonly (string | number)[];
 
@@ -51,12 +52,4 @@ export function* referenceFaults(
         message: `'${text.slice(0, 200)}' is no reference: write {vault://<vault>/<name>} or {vault://<vault>/<name>/<key>}`,
       };
   }
-}
-
-function fieldAt(schema: Field, path: Path): Field | undefined {
-  const [step, ...below] = path;
-  if (step === undefined) return schema;
-  const { elements, values, fields = {} } = schema;
-  const child = elements ?? values ?? (Object.hasOwn(fields, step) ? fields[step] : undefined);
-  return child && fieldAt(child, below);
 }

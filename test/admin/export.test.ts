@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { exportConfig, exportPieces } from "../../src/admin/export.ts";
-import { loadDeclarative, noConfig } from "../../src/declarative/declarative.ts";
+import { loadDeclarative } from "../../src/declarative/declarative.ts";
+import { noConfig } from "../../src/declarative/empty-config.ts";
 import { editsBetween } from "../../src/entities/change.ts";
 import { EntityIndex } from "../../src/entities/entity-index.ts";
 

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { exportConfig } from "../../src/admin/export.ts";
-import { formatConfigErrors, loadDeclarative, noConfig } from "../../src/declarative/declarative.ts";
+import { formatConfigErrors, loadDeclarative } from "../../src/declarative/declarative.ts";
+import { noConfig } from "../../src/declarative/empty-config.ts";
 import { editsBetween } from "../../src/entities/change.ts";
 import { ENTITY_NAMES, type GatewayConfig } from "../../src/entities/entities.ts";
 import { EntityIndex } from "../../src/entities/entity-index.ts";

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { any, type Field } from "@gatehouse/sdk";
-import { emptyConfig, loadDeclarative } from "../../src/declarative/declarative.ts";
+import { loadDeclarative } from "../../src/declarative/declarative.ts";
+import { emptyConfig } from "../../src/declarative/empty-config.ts";
 import { DEFAULT_WORKSPACE_ID, EMPTY_HASH, type PluginEntity } from "../../src/entities/entities.ts";
 import { catalogue, load, loadSound } from "./support.ts";
 

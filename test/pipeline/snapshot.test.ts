@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { emptyConfig, loadDeclarative, noConfig } from "../../src/declarative/declarative.ts";
+import { loadDeclarative } from "../../src/declarative/declarative.ts";
+import { emptyConfig, noConfig } from "../../src/declarative/empty-config.ts";
 import {
   type ConfigChange,
   changeOf,
