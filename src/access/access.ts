@@ -75,6 +75,7 @@ export class Access {
   readonly #verifier: Verifier;
   readonly #attempts: Attempts;
   readonly #fileDigest: Buffer | null;
+  readonly #fileId: string | null;
   #told = { count: 0, until: 0 };
 
   constructor(parts: AccessParts) {
@@ -83,6 +84,7 @@ export class Access {
     this.#verifier = new Verifier(parts.tokens, this.#now);
     this.#attempts = new Attempts(this.#now);
     this.#fileDigest = parts.fileToken === null ? null : this.#verifier.digest(parts.fileToken);
+    this.#fileId = parts.fileToken === null ? null : idOf(parts.fileToken);
   }
 
   /** Whether a request has to have a token, or a certificate with a role. */
@@ -99,6 +101,14 @@ export class Access {
   /** Whether there are other workspaces although nobody is asked for a token. */
   lacksTokens(): boolean {
     return !this.allowsTenants() && this.#hasTenants();
+  }
+
+  /** Whether somebody who was admitted would be now: for answers that go on. */
+  counts({ actor, token }: Asker): boolean {
+    if (token === undefined) return actor !== null || !this.isRequired();
+    if (token === this.#fileId) return true;
+    const known = this.#parts.tokens.find(token);
+    return known !== undefined && (known.expiresAt === null || known.expiresAt * 1000 > this.#now());
   }
 
   /** Who asks, or why they are not listened to: the same whatever is wrong with a token. */

@@ -93,6 +93,7 @@ export function createAdmin(options: AdminOptions): ApiServer {
       if (asker === undefined) throw new Error("a request was not asked who makes it");
       return asker;
     },
+    counts: (author) => access?.counts(author) ?? true,
     tenantBodyBytes: (workspace) => options.port.quotas(workspace).bodyBytes,
   });
   return serve(app, options.tls);

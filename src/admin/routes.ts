@@ -54,17 +54,19 @@ export type Route = { readonly path: string } & { readonly [M in Method]?: Handl
 export interface RouteOptions {
   /** Who makes a request. */
   askerOf(request: FastifyRequest): Asker;
+  /** Whether who makes it would be admitted still: an answer that goes on ends when they would not. */
+  counts(author: Asker): boolean;
   /** Longest body that whoever is at home in a workspace may send. */
   tenantBodyBytes(workspace: string): number;
 }
 
 /** Where anybody may make every request. */
-const OPEN: RouteOptions = { askerOf: () => ANYBODY, tenantBodyBytes: () => 0 };
+const OPEN: RouteOptions = { askerOf: () => ANYBODY, counts: () => true, tenantBodyBytes: () => 0 };
 
 export function addRoutes(
   app: FastifyInstance,
   routes: readonly Route[],
-  { askerOf, tenantBodyBytes }: RouteOptions = OPEN,
+  { askerOf, counts, tenantBodyBytes }: RouteOptions = OPEN,
 ): void {
   const room = new BodyRoom();
   for (const route of routes) {
@@ -88,7 +90,7 @@ export function addRoutes(
           const call = permitted(callOf(request, askerOf(request)), route.path, method);
           route.before?.(call, method);
           // What needs no body is answered before one is read.
-          if (maxBodyBytes === 0) return send(reply, await handler(call));
+          if (maxBodyBytes === 0) return send(reply, await handler(call), () => counts(call.author));
           if (!call.hasBody) return;
           const length = request.headers["content-length"];
           if (length !== undefined) checkLength(call, Number(length));
@@ -97,7 +99,7 @@ export function addRoutes(
         handler: async (request, reply) => {
           const call = permitted(callOf(request, askerOf(request)), route.path, method);
           checkLength(call, call.body.length);
-          return send(reply, await (handler as Handler)(call));
+          return send(reply, await (handler as Handler)(call), () => counts(call.author));
         },
       });
     }
@@ -114,8 +116,20 @@ export function addRoutes(
   }
 }
 
-function send(reply: FastifyReply, { status, headers = {}, body }: Answer): FastifyReply {
-  if (body instanceof Readable) reply.type("application/json; charset=utf-8");
+/** How often who reads an answer that goes on is looked at. */
+const LOOK_MS = 1000;
+
+function send(
+  reply: FastifyReply,
+  { status, headers = {}, body }: Answer,
+  counts: () => boolean,
+): FastifyReply {
+  if (body instanceof Readable) {
+    reply.type("application/json; charset=utf-8");
+    const look = setInterval(() => counts() || body.destroy(), LOOK_MS);
+    look.unref();
+    body.once("close", () => clearInterval(look));
+  }
   return reply.code(status).headers(headers).send(body);
 }
 

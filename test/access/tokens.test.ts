@@ -244,6 +244,22 @@ describe("a gateway with a store", () => {
     assert.deepEqual(json.data, []);
   });
 
+  test("an answer that goes on ends with the token that asked for it", async () => {
+    const operator = operatorOf(gateway);
+    const about = { name: "reads along", role: "author", workspace: "*" };
+    const { token, id } = (await ask(gateway, operator, "POST", "/admin-tokens", about)).json;
+    const answer = await fetch(`${gateway.adminUrl}/plugin-tail`, { headers: { "kong-admin-token": token } });
+    assert.equal(answer.status, 200);
+    const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
+    const { value } = await reader.read();
+    assert.match(Buffer.from(value as Uint8Array).toString(), /"watching"/);
+    assert.equal((await ask(gateway, operator, "DELETE", `/admin-tokens/${id}`)).status, 204);
+    const ended = (async () => {
+      while (!(await reader.read()).done);
+    })();
+    await ended.catch(() => "cut off");
+  });
+
   test("a page of a stranger gets nowhere with a right token, and an allowed one asks first without", async () => {
     const headers = { origin: "https://evil.example" };
     const stranger = await ask(gateway, operatorOf(gateway), "GET", "/services", undefined, headers);
