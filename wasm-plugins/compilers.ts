@@ -1,6 +1,6 @@
 /** The compilers of the example guests: which language a folder holds, whether its compiler is here, how it is run. */
 import { execFile } from "node:child_process";
-import { copyFile, cp, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -9,7 +9,13 @@ export type Language = "AssemblyScript" | "TypeScript" | "Go" | "Rust" | "C";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOT = dirname(HERE);
-const SHARED_ASSEMBLY = join(ROOT, "sdk", "assemblyscript");
+/** The SDK's layer of each language. */
+const LAYERS: Readonly<Partial<Record<Language, string>>> = {
+  AssemblyScript: join(ROOT, "sdk", "assemblyscript"),
+  TypeScript: join(ROOT, "sdk", "src"),
+  Go: join(ROOT, "sdk", "go"),
+  Rust: join(ROOT, "sdk", "rust"),
+};
 const RUST_TARGET = "wasm32-unknown-unknown";
 /** Rust compiles its dependencies once; on a busy machine that takes a minute. */
 const TIMEOUT_MS = 240_000;
@@ -35,8 +41,8 @@ export async function languageOf(source: string): Promise<Language> {
 
 /** Folders beside its own that a guest of this language is made from. */
 export function sharedSources(language: Language): string[] {
-  if (language === "AssemblyScript") return [SHARED_ASSEMBLY];
-  return language === "TypeScript" ? [join(ROOT, "sdk", "src")] : [];
+  const layer = LAYERS[language];
+  return layer === undefined ? [] : [layer];
 }
 
 const absent = new Map<Language, Promise<string | null>>();
@@ -134,18 +140,22 @@ function compileGo(source: string, target: string): Promise<void> {
   return run(source, "go", args, { cwd: source, env });
 }
 
-/** In a copy: cargo writes its lock beside the source. */
+/** In a copy: cargo writes its lock beside the source. The layer that it names is found from there. */
 async function compileRust(source: string, target: string, cache: string): Promise<void> {
   const name = relative(HERE, source).replaceAll("/", "-");
   const copy = join(cache, "crates", name);
   const output = join(cache, "rust");
   await mkdir(copy, { recursive: true });
   await cp(source, copy, { recursive: true, force: true });
+  const crate = join(copy, "Cargo.toml");
+  const written = await readFile(crate, "utf8");
+  await writeFile(crate, written.replace(/path = "[^"]*sdk\/rust"/, `path = ${JSON.stringify(LAYERS.Rust)}`));
+  const [, library = name] = /^name = "([^"]+)"/m.exec(written) ?? [];
   await run(source, "cargo", ["build", "--release", "--quiet", "--target", RUST_TARGET], {
     cwd: copy,
     env: { ...process.env, CARGO_TARGET_DIR: output, CARGO_TERM_COLOR: "never" },
   });
-  await copyFile(join(output, RUST_TARGET, "release", `${name.replaceAll("-", "_")}.wasm`), target);
+  await copyFile(join(output, RUST_TARGET, "release", `${library.replaceAll("-", "_")}.wasm`), target);
 }
 
 /**

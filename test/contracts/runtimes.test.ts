@@ -5,9 +5,7 @@
  * Guests run in real cordons. What a runtime cannot do is named in ABSENT, with the reason.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -31,8 +29,17 @@ import contract from "./guests/contract-typescript.ts";
 
 type PhaseName = NonNullable<GuestParts["phases"]>[number];
 type RuntimeName = "native" | "isolate" | "extism";
-const RUNTIMES: readonly RuntimeName[] = ["native", "isolate", "extism"];
+/** Each with the layer of the SDK that its guest is written with. */
+const SUBJECTS: readonly (readonly [title: string, runtime: RuntimeName, guest: string])[] = [
+  ["natively", "native", "contract-typescript"],
+  ["in isolate", "isolate", "contract-typescript"],
+  ["in extism, AssemblyScript", "extism", "contract-assembly"],
+  ["in extism, Go", "extism", "contract-go"],
+  ["in extism, Rust", "extism", "contract-rust"],
+];
 const HERE = dirname(fileURLToPath(import.meta.url));
+/** Beside the example guests, so that only what changed is compiled. */
+const BUILT = join(HERE, "../../wasm-plugins/build/contracts");
 
 /** What a call of a hook has left behind. */
 interface Effect {
@@ -276,31 +283,31 @@ function isAbsent(runtime: RuntimeName, what: string): boolean {
 }
 
 let sandbox: Sandbox;
-let bundle: Uint8Array;
-let module: Uint8Array;
+/** What is configured for each guest. */
+const artifacts = new Map<string, Uint8Array>();
 
 before(async () => {
-  const folder = mkdtempSync(join(tmpdir(), "gatehouse-contract-"));
-  after(() => rmSync(folder, { recursive: true, force: true }));
-  const guest = await buildGuest(join(HERE, "guests", "contract-assembly"), folder);
   const phases: PhaseName[] = ["rewrite", "access", "response", "header_filter", "body_filter", "log"];
-  ({ emitted: module } = await forged(new Uint8Array(await readFile(guest.entry)), phases));
-  bundle = await bundleGuest(join(HERE, "guests", "contract-typescript.ts"));
+  artifacts.set("contract-typescript", await bundleGuest(join(HERE, "guests", "contract-typescript.ts")));
+  for (const [, runtime, name] of SUBJECTS) {
+    if (runtime !== "extism") continue;
+    const { entry } = await buildGuest(join(HERE, "guests", name), join(BUILT, name));
+    artifacts.set(name, (await forged(new Uint8Array(await readFile(entry)), phases)).emitted);
+  }
   sandbox = await startSandbox({ ...(await place(["isolate", "wasm"])), warm: ["isolate", "wasm"] });
 });
 after(() => sandbox.close());
 
 function hooksOf(
-  runtime: RuntimeName,
+  [, runtime, guest]: (typeof SUBJECTS)[number],
   config: { act: string; word?: string },
   phases: PhaseName[],
   host: RecordingHost,
   parts: GuestParts = {},
 ): Hooks {
   if (runtime === "native") return (contract as unknown as PluginDefinition).create(config as never, host);
-  const artifact = runtime === "isolate" ? bundle : module;
   return sandbox.client.hooks(
-    settings(artifact, {
+    settings(artifacts.get(guest) as Uint8Array, {
       ...parts,
       runtime,
       phases,
@@ -355,14 +362,15 @@ function effectOn(ctx: MemoryContext, host: RecordingHost, phase: PhaseName, wan
   return effect;
 }
 
-for (const runtime of RUNTIMES) {
-  describe(`a plugin that runs ${runtime === "native" ? "natively" : `in ${runtime}`}`, () => {
+for (const subject of SUBJECTS) {
+  const [title, runtime] = subject;
+  describe(`a plugin that runs ${title}`, () => {
     for (const { what, act, word, phase, request, guest, effect } of CASES) {
       if (isAbsent(runtime, what)) continue;
       it(what, async () => {
         const host = new RecordingHost();
         const config = word === undefined ? { act } : { act, word };
-        const hooks = hooksOf(runtime, config, [phase], host, guest);
+        const hooks = hooksOf(subject, config, [phase], host, guest);
         const ctx = new MemoryContext(structuredClone(request));
         if (act === "consumer") ctx.consumer = host.consumer;
         const returned = await run(hooks, phase, ctx);
@@ -372,18 +380,18 @@ for (const runtime of RUNTIMES) {
     }
 
     it("a failure fails the request", async () => {
-      const hooks = hooksOf(runtime, { act: "throw" }, ["access"], new RecordingHost());
+      const hooks = hooksOf(subject, { act: "throw" }, ["access"], new RecordingHost());
       await assert.rejects(async () => hooks.access?.(new MemoryContext()), /as it was told to/);
     });
 
     if (!isAbsent(runtime, "a failure is passed over with fail: open"))
       it("a failure is passed over with fail: open", async () => {
-        const hooks = hooksOf(runtime, { act: "throw" }, ["access"], new RecordingHost(), { fail: "open" });
+        const hooks = hooksOf(subject, { act: "throw" }, ["access"], new RecordingHost(), { fail: "open" });
         assert.equal(await hooks.access?.(new MemoryContext()), undefined);
       });
 
     it("resident: what an instance keeps is there in the next call", async () => {
-      const hooks = hooksOf(runtime, { act: "count" }, ["access"], new RecordingHost());
+      const hooks = hooksOf(subject, { act: "count" }, ["access"], new RecordingHost());
       const seen = [];
       for (let i = 0; i < 3; i++) seen.push((await run(hooks, "access", new MemoryContext())).reply?.body);
       assert.deepEqual(seen, ["1", "2", "3"]);
@@ -392,7 +400,7 @@ for (const runtime of RUNTIMES) {
     if (!isAbsent(runtime, "per-request: nothing is kept from call to call"))
       it("per-request: nothing is kept from call to call", async () => {
         const parts: GuestParts = { instance: "per-request" };
-        const hooks = hooksOf(runtime, { act: "count" }, ["access"], new RecordingHost(), parts);
+        const hooks = hooksOf(subject, { act: "count" }, ["access"], new RecordingHost(), parts);
         for (let i = 0; i < 3; i++)
           assert.equal((await run(hooks, "access", new MemoryContext())).reply?.body, "1");
       });

@@ -10,62 +10,43 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+
+	gatehouse "gatehouse.example/sdk/go"
 )
 
-type call struct {
-	Config struct {
-		// Name of the claim to name of the header.
-		Claims map[string]string `json:"claims"`
-	} `json:"config"`
-	Request struct {
-		Headers [][2]string `json:"headers"`
-	} `json:"request"`
-}
-
-type edit struct {
-	Headers [][]string `json:"headers"`
-}
-
-type answer struct {
-	Request edit `json:"request"`
+type config struct {
+	// Name of the claim to name of the header.
+	Claims map[string]string `json:"claims"`
 }
 
 // Nothing runs here: the gateway calls the exports.
 func main() {}
 
 //go:wasmexport access
-func access() int32 {
-	var in call
-	if err := json.Unmarshal(readInput(), &in); err != nil {
-		return fail(err)
+func access() int32 { return gatehouse.Run(onAccess) }
+
+func onAccess(call *gatehouse.Call) (*gatehouse.Answer, error) {
+	var config config
+	if err := call.ReadConfig(&config); err != nil {
+		return nil, err
 	}
-	claims := tokenClaims(in.Request.Headers)
-	var out answer
-	for _, name := range sorted(in.Config.Claims) {
-		header := in.Config.Claims[name]
-		out.Request.Headers = append(out.Request.Headers, []string{"remove", header})
+	claims := tokenClaims(call.Request.Headers)
+	answer := gatehouse.Answer{}
+	for _, name := range sorted(config.Claims) {
+		header := config.Claims[name]
+		answer.Request.Remove(header)
 		if value, ok := text(claims[name]); ok {
-			out.Request.Headers = append(out.Request.Headers, []string{"set", header, value})
+			answer.Request.Set(header, value)
 		}
 	}
-	encoded, err := json.Marshal(out)
-	if err != nil {
-		return fail(err)
-	}
-	outputSet(toKernel(encoded), uint64(len(encoded)))
-	return 0
-}
-
-func fail(err error) int32 {
-	errorSet(toKernel([]byte(err.Error())))
-	return 1
+	return &answer, nil
 }
 
 // tokenClaims gives the claims of a bearer token; none if there is no such token.
-func tokenClaims(headers [][2]string) map[string]any {
-	for _, header := range headers {
-		scheme, token, _ := strings.Cut(header[1], " ")
-		if !strings.EqualFold(header[0], "authorization") || !strings.EqualFold(scheme, "bearer") {
+func tokenClaims(headers gatehouse.Headers) map[string]any {
+	for _, value := range headers.Values("authorization") {
+		scheme, token, _ := strings.Cut(value, " ")
+		if !strings.EqualFold(scheme, "bearer") {
 			continue
 		}
 		parts := strings.Split(strings.TrimSpace(token), ".")

@@ -1,6 +1,6 @@
 /**
  * The contract's guest in TypeScript: run natively and in an isolate. `act` of its config says what it does; the
- * same acts are in contract-assembly/ for WebAssembly.
+ * same acts are in contract-assembly/, contract-go/ and contract-rust/ for WebAssembly.
  */
 import { type Context, definePlugin, type Host, record, reply } from "@gatehouse/sdk";
 
