@@ -118,6 +118,11 @@ async function publish(port: AdminPort, registry: Registry, call: Call): Promise
       await settled(port);
       return { status: 201, body: packageJson(result.stored) };
     case "same":
+      if (given.length > 0) {
+        const by = given.map(({ key }) => key);
+        await port.note(packageDeed(port, "update", result.stored, { signed_by: by }), call.author);
+        await settled(port);
+      }
       return { status: 200, body: packageJson(result.stored) };
     case "conflict": {
       const { name, version } = result.stored.manifest;

@@ -4,6 +4,7 @@
  */
 import { record, string } from "@gatehouse/sdk";
 import { type GivenSignature, MAX_SIGNATURES, readSignatures } from "../registry/author-keys.ts";
+import { MAX_WHY } from "../registry/channels.ts";
 import type { Line } from "../registry/desk.ts";
 import { excessOf } from "../registry/grants-asked.ts";
 import { grantsToJson } from "../registry/manifest.ts";
@@ -28,7 +29,7 @@ import {
 import type { Answer, Call, Route } from "./routes.ts";
 
 const YANK = record({ reason: string({ required: true, lenMax: 500 }) });
-const MOVE = record({ version: string({ required: true, lenMax: 64 }), why: string({ lenMax: 500 }) });
+const MOVE = record({ version: string({ required: true, lenMax: 64 }), why: string({ lenMax: MAX_WHY }) });
 const CONSENT = record({ version: string({ required: true, lenMax: 64 }) });
 const SIGNATURES = record({
   signature: string({

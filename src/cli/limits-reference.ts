@@ -13,10 +13,12 @@ import { KEY_COST, MAX_KEYS } from "../guest-store/key-value-store.ts";
 import { MAX_WAITING, MAX_WAITING_OF_ALL } from "../guest-store/store-client.ts";
 import { GUEST_LINES, WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
 import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/archive.ts";
-import { MAX_CHANNELS, MAX_MOVES } from "../registry/channels.ts";
+import { MAX_AUTHOR_KEYS, MAX_SIGNATURES } from "../registry/author-keys.ts";
+import { MAX_CHANNELS, MAX_MOVES, MAX_WORKSPACE_CHANNELS } from "../registry/channels.ts";
 import { MAX_MATCHING, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from "../registry/config-schema.ts";
 import { MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH, MAX_MANIFEST_PARTS } from "../registry/manifest-text.ts";
 import { MAX_ROWS_BYTES } from "../registry/registry.ts";
+import { MAX_SHARED_TO } from "../registry/shared-lines.ts";
 import { MAX_EXTENDED_HEADER_BYTES } from "../registry/tar-reader.ts";
 import {
   MAX_WAITING_REPLAYS,
@@ -134,7 +136,10 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
         "400",
       ],
       ["manifests and reports of a workspace's packages", bytes(MAX_ROWS_BYTES), "413"],
-      ["channels of a plugin", String(MAX_CHANNELS), "400"],
+      ["channels of a plugin; of a workspace", `${MAX_CHANNELS}; ${MAX_WORKSPACE_CHANNELS}`, "400"],
+      ["keys of a workspace's authors", String(MAX_AUTHOR_KEYS), "400"],
+      ["signatures of a package", String(MAX_SIGNATURES), "400"],
+      ["workspaces that a plugin is shared to", String(MAX_SHARED_TO), "400"],
       ["moves of a channel that are remembered", String(MAX_MOVES), "the oldest are forgotten"],
       [
         "uploads at the same time, shared out between workspaces",

@@ -99,7 +99,7 @@ export class InForce {
     edits: EntityEdits,
     next: State,
     decide: () => Promise<number>,
-    reread: (plugin: Entity) => boolean = () => false,
+    reread: ((plugin: Entity) => boolean) | null = null,
   ): Promise<number> {
     const { threads, log } = this.#parts;
     const before = this.#state.index;
@@ -155,7 +155,7 @@ export class InForce {
     { put, removed }: EntityEdits,
     before: EntityIndex,
     after: EntityIndex,
-    reread: (plugin: Entity) => boolean,
+    reread: ((plugin: Entity) => boolean) | null,
   ): Promise<{
     readonly all: Readonly<Record<string, InstalledPackage>>;
     readonly changed: readonly Entity[];
@@ -169,8 +169,7 @@ export class InForce {
     const look = (plugins: Iterable<Entity>) => {
       for (const plugin of plugins) if (isPackaged(plugin)) looked.set(plugin.id, plugin);
     };
-    const again = [...after.all("plugins")].filter((plugin) => isPackaged(plugin) && reread(plugin));
-    look(again);
+    if (reread !== null) look([...after.all("plugins")].filter(reread));
     for (const { kind, entity } of put) {
       // Its guests may have other limits.
       const isKnown = kind === "workspaces" && before.find(kind, entity.id) !== undefined;
@@ -207,7 +206,23 @@ export class InForce {
       const isExact = edited.has(id) && !mayMove(String(plugin.name));
       uses.push({ workspace, workspaceId: plugin.ws_id, owner, manifest, isExact });
     }
+    this.#warnOfYanked(edited.values(), after);
     return { all, changed, uses };
+  }
+
+  /** What is named exactly is used, and its author has said that it should not be. */
+  #warnOfYanked(plugins: Iterable<Entity>, index: EntityIndex): void {
+    for (const { id, name, ws_id: workspaceId } of plugins) {
+      const workspace = index.workspace(workspaceId)?.name ?? "";
+      if (!isPackaged({ name })) continue;
+      const found = this.#parts.registry.find(String(name), workspace);
+      if ("missing" in found || found.yanked === null) continue;
+      const { reason } = found.yanked;
+      this.#parts.log.warn(
+        { plugin: id, name, workspace, reason },
+        "a plugin entity names a version that is yanked",
+      );
+    }
   }
 }
 

@@ -15,7 +15,8 @@ import {
   type Service,
 } from "../entities/entities.ts";
 import { type Chain, Chains, type HookEntry } from "../pipeline/chain.ts";
-import type { Registry } from "../registry/registry.ts";
+import type { Registry, StoredPackage } from "../registry/registry.ts";
+import type { Missing } from "../registry/resolver.ts";
 import {
   type ExplainedCondition,
   type ExplainedRoute,
@@ -92,7 +93,7 @@ export interface Explained {
   readonly idle: readonly ExplainedPlugin[];
 }
 
-type Packages = Pick<Registry, "find">;
+type Packages = Pick<Registry, "find"> & Partial<Pick<Registry, "fit">>;
 
 interface Compiled {
   readonly config: GatewayConfig;
@@ -238,7 +239,7 @@ export class Explainer {
       const { name, version, priority } = builtIn;
       return { id, name, version, priority, runtime: "native", scope };
     }
-    const found = this.#packages.find(plugin.name, workspace);
+    const found = this.#package(plugin, workspace);
     if ("missing" in found) {
       const version = plugin.name.split("@")[1] ?? null;
       return { id, name: pluginBaseName(plugin.name), version, priority: null, runtime: "unknown", scope };
@@ -247,12 +248,19 @@ export class Explainer {
     return { id, name, version, priority, runtime, scope };
   }
 
+  /** The one that the entity gets by its config, where its name may mean several. */
+  #package({ name, config }: PluginEntity, workspace: string): StoredPackage | Missing {
+    const found = this.#packages.fit?.(name, workspace, config);
+    if (found === undefined) return this.#packages.find(name, workspace);
+    return "missing" in found ? found : found.stored;
+  }
+
   /** Hooks that tell in which phases a plugin runs; they are never called. */
   #hooks(plugin: PluginEntity, workspace: string): Hooks {
     const builtIn = BUILT_INS.find(({ name }) => name === plugin.name);
     // Which hooks a built-in plugin has depends on its configuration, and making them does nothing else.
     if (builtIn !== undefined) return { ...builtIn.create(plugin.config as never, NOWHERE) };
-    const found = this.#packages.find(plugin.name, workspace);
+    const found = this.#package(plugin, workspace);
     if ("missing" in found) return {};
     const nothing = () => undefined;
     return Object.fromEntries(

@@ -11,9 +11,12 @@ export const CHANNEL_KIND = "channels";
 
 /** Of one plugin, `latest` not counted. */
 export const MAX_CHANNELS = 16;
+/** Of all plugins of a workspace. */
+export const MAX_WORKSPACE_CHANNELS = 1000;
 /** Moves of one channel that are remembered. */
 export const MAX_MOVES = 50;
-const MAX_WHY = 500;
+/** Characters of why one was moved. */
+export const MAX_WHY = 200;
 
 export interface Move {
   readonly version: string;
@@ -64,9 +67,16 @@ export function moved(old: Channel | undefined, place: ChannelPlace, move: Move)
   };
 }
 
-/** A channel after it was moved back to where it pointed before; null if that is not known. */
-export function movedBack(old: Channel, move: Omit<Move, "version">): Channel | null {
-  const [version, ...before] = old.before;
+/**
+ * A channel after it was moved back to where it pointed before; null if there is no such version.
+ * @param isUsable whether a version is one that may be pointed to.
+ */
+export function movedBack(
+  old: Channel,
+  move: Omit<Move, "version">,
+  isUsable: (version: string) => boolean,
+): Channel | null {
+  const [version, ...before] = old.before.filter(isUsable);
   if (version === undefined) return null;
   return {
     ...old,

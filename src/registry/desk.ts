@@ -21,6 +21,7 @@ import {
   channelKey,
   channelNameFault,
   MAX_CHANNELS,
+  MAX_WORKSPACE_CHANNELS,
   moved,
   movedBack,
   rowOfChannel,
@@ -107,6 +108,11 @@ export class RegistryDesk {
         "notAllowed",
         `'${line.name}' has ${MAX_CHANNELS} channels, the most that a plugin may have; delete one`,
       );
+    if (old === undefined && this.#channelsOf(line.workspace) >= MAX_WORKSPACE_CHANNELS)
+      throw new RegistryRefusal(
+        "notAllowed",
+        `workspace '${line.workspace}' has ${MAX_WORKSPACE_CHANNELS} channels, the most that it may have; delete some`,
+      );
     return moved(old, { ...line, channel }, { version, at: seconds(), by, why });
   }
 
@@ -114,13 +120,14 @@ export class RegistryDesk {
   planMoveBack(line: Line, channel: string, by: Actor, why: string): Channel {
     const old = this.channel(line.workspace, line.name, channel);
     if (old === undefined) throw noChannel(line, channel);
-    const back = movedBack(old, { at: seconds(), by, why });
+    const isUsable = (version: string) =>
+      this.#tables.packages.get(`${line.workspace}/${line.name}@${version}`)?.yanked === null;
+    const back = movedBack(old, { at: seconds(), by, why }, isUsable);
     if (back === null)
       throw new RegistryRefusal(
         "notAllowed",
-        `channel '${channel}' of '${line.name}' points to its first version, ${old.version}: there is none before it`,
+        `channel '${channel}' of '${line.name}' points to ${old.version}: there is none before it that may be chosen`,
       );
-    this.#version(line, back.version);
     return back;
   }
 
@@ -345,6 +352,13 @@ export class RegistryDesk {
       needed.set(key, { workspace, workspaceId, owner, name: manifest.name, grants, at: seconds() });
     }
     return [...needed.values()];
+  }
+
+  #channelsOf(workspace: string): number {
+    return this.#tables.channels
+      .values()
+      .filter((one) => one.workspace === workspace)
+      .toArray().length;
   }
 
   #authorKey(workspace: string, name: string): AuthorKey {

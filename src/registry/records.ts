@@ -165,7 +165,7 @@ export class KeyedTable<T> implements RecordTable {
     return this.#kept.get(id);
   }
 
-  values(): Iterable<T> {
+  values(): IteratorObject<T> {
     return this.#kept.values();
   }
 

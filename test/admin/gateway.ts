@@ -41,7 +41,7 @@ export interface Given extends Partial<Omit<AdminOptions, "port">> {
   /** What the threads would hear. */
   onDeploy?: (change: ConfigChange) => void;
   /** Which version of a package is in force from now on for entities of that name. */
-  onInstalled?: (name: string, version: string) => void;
+  onInstalled?: (name: string, version: string, config: unknown) => void;
   /** Waits before a configuration is in force. */
   beforeApply?: () => Promise<void>;
 }
@@ -116,7 +116,8 @@ export async function startAdmin(given: Given = {}): Promise<TestAdmin> {
         await decide?.();
         for (const { id, name } of change.put.plugins) {
           const installed = packages[id];
-          if (installed !== undefined) given.onInstalled?.(name, installed.manifest.version);
+          if (installed !== undefined)
+            given.onInstalled?.(name, installed.manifest.version, installed.config);
         }
       },
     },

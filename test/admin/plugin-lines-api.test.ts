@@ -125,6 +125,37 @@ test("a channel that is followed is neither removed nor moved to a version that 
   assert.deepEqual(inForce(), { "header-stamp@stable": "1.0.0" });
 });
 
+test("an entity's config is completed by the version that it moves to, and shown as it was written", async () => {
+  const installed: unknown[] = [];
+  const { publish, send } = await start({
+    onInstalled: (_name, version, config) => installed.push([version, config]),
+  });
+  await publish("1.0.0", { schema: { fields: [{ size: { type: "integer" } }] } });
+  const { json } = await send("POST", "/plugins", { name: "header-stamp@^1", config: { size: 3 } });
+  const more = { fields: [{ size: { type: "integer" } }, { unit: { type: "string", default: "cm" } }] };
+  await publish("1.1.0", { schema: more });
+  assert.deepEqual(installed, [
+    ["1.0.0", undefined],
+    ["1.1.0", { size: 3, unit: "cm" }],
+  ]);
+  assert.deepEqual((await send("GET", `/plugins/${json.id}`)).json.config, { size: 3 });
+});
+
+test("while the registry's store cannot be written to, uploads and moves are refused with 503", async () => {
+  const { publish, send, call, registry } = await start();
+  await publish("1.0.0");
+  await registry.close();
+  const body = await packageOf({ ...MANIFEST, version: "1.1.0" });
+  for (const reply of [
+    await call("POST", "/plugin-packages", { headers: GZIP, body }),
+    await send("PUT", `${LINE}/channels/stable`, { version: "1.0.0" }),
+    await send("DELETE", "/plugin-packages/header-stamp@1.0.0"),
+  ]) {
+    assert.deepEqual([reply.status, reply.headers["retry-after"]], [503, "1"]);
+    assert.match(reply.text, /the registry cannot be written to, nothing was changed/);
+  }
+});
+
 for (const [path, body, status, message] of [
   [`${LINE}/channels/latest`, { version: "1.0.0" }, 400, /'latest' is the highest release by itself/],
   [`${LINE}/channels/UP`, { version: "1.0.0" }, 400, /a channel's name has 1 to 32/],
