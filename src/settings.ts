@@ -9,7 +9,7 @@ import { resolve } from "node:path";
 import { type Field, record, validate } from "@gatehouse/sdk";
 import { isScalar, LineCounter, parseDocument } from "yaml";
 import { nearest } from "./declarative/nearest.ts";
-import { isLoopback, UnreadableValue } from "./settings/addresses.ts";
+import { UnreadableValue } from "./settings/addresses.ts";
 import { adminContradictions } from "./settings/admin-settings.ts";
 import { camelCase, SETTINGS, type Setting, type Settings } from "./settings/table.ts";
 
@@ -87,7 +87,7 @@ export function loadSettings(sources: SettingsSources): LoadedSettings {
 /** What each setting may say, and two together may not. */
 function contradictions(settings: Settings): string[] {
   const { realIpHeader, proxyListen } = settings;
-  const wrong = [...adminContradictions(settings, isLoopback)];
+  const wrong = [...adminContradictions(settings)];
   if (realIpHeader === "proxy_protocol" && !proxyListen.some(({ proxyProtocol }) => proxyProtocol))
     wrong.push(
       "real_ip_header: 'proxy_protocol' asks for a listener that speaks it; add 'proxy_protocol' to one of proxy_listen",

@@ -117,10 +117,6 @@ export class EntityIndex implements Relations {
     return this.#bytes.get(workspaceId) ?? 0;
   }
 
-  get size(): number {
-    return ENTITY_NAMES.reduce((sum, kind) => sum + (this.#byId.get(kind)?.size ?? 0), 0);
-  }
-
   all(kind: EntityName): Iterable<Entity> {
     return this.#byId.get(kind)?.values() ?? NOBODY;
   }

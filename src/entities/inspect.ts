@@ -33,8 +33,6 @@ export interface Inspection {
   /** With defaults; sound only if there are no findings. */
   readonly value: Record<string, unknown>;
   readonly findings: readonly Finding[];
-  /** Of a plugin entity, if it is there. */
-  readonly plugin: CataloguePlugin | null;
 }
 
 /**
@@ -62,10 +60,10 @@ export function inspect(
     for (const fault of faults) findings.push({ ...fault, of: null });
   }
   if (type.unavailable) findings.push({ path: [], message: type.unavailable.file, of: null });
-  if (findings.length > 0) return { value, findings, plugin };
+  if (findings.length > 0) return { value, findings };
   for (const [field, message] of Object.entries(type.notServed?.(value) ?? {}))
     findings.push({ path: field.split("."), message, of: null });
-  return { value, findings, plugin };
+  return { value, findings };
 }
 
 function inspectPlugin(

@@ -6,8 +6,8 @@
  * Vaults reach what is the gateway's own (its environment, its files of secrets), so only the operator's workspace has
  * references; what inspects entities refuses them elsewhere.
  */
-import { isObject, isReference } from "@gatehouse/sdk";
-import { ENTITIES, type EntityName } from "../entities/entities.ts";
+import { type Field, isObject, isReference } from "@gatehouse/sdk";
+import { ENTITIES, ENTITY_NAMES, type EntityName } from "../entities/entities.ts";
 import { type InspectionContext, inspect } from "../entities/inspect.ts";
 import { type Path, parseReference } from "../entities/references.ts";
 import type { Entity } from "../entities/relations.ts";
@@ -17,8 +17,15 @@ import { Secrets } from "./secrets.ts";
 
 type Kind = (typeof VAULT_NAMES)[number];
 
-/** Collections that have fields for references. */
-export const REFERRING: readonly EntityName[] = ["certificates", "keys", "plugins"];
+/** Collections that have fields for references; the schemas of plugins' configs are known when they are there. */
+export const REFERRING: readonly EntityName[] = ENTITY_NAMES.filter(
+  (kind) => kind === "plugins" || takesReferences(ENTITIES[kind].schema),
+);
+
+function takesReferences({ referenceable, fields = {}, elements, values }: Field): boolean {
+  const inside = [...Object.values(fields), elements, values].filter((field) => field !== undefined);
+  return referenceable === true || inside.some(takesReferences);
+}
 
 /** Something that could not be read, or that does not serve where it is referred to. It never quotes what was read. */
 export interface Unresolved {

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { array, boolean, integer, string } from "@gatehouse/sdk";
 import { type CertificateRole, ROLES } from "../access/standing.ts";
-import { readHostName, readOrigin, readTlsListeners, UnreadableValue } from "./addresses.ts";
+import { isLoopback, readHostName, readOrigin, readTlsListeners, UnreadableValue } from "./addresses.ts";
 import { plain, read } from "./setting.ts";
 
 export const ADMIN_SETTINGS = {
@@ -112,10 +112,7 @@ interface AdminTogether {
 }
 
 /** What the settings of the Admin API may not say together. */
-export function* adminContradictions(
-  settings: AdminTogether,
-  isLoopback: (host: string) => boolean,
-): Generator<string> {
+export function* adminContradictions(settings: AdminTogether): Generator<string> {
   const { adminListen, adminAuth, adminClientCa: ca } = settings;
   for (const { host, port, ssl } of adminListen) {
     if (isLoopback(host)) continue;

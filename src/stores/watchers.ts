@@ -2,10 +2,6 @@
 export class Watchers {
   readonly #callbacks = new Set<() => void>();
 
-  get isEmpty(): boolean {
-    return this.#callbacks.size === 0;
-  }
-
   /** @returns ends it. The same callback may be added twice. */
   add(changed: () => void): () => void {
     const own = () => changed();

@@ -122,6 +122,11 @@ export class SqliteFile {
     });
   }
 
+  /** @throws {StoreUnavailable} it cannot be read. */
+  health(): void {
+    this.#failing(() => this.#state());
+  }
+
   audit(
     workspace: string | null,
     size: number,

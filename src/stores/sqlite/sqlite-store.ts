@@ -32,7 +32,6 @@ import type {
   ToThread,
 } from "./sqlite-thread.ts";
 
-const POLL_MS = 100;
 /** After which a thread that has ended by itself is replaced. */
 const PAUSE_MS = 1000;
 
@@ -59,7 +58,7 @@ export class SqliteStore implements Store {
   #closed = false;
 
   private constructor({ lock = false, ...options }: SqliteStoreOptions) {
-    this.#options = { ...options, lock, pollMs: POLL_MS };
+    this.#options = { ...options, lock };
   }
 
   /**
@@ -112,7 +111,7 @@ export class SqliteStore implements Store {
 
   async health(): Promise<{ ok: true } | { ok: false; why: string }> {
     try {
-      await this.#call("audit", null, 1, null);
+      await this.#call("health");
       return { ok: true };
     } catch (error) {
       return { ok: false, why: (error as Error).message };

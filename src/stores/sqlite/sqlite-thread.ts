@@ -13,11 +13,15 @@ import { migrateSqlite } from "./sqlite-migrations.ts";
 export interface ThreadOptions extends SqliteFileOptions {
   /** Whether this process wants the file's directory for itself. */
   readonly lock: boolean;
-  /** Milliseconds between looks for others' writes. */
-  readonly pollMs: number;
 }
 
-type Calls = Pick<SqliteFile, "changesSince" | "write" | "audit" | "forgetWorkspace" | "forgetAudit"> & {
+/** Milliseconds between looks for others' writes. */
+const POLL_MS = 100;
+
+type Calls = Pick<
+  SqliteFile,
+  "changesSince" | "write" | "audit" | "health" | "forgetWorkspace" | "forgetAudit"
+> & {
   /** The revision; rows come before it. */
   read(): number;
 };
@@ -54,7 +58,7 @@ function failure(error: unknown): Failure {
   return { kind: error instanceof StoreUnavailable ? "unavailable" : "bug", message };
 }
 
-function start({ lock, pollMs, ...options }: ThreadOptions): void {
+function start({ lock, ...options }: ThreadOptions): void {
   const file = new SqliteFile(options);
   const held = lock ? new DirectoryLock(dirname(options.path)) : null;
   migrateSqlite(file);
@@ -65,7 +69,7 @@ function start({ lock, pollMs, ...options }: ThreadOptions): void {
     } catch {
       // Whoever asks the file for something is told why it cannot be had.
     }
-  }, pollMs);
+  }, POLL_MS);
   main.on("message", (message: ToThread) => {
     if ("close" in message) {
       clearInterval(poll);
