@@ -240,3 +240,14 @@ test("`plugin recordings` lists, exports and deletes what was recorded", async (
     /^nothing was recorded; put the plugin request-recording in force/,
   );
 });
+
+test("a shared package is named with its owner's name, and a version by range or channel", async () => {
+  const ask = (plugin: string, from: string, to: string) =>
+    admin(gateway, "POST", `/plugin-packages/${encodeURIComponent(plugin)}/replay`, { from, to });
+  const shared = await ask("acme/marker", "1.0.0", "1.0.0");
+  assert.equal(shared.status, 200, shared.body);
+  const floating = await ask("marker", "~1.0", "~1.1");
+  assert.equal(floating.status, 200, floating.body);
+  const { from, to } = floating.json() as { from: { version: string }; to: { version: string } };
+  assert.deepEqual([from.version, to.version], ["1.0.0", "1.1.0"]);
+});
