@@ -126,6 +126,11 @@ function send(
 ): FastifyReply {
   if (body instanceof Readable) {
     reply.type("application/json; charset=utf-8");
+    if (reply.request.method === "HEAD") {
+      // Nobody will read it.
+      body.destroy();
+      return reply.code(status).headers(headers).send();
+    }
     const look = setInterval(() => counts() || body.destroy(), LOOK_MS);
     look.unref();
     body.once("close", () => clearInterval(look));

@@ -89,6 +89,8 @@ export const ENTITY_NOTES: Readonly<Record<string, string>> = {
   workspaces: "`meta` and `config` of the Enterprise edition are not there",
 };
 
+const NO_HEALTH = "there are no health checks yet, and so no health to set";
+
 /** The same of endpoints. */
 export const ENDPOINT_NOTES: Readonly<Record<string, string>> = {
   "/": "there are no timers, no Lua and no worker processes to tell of",
@@ -107,6 +109,15 @@ export const ENDPOINT_NOTES: Readonly<Record<string, string>> = {
   "/filter-chains/{filter-chain}/route": "answers that wasm is off",
   "/filter-chains/{filter-chain}/service": "answers that wasm is off",
   "/metrics": "they are at the Status API",
+  "/clustering/data-planes": "there is no hybrid mode yet",
+  "/clustering/status": "there is no hybrid mode yet",
+  "/cache": "entities are held whole, and none is cached",
+  "/cache/{key}": "entities are held whole, and none is cached",
+  "/timers": "there is no Lua",
+  "/upstreams/{upstream}/targets/{target}/healthy": NO_HEALTH,
+  "/upstreams/{upstream}/targets/{target}/unhealthy": NO_HEALTH,
+  "/upstreams/{upstream}/targets/{target}/{address}/healthy": NO_HEALTH,
+  "/upstreams/{upstream}/targets/{target}/{address}/unhealthy": NO_HEALTH,
 };
 
 /** The same of settings. */

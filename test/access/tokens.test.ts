@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { MAX_FAILURES } from "../../src/access/attempts.ts";
+import { MAX_READERS_PER_WORKSPACE } from "../../src/tail/tail-desk.ts";
 import { type Gateway, startGateway, startRefused } from "../support/gateway.ts";
 import { addTenants, ask, operatorOf, tokenFor } from "./gateway.ts";
 
@@ -242,6 +243,14 @@ describe("a gateway with a store", () => {
     assert.equal((await ask(gateway, passing, "GET", "/passing/services")).status, 401);
     const { json } = await ask(gateway, operator, "GET", "/passing/admin-tokens");
     assert.deepEqual(json.data, []);
+  });
+
+  test("an answer that goes on is not begun for who asks for its head alone", async () => {
+    const operator = operatorOf(gateway);
+    for (let i = 0; i < MAX_READERS_PER_WORKSPACE + 1; i++) {
+      const { status } = await ask(gateway, operator, "HEAD", "/plugin-tail");
+      assert.equal(status, 200, `request ${i}`);
+    }
   });
 
   test("an answer that goes on ends with the token that asked for it", async () => {
