@@ -108,6 +108,22 @@ const CASES: Case[] = [
     ],
   },
   {
+    guest: "ip-allow-list",
+    phases: ["access"],
+    config: {
+      allow: ["192.0.2.0/24"],
+      deny: [],
+      countries: [],
+      country_header: "cf-ipcountry",
+      status: 403,
+    },
+    calls: [
+      ["an address on the list", request("access", { clientIp: "192.0.2.1" })],
+      ["one that is not", request("access", { clientIp: "192.0.3.1" })],
+      ["what is no address", request("access", { clientIp: "nowhere" })],
+    ],
+  },
+  {
     guest: "security-headers",
     phases: ["header_filter"],
     config: { hsts_max_age: 60, frame_options: "DENY", referrer_policy: 'a "quote"\u0001' },

@@ -14,13 +14,18 @@ import { type Origin, receivedHeader, startOrigin } from "../support/origin.ts";
 const SECRET = "a secret of both sides";
 
 /** Starting Go takes a while, and a busy machine must not fail guests that behave. */
-const PATIENT = { plugin_limits: "wall_ms=20000,cpu_ms=1000" };
+const PATIENT = { plugin_limits: "wall_ms=20000,cpu_ms=1000", trusted_ips: "127.0.0.1/32" };
 
 /** Config of each guest, for a route of its own name. */
 const CONFIGS: Readonly<Record<string, object>> = {
   "claims-to-headers": { claims: { sub: "X-User-Id", admin: "X-Admin", roles: "X-Roles", age: "X-Age" } },
   "graphql-depth": { max_depth: 3, max_fields: 20, max_operations: 2 },
   "header-stamp": { request_header: "X-Mark", response_header: "X-Stamped" },
+  "ip-allow-list": {
+    allow: ["10.0.0.0/8", "2001:db8::/33", "203.0.113.7"],
+    deny: ["10.66.0.0/16"],
+    countries: ["CH"],
+  },
   "path-guard": { deny: ["/path-guard/inner"] },
   "request-signature": { secret: SECRET },
   "security-headers": { content_security_policy: "default-src 'self'; report-to \"x\"" },
@@ -120,6 +125,24 @@ describe("an example guest", () => {
     it(`in Rust answers ${expected} to ${what}`, async () => {
       const { status } = await ask("request-signature", { method: "POST", headers, body });
       assert.equal(status, expected);
+    });
+
+  const addresses: [address: string, country: string, status: number][] = [
+    ["10.1.2.3", "", 200],
+    ["11.1.2.3", "", 403],
+    ["::ffff:10.1.2.3", "", 200],
+    ["2001:db8:7fff::1", "", 200],
+    ["2001:db8:8000::1", "", 403],
+    ["203.0.113.7", "", 200],
+    ["203.0.113.8", "", 403],
+    ["198.51.100.1", "CH", 200],
+    ["198.51.100.1", "DE", 403],
+    ["10.66.1.1", "CH", 403],
+  ];
+  for (const [address, country, expected] of addresses)
+    it(`in Rust answers ${expected} to ${address}${country && ` of ${country}`}`, async () => {
+      const headers = { "x-real-ip": address, ...(country && { "cf-ipcountry": country }) };
+      assert.equal((await ask("ip-allow-list", { headers })).status, expected);
     });
 
   it("in C sets a response's security headers, and what its config says", async () => {
