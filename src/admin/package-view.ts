@@ -6,8 +6,11 @@ import { grantsToJson, manifestToJson } from "../registry/manifest.ts";
 import { LATEST, parsePackageName } from "../registry/package-name.ts";
 import type { Registry, StoredPackage } from "../registry/registry.ts";
 import { type PluginUse, usesOf } from "../registry/uses.ts";
+import { isOpen } from "../rollout/rollout.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import type { Query } from "./page.ts";
 import type { AdminPort } from "./port.ts";
+import { rolloutJson } from "./rollout-view.ts";
 
 /** Versions and uses that are told of at once. */
 const MAX_TOLD = 1000;
@@ -64,6 +67,7 @@ function pointedAt(registry: Registry, workspace: string, name: string, channel:
  * A plugin: its versions, channels, what its users have consented to and what waits for that, and who uses it.
  * @param workspace that asks.
  * @param isOperator whether uses in other workspaces are told too.
+ * @param rollouts absent where nobody rolls anything out.
  */
 export async function lineJson(
   port: AdminPort,
@@ -71,6 +75,7 @@ export async function lineJson(
   line: Line,
   workspace: string,
   isOperator: boolean,
+  rollouts?: Rollouts,
 ): Promise<object> {
   const { desk, tables, resolver } = registry;
   const versions = tables.packages.line(line.workspace, line.name);
@@ -94,6 +99,15 @@ export async function lineJson(
     })),
     versions_total: versions.length,
     channels: channels.map(channelJson),
+    // What was measured of it is its publisher's: it is measured everywhere that it is used.
+    ...(rollouts === undefined || !(isOperator || line.workspace === workspace)
+      ? {}
+      : {
+          rollouts: rollouts
+            .list(line)
+            .filter(isOpen)
+            .map((rollout) => rolloutJson(rollout, rollouts)),
+        }),
     consents: users.flatMap((user) => {
       const consent = desk.consent(user, line.workspace, line.name);
       return consent === undefined

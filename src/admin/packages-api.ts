@@ -8,6 +8,7 @@ import { MAX_PACKAGE_BYTES } from "../registry/archive.ts";
 import { grantsToJson } from "../registry/manifest.ts";
 import type { Registry, StoredPackage } from "../registry/registry.ts";
 import { usesOf } from "../registry/uses.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import { Shares } from "../tenancy/shares.ts";
 import { notFound, numbered, Refusal, unsupportedType } from "./answers.ts";
 import { workspaceId, workspaceName } from "./entity-view.ts";
@@ -29,6 +30,7 @@ const PACKAGE_TYPES = ["application/gzip", "application/x-gzip"];
 
 export interface PackageOptions {
   readonly registry: Registry;
+  readonly rollouts?: Rollouts;
   /** Workspaces that may upload although the operating system's fence is not in force. */
   readonly unfencedUploads: readonly string[];
 }
@@ -81,7 +83,7 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
         const isOperator = call.author.workspace === null;
         return {
           status: 200,
-          body: await lineJson(port, registry, line, workspaceName(call), isOperator),
+          body: await lineJson(port, registry, line, workspaceName(call), isOperator, options.rollouts),
         };
       },
       // Between two changes of the configuration, so that none comes into force that needs what is being removed.

@@ -5,7 +5,7 @@
 import { record, string } from "@gatehouse/sdk";
 import { type Line, RegistryRefusal } from "../registry/desk.ts";
 import type { Registry } from "../registry/registry.ts";
-import { requestOf, rolloutSchema, watchJson, weightSchema } from "../rollout/request.ts";
+import { requestOf, rolloutSchema, weightSchema } from "../rollout/request.ts";
 import { isOpen, type Rollout } from "../rollout/rollout.ts";
 import type { Rollouts } from "../rollout/rollouts.ts";
 import { notFound } from "./answers.ts";
@@ -14,6 +14,7 @@ import { workspaceId } from "./entity-view.ts";
 import { checkFollowers } from "./plugin-lines-api.ts";
 import type { AdminPort } from "./port.ts";
 import { asked, MAX_REGISTRY_BODY, ownLine, readFields } from "./registry-answers.ts";
+import { rolloutJson } from "./rollout-view.ts";
 import type { Call, Route } from "./routes.ts";
 
 const endSchema = record({
@@ -113,18 +114,4 @@ function openOf(list: readonly Rollout[], channel: string | null): Rollout | und
       `roll-outs to the channels ${open.map((one) => `'${one.channel}'`).join(", ")} have not ended; say which by 'channel'`,
     );
   return open[0];
-}
-
-function rolloutJson(rollout: Rollout, rollouts: Rollouts): object {
-  const { id, workspace, name, channel, from, to, split, watch, state, by, createdAt, endedAt } = rollout;
-  const seen = state === "running" ? rollouts.seen(rollout) : null;
-  return {
-    ...{ id, workspace, plugin: name, channel, from, version: to, ...split, state },
-    why: seen?.why ?? rollout.why,
-    watch: watchJson(watch),
-    // Of this gateway's requests while it runs.
-    figures: seen?.figures ?? rollout.figures,
-    ...(state === "waiting_consent" ? { asks_for: rollouts.excess(rollout) } : {}),
-    ...{ by, created_at: createdAt, ended_at: endedAt },
-  };
 }

@@ -12,6 +12,7 @@ import { CALLOUT_LIMITS } from "../callouts/callouts.ts";
 import { KEY_COST, MAX_KEYS } from "../guest-store/key-value-store.ts";
 import { MAX_WAITING, MAX_WAITING_OF_ALL } from "../guest-store/store-client.ts";
 import { GUEST_LINES, WORKSPACE_METRICS } from "../observe/thread-metrics.ts";
+import { MAX_GATES } from "../pipeline/gates.ts";
 import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/archive.ts";
 import { MAX_AUTHOR_KEYS, MAX_SIGNATURES } from "../registry/author-keys.ts";
 import { MAX_CHANNELS, MAX_MOVES, MAX_WORKSPACE_CHANNELS } from "../registry/channels.ts";
@@ -30,6 +31,7 @@ import {
   MOST_REPORTED,
   REPLAY_MS,
 } from "../replay/limits.ts";
+import { MAX_ENDED, MAX_RUNNING } from "../rollout/rollout.ts";
 import { MAX_QUEUED_MS, WAITING_FACTOR } from "../sandbox/calls/deadlines.ts";
 import { HOST_CALL_LIMITS, MAX_VAR_DEPTH } from "../sandbox/calls/host-call-limits.ts";
 import { MAX_IN_FLIGHT } from "../sandbox/calls/lane.ts";
@@ -141,6 +143,17 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ["signatures of a package", String(MAX_SIGNATURES), "400"],
       ["workspaces that a plugin is shared to", String(MAX_SHARED_TO), "400"],
       ["moves of a channel that are remembered", String(MAX_MOVES), "the oldest are forgotten"],
+      ["roll-outs of a workspace that have not ended", String(MAX_RUNNING), "400"],
+      [
+        "roll-outs of a plugin that have ended and are remembered",
+        String(MAX_ENDED),
+        "the oldest are forgotten",
+      ],
+      [
+        "roll-outs that the requests of one workspace are drawn for, those of plugins shared to it included",
+        String(MAX_GATES),
+        "plugins of the others stay with the version that runs",
+      ],
       [
         "uploads at the same time, shared out between workspaces",
         String(MAX_UPLOADS),
