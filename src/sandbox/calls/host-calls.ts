@@ -157,16 +157,16 @@ export function costOf({ method, args }: Pick<HostCall, "method" | "args">): num
   return us;
 }
 
-/** Bytes of an answer that a data thread reads from elsewhere and writes to the guest in a microsecond, about. */
-const BYTES_ANSWERED_IN_1_US = 250;
+/** Bytes that a data thread reads from elsewhere in vain, or writes to a guest, in a microsecond, about. */
+export const BYTES_MOVED_IN_1_US = 250;
 
-/** The same for what came of it, whether or not somebody still waits: `outcome` is the answer, or why there is none. */
-export function costOfAnswer(method: string, outcome: unknown): number {
-  let bytes = 0;
-  if (outcome instanceof HostCallError) bytes = outcome.bytesRead;
-  else if (method === "kvGet" && typeof outcome === "string") bytes = outcome.length;
-  else if (method === "fetch") bytes = (outcome as { body?: string } | null)?.body?.length ?? 0;
-  return Math.floor(bytes / BYTES_ANSWERED_IN_1_US);
+/** The same for an outcome that does not cross: an answer that nobody waits for any more, or why there is none. */
+export function costOfUnused(outcome: unknown): number {
+  const bytes =
+    outcome instanceof HostCallError
+      ? outcome.bytesRead
+      : ((outcome as { body?: string } | null | undefined)?.body?.length ?? 0);
+  return Math.floor(bytes / BYTES_MOVED_IN_1_US);
 }
 
 /** Why a host call failed, as the guest is told. */

@@ -25,6 +25,7 @@ import type { Activity } from "../protocol/messages.ts";
 import { FrameError, FrameSplitter, type Reader } from "../protocol/wire.ts";
 import { guestCall } from "./grants.ts";
 import type { Call, Guest } from "./guest.ts";
+import { BYTES_MOVED_IN_1_US } from "./host-calls.ts";
 import type { Lane } from "./lane.ts";
 
 /** A call that is starved may take this many times its own time more. */
@@ -229,6 +230,7 @@ export class CordonLink {
     this.#expect(call, now);
     const frame = hostReplyFrame(call.id, seq, result);
     call.guest.row.bytesIn += frame.length;
+    this.work(Math.floor(frame.length / BYTES_MOVED_IN_1_US));
     this.#write(frame);
   }
 

@@ -7,7 +7,7 @@ import { charge } from "../ledger.ts";
 import type { Turn, Verdict } from "../protocol/engine.ts";
 import type { CallEnds } from "./call-ends.ts";
 import { type Call, isPending } from "./guest.ts";
-import { consumerIn, costOf, costOfAnswer, executeHostCall, HostCallTally, reasonFor } from "./host-calls.ts";
+import { consumerIn, costOf, costOfUnused, executeHostCall, HostCallTally, reasonFor } from "./host-calls.ts";
 import type { CordonLink } from "./link.ts";
 import { applyVerdict, checkVerdict, reserveVars, Violation } from "./verdict.ts";
 
@@ -49,7 +49,7 @@ export class Turns {
       call.tally ??= new HostCallTally();
       const answer = executeHostCall(host, guest.grants, guest.host, call.tally);
       if (answer instanceof Promise) {
-        const charge = (outcome: unknown) => this.#charge(link, host.method, outcome);
+        const charge = (outcome: unknown) => this.#chargeUnused(link, call, host.seq, outcome);
         answer.then(charge, charge);
       }
       if (!host.waits || turn.kind !== "waiting") continue;
@@ -65,10 +65,12 @@ export class Turns {
     }
   }
 
-  /** What an answer has cost this thread: where nobody waits for it any more, too. */
-  #charge(link: CordonLink, method: string, outcome: unknown): void {
-    const us = costOfAnswer(method, outcome);
-    if (us > 0 && !link.broken) link.work(us);
+  /** What an outcome has cost this thread that does not cross: what does pays for that. */
+  #chargeUnused(link: CordonLink, call: Call, seq: number, outcome: unknown): void {
+    const isAwaited = !call.ended && call.pending?.has(seq) === true;
+    if (link.broken || (isAwaited && !(outcome instanceof Error))) return;
+    const us = costOfUnused(outcome);
+    if (us > 0) link.work(us);
   }
 
   #answer(link: CordonLink, call: Call, seq: number, result: { value: unknown } | { error: string }): void {

@@ -5,7 +5,7 @@ import { NO_GRANTS } from "../../../src/sandbox/calls/grants.ts";
 import { HostCallError } from "../../../src/sandbox/calls/host-call-error.ts";
 import {
   costOf,
-  costOfAnswer,
+  costOfUnused,
   executeHostCall,
   HostCallTally,
 } from "../../../src/sandbox/calls/host-calls.ts";
@@ -49,16 +49,15 @@ for (const [title, windows, us] of [
     assert.equal(costOf({ method: "takeFromWindows", args: [windows] }), us);
   });
 
-for (const [title, method, outcome, us] of [
-  ["a mebibyte that was fetched", "fetch", { status: 200, headers: [], body: "A".repeat(1 << 20) }, 4194],
-  ["a mebibyte that was read and was too much", "fetch", new HostCallError("too much", 1 << 20), 4194],
-  ["a stored value", "kvGet", "A".repeat(65_536), 262],
-  ["a value that is not there", "kvGet", null, 0],
-  ["a fetch that came to nothing", "fetch", new HostCallError("no"), 0],
-  ["a consumer", "findConsumer", { id: "1" }, 0],
+for (const [title, outcome, us] of [
+  ["a mebibyte that was fetched", { status: 200, headers: [], body: "A".repeat(1 << 20) }, 4194],
+  ["a mebibyte that was read and was too much", new HostCallError("too much", 1 << 20), 4194],
+  ["a value that is not there", null, 0],
+  ["a fetch that came to nothing", new HostCallError("no"), 0],
+  ["nothing", undefined, 0],
 ] as const)
-  test(`answers are charged by what is read and crosses: ${title}`, () => {
-    assert.equal(costOfAnswer(method, outcome), us);
+  test(`what does not cross to the guest is charged by what was read for it: ${title}`, () => {
+    assert.equal(costOfUnused(outcome), us);
   });
 
 test("a host call without windows has its fixed price, whatever its arguments", () => {

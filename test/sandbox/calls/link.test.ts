@@ -204,6 +204,20 @@ test("reading long host calls is charged, and reading a long verdict is not", as
   assert.deepEqual(end.nonsense, []);
 });
 
+test("writing long answers of host calls is charged", async () => {
+  const buffer = Activity.allocate();
+  const activity = new Activity(buffer);
+  using ends = await linked(activity);
+  const { link } = ends;
+  link.slot = 3;
+  const call = send(link, newGuest(), performance.now());
+  activity.takeWork(3);
+  link.reply(call, 0, { value: "short" }, performance.now());
+  assert.equal(activity.takeWork(3), 0);
+  link.reply(call, 1, { value: "A".repeat(1 << 20) }, performance.now());
+  assert.equal(activity.takeWork(3), 4194);
+});
+
 test("what a cordon has waited for a core counts against no call, up to four times its time", async () => {
   const activity = new Activity(Activity.allocate());
   using ends = await linked(activity);
