@@ -18,14 +18,14 @@ const MAX_TAGS = 16;
 export function configPlanRoutes(port: AdminPort, turns: DocumentTurns): Route[] {
   const plan = async (call: Call): Promise<Answer> => {
     const request = await requestOf(call, port.noTenants());
-    const planned = await turns.take(call, () => port.plan(request));
+    const planned = await port.plan(request, turns.several(call));
     if (!planned.ok) throw invalid(planned.errors);
     return { status: 200, body: { configuration_hash: planned.hash, ...planBody(planned.plan) } };
   };
   const sync = async (call: Call): Promise<Answer> => {
     const request = await requestOf(call, port.noTenants());
     const expected = textOf(call, "configuration_hash");
-    const done = await turns.take(call, () => port.sync(request, expected, call.author));
+    const done = await port.sync(request, expected, call.author, turns.several(call));
     if (!done.ok) throw invalid(done.errors);
     return {
       status: 200,

@@ -4,6 +4,7 @@
  * many they send, half of its time is everybody else's.
  */
 import { setTimeout } from "node:timers/promises";
+import type { TakeTurn } from "../control/control.ts";
 import { OneAtATime } from "../tenancy/owners-turns.ts";
 import { Refusal } from "./answers.ts";
 import type { Call } from "./routes.ts";
@@ -12,6 +13,8 @@ import type { Call } from "./routes.ts";
 const MAX_WAITING = 4;
 const MAX_TENANTS_WAITING = 16;
 const LONGEST_REST_MS = 10_000;
+/** After which a document that was begun asks for a place again. */
+const AGAIN_MS = 250;
 
 const rest = (tookMs: number) => setTimeout(Math.min(tookMs, LONGEST_REST_MS), undefined, { ref: false });
 
@@ -20,10 +23,33 @@ export class DocumentTurns {
   readonly #tenants = new OneAtATime(MAX_TENANTS_WAITING, rest);
 
   /** What the job comes to, once it is its turn. @throws {Refusal} 429 if too many wait. */
-  take<T>({ author: { workspace } }: Pick<Call, "author">, job: () => Promise<T>): Promise<T> {
-    const turn = workspace === null ? this.#operators.run("", job) : this.#tenants.run(workspace, job);
+  take<T>(call: Pick<Call, "author">, job: () => Promise<T>): Promise<T> {
+    const turn = this.#turn(call, job);
     if (turn !== null) return turn;
     const message = "Other configurations are being applied; try again";
     throw new Refusal(429, { message }, { "retry-after": "1" });
+  }
+
+  /**
+   * For a document that needs several turns, between which its passwords are worked out: that takes minutes, in which it
+   * is the others' turn. Only the first may be refused.
+   */
+  several(call: Pick<Call, "author">): TakeTurn {
+    let isFirst = true;
+    return async (job) => {
+      if (isFirst) {
+        isFirst = false;
+        return this.take(call, job);
+      }
+      for (;;) {
+        const turn = this.#turn(call, job);
+        if (turn !== null) return turn;
+        await setTimeout(AGAIN_MS);
+      }
+    };
+  }
+
+  #turn<T>({ author: { workspace } }: Pick<Call, "author">, job: () => Promise<T>): Promise<T> | null {
+    return workspace === null ? this.#operators.run("", job) : this.#tenants.run(workspace, job);
   }
 }

@@ -6,6 +6,7 @@ import type { Readable } from "node:stream";
 import type { Asker } from "../access/access.ts";
 import type { Deed } from "../access/audit.ts";
 import type { TokenDesk } from "../access/token-desk.ts";
+import type { TakeTurn } from "../control/control.ts";
 import type { Planned, PlanRequest } from "../control/plan.ts";
 import type { Author, Write } from "../control/write.ts";
 import type { ConfigError } from "../declarative/errors.ts";
@@ -61,13 +62,13 @@ export interface AdminPort {
   /** Tells the audit log of something that has been done, beside writes of entities, which it is told of with them. */
   note(deed: Deed, by: Author): Promise<void>;
   /** What a document would change. @throws {WriteRefused} */
-  plan(request: PlanRequest): Promise<Planned & { readonly hash: string }>;
+  plan(request: PlanRequest, inTurn: TakeTurn): Promise<Planned & { readonly hash: string }>;
   /**
    * Puts all that a document changes in force at once, where there is a store.
    * @param expected hash of what it was planned for; null for whatever is in force.
    * @throws {WriteRefused} and nothing has changed.
    */
-  sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned>;
+  sync(request: PlanRequest, expected: string | null, by: Author, inTurn: TakeTurn): Promise<Planned>;
   /** What a workspace may have. */
   quotas(workspace: string): Quotas;
   /** Does something between two changes of the configuration. */

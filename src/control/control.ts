@@ -69,6 +69,11 @@ export interface ControlParts extends InForceParts {
   readSettingsFiles(): Promise<void>;
 }
 
+/** Does a job when it is its turn. */
+export type TakeTurn = <T>(job: () => Promise<T>) => Promise<T>;
+
+const atOnce: TakeTurn = (job) => job();
+
 /** How long a write is judged again and again because others were faster. */
 const PATIENCE_MS = 10_000;
 /** Longest pause before it is: those who meet again and again part by chance. */
@@ -256,31 +261,38 @@ export class Control {
     });
   }
 
-  /** What a document would change in the configuration in force. @throws {WriteRefused} no such workspace. */
-  async plan(request: PlanRequest): Promise<Planned & { readonly hash: string }> {
+  /**
+   * What a document would change in the configuration in force.
+   * @param inTurn for judging it, which is all that the main thread does meanwhile; passwords are compared in between.
+   * @throws {WriteRefused} no such workspace.
+   */
+  async plan(request: PlanRequest, inTurn = atOnce): Promise<Planned & { readonly hash: string }> {
     const store = this.#store;
     // What another gateway has just acknowledged is no difference; while the store is away, what is in force must do.
     if (store !== null) await this.alone(() => this.#catchUp(store)).catch(() => 0);
     const passwords = new PasswordWork({ makesHashes: false });
     for (;;) {
-      const { state } = this.#inForce;
-      const hash = this.hashOf(request.workspace);
-      const planned = await this.#planOf(request, state, passwords);
-      if (!passwords.isDue) return { ...planned, hash };
+      const planned = await inTurn(async () => {
+        const { state } = this.#inForce;
+        const hash = this.hashOf(request.workspace);
+        return { ...(await this.#planOf(request, state, passwords)), hash };
+      });
+      if (!passwords.isDue) return planned;
       await passwords.work();
     }
   }
 
   /**
    * Puts all that a document changes in force with one write to the store.
+   * @param inTurn as for `plan`; passwords are hashed in between.
    * @param expected hash of what the change was planned for, a workspace's or everything's; null for whatever is in force.
    * @throws {WriteRefused} nothing has changed.
    * @throws {NotDeployed} a thread could not prepare it; nothing has changed.
    */
-  async sync(request: PlanRequest, expected: string | null, by: Author): Promise<Planned> {
+  async sync(request: PlanRequest, expected: string | null, by: Author, inTurn = atOnce): Promise<Planned> {
     const passwords = new PasswordWork({ makesHashes: true });
     for (;;) {
-      const planned = await this.#trySync(request, expected, by, passwords);
+      const planned = await inTurn(() => this.#trySync(request, expected, by, passwords));
       if (!passwords.isDue) return planned;
       // Thousands take minutes, in which others write.
       await passwords.work();

@@ -143,7 +143,7 @@ function hashesOf(
   old: Entity | undefined,
   passwords: Pick<PasswordWork, "find">,
 ): Record<string, string> {
-  const consumer = (old && referenceOf(old, "consumer")) ?? "";
+  const consumer = referenceOf((old ?? value) as Entity, "consumer") ?? "";
   const out: Record<string, string> = {};
   for (const field of type.hashedFields?.(value) ?? []) {
     const password = value[field];

@@ -3,6 +3,7 @@
  * whoever judges a document asks for what is known of its passwords, and has the rest done while nothing waits for it.
  */
 import { createHmac, randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { InTurn } from "../in-turn.ts";
 import { hashPassword, verifyPassword } from "./passwords.ts";
 
@@ -15,8 +16,11 @@ export interface GivenPassword {
   readonly consumer: string;
 }
 
-/** How many are done at once, of all documents together: the pool that does it reads files and looks up names as well. */
-const AT_ONCE = 2;
+/**
+ * How many are done at once, of all documents together: the pool that does it reads files and looks up names as well, and
+ * whoever sends a document shall not have all cores for minutes.
+ */
+const AT_ONCE = Math.max(1, Math.min(2, availableParallelism() >> 1));
 const pool = new InTurn(AT_ONCE);
 
 /** Passwords that are known to be what is kept, so that the same document costs no more the next time. */
@@ -37,7 +41,7 @@ function remember(mark: string): void {
   remembered.add(mark);
 }
 
-/** Does something for each, two at a time, and lets others with few of them in between. */
+/** Does something for each, and lets others with few of them in between. */
 export async function eachPassword<T>(all: Iterable<T>, work: (one: T) => Promise<void>): Promise<void> {
   const left = all[Symbol.iterator]();
   const worker = async () => {

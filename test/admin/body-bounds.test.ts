@@ -54,6 +54,29 @@ test("of whole configurations those of tenants wait apart from the operator's, a
   assert.equal(told.filter((outcome) => outcome === 429).length, 40 - 17);
 });
 
+test("a document that is between its turns lets others go, and is not sent away from the next one", async () => {
+  const turns = new DocumentTurns();
+  const by = (workspace: string) => ({ author: { actor: null, role: "admin" as const, workspace } });
+  const order: string[] = [];
+  const note = (what: string) => async () => void order.push(what);
+  const inTurn = turns.several(by("one"));
+  await inTurn(note("one"));
+  await turns.take(by("other"), note("other"));
+  const gate = Promise.withResolvers<void>();
+  const full = Array.from({ length: 40 }, async () => {
+    try {
+      return await turns.take(by("one"), () => gate.promise);
+    } catch (error) {
+      return (error as Refusal).status;
+    }
+  });
+  const again = inTurn(note("one again"));
+  gate.resolve();
+  assert.ok((await Promise.all(full)).includes(429));
+  await again;
+  assert.deepEqual(order, ["one", "other", "one again"]);
+});
+
 test("a workspace that writes all the time does not keep others from it: they take turns", async () => {
   const gate = Promise.withResolvers<void>();
   const order: string[] = [];

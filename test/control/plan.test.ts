@@ -131,6 +131,22 @@ test("what is exported changes nothing, and restores what was removed since, pri
   assert.ok(!refused.ok && refused.errors.some(({ field }) => field === "key"), JSON.stringify(refused));
 });
 
+test("a document with new passwords takes a turn before they are hashed and one after it; others take one", async () => {
+  const at = await control();
+  let turns = 0;
+  const inTurn = <T>(job: () => Promise<T>) => {
+    turns++;
+    return job();
+  };
+  const text = "consumers: [{ username: ann, basicauth_credentials: [{ username: ann, password: a }] }]";
+  await at.plan(request(text), inTurn);
+  assert.equal(turns, 1, "nothing is kept of a plan");
+  await at.sync(request(text), null, NOBODY, inTurn);
+  assert.equal(turns, 3);
+  await at.sync(request(text), null, NOBODY, inTurn);
+  assert.equal(turns, 4, "what was hashed here is known");
+});
+
 test("while the passwords of a document are hashed, others write", async () => {
   const at = await control();
   const ended: string[] = [];
