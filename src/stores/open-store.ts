@@ -7,6 +7,7 @@ import { Artifacts, type Bytes } from "../registry/artifacts.ts";
 import { SharedArtifacts } from "../registry/shared-artifacts.ts";
 import type { Settings } from "../settings.ts";
 import { MemoryStore } from "./memory.ts";
+import { OnDemandStore } from "./on-demand-store.ts";
 import type { PostgresOptions } from "./postgres/connections.ts";
 import { type Store, StoreUnavailable } from "./store.ts";
 
@@ -43,8 +44,15 @@ export async function openRegistryStore(settings: Settings): Promise<Store> {
     // It is written to seldom.
     return new PostgresStore({ ...(await migrated(settings)), tables: "registry_", maxConnections: 2 });
   }
-  const { SqliteStore } = await import("./sqlite/sqlite-store.ts");
-  return SqliteStore.open({ path: registryPath(settings) });
+  const path = registryPath(settings);
+  return new OnDemandStore({
+    engine: "sqlite",
+    isThere: () => existsSync(path),
+    async open() {
+      const { SqliteStore } = await import("./sqlite/sqlite-store.ts");
+      return SqliteStore.open({ path });
+    },
+  });
 }
 
 /**
