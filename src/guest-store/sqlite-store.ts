@@ -5,9 +5,9 @@
  * What a plugin holds is counted beside its entries, in the same transaction: asking for it costs nothing,
  * and the count is never off.
  */
-import { mkdirSync, renameSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { type OwnFileOptions, openOwnFile } from "../stores/sqlite/own-file.ts";
+import { isFull } from "../stores/sqlite/sqlite-failure.ts";
 import {
   costOf,
   type KeyValueStore,
@@ -18,14 +18,9 @@ import {
   type StoreFault,
 } from "./key-value-store.ts";
 
-const PAGE_BYTES = 4096;
 const SWEEP_MS = 60_000;
 /** Entries that one sweep removes at most: operations do not wait long for it. */
 const SWEPT_AT_ONCE = 1000;
-
-const SQLITE_FULL = 13;
-/** SQLITE_CORRUPT and SQLITE_NOTADB. */
-const DAMAGED = [11, 26];
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS scope (
@@ -42,13 +37,7 @@ CREATE INDEX IF NOT EXISTS entry_expires ON entry (expires) WHERE expires IS NOT
 PRAGMA user_version = 1;
 `;
 
-export interface SqliteStoreOptions {
-  /** The file; its directory is made for this user alone. */
-  readonly path: string;
-  /** Most that the file takes. */
-  readonly maxBytes: number;
-  /** Told when the file could not be read: it is put aside, and an empty one takes its place. */
-  readonly onDamaged: (aside: string, reason: string) => void;
+export interface SqliteStoreOptions extends OwnFileOptions {
   /** Told of every batch that the file refused for a reason that is not the plugin's. */
   readonly onFailure: (reason: string) => void;
 }
@@ -68,19 +57,9 @@ export class SqliteStore implements KeyValueStore {
   readonly #sweeper: NodeJS.Timeout;
 
   /** @throws {Error} if the file can neither be opened nor be put aside. */
-  constructor({ path, maxBytes, onDamaged, onFailure }: SqliteStoreOptions) {
+  constructor({ onFailure, ...file }: SqliteStoreOptions) {
     this.#onFailure = onFailure;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    try {
-      this.#db = open(path, maxBytes);
-    } catch (error) {
-      if (!DAMAGED.includes((error as { errcode?: number }).errcode ?? 0)) throw error;
-      const aside = `${path}.damaged-${Date.now()}`;
-      renameSync(path, aside);
-      for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
-      onDamaged(aside, error instanceof Error ? error.message : String(error));
-      this.#db = open(path, maxBytes);
-    }
+    this.#db = openOwnFile(file, SCHEMA);
     this.#sweeper = setInterval(() => this.sweep(), SWEEP_MS);
     this.#sweeper.unref();
   }
@@ -99,7 +78,7 @@ export class SqliteStore implements KeyValueStore {
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
       this.#onFailure(error instanceof Error ? error.message : String(error));
-      const fault = (error as { errcode?: number }).errcode === SQLITE_FULL ? "full" : "unavailable";
+      const fault = isFull(error) ? "full" : "unavailable";
       return operations.map(() => ({ fault }));
     }
   }
@@ -258,22 +237,5 @@ export class SqliteStore implements KeyValueStore {
 
   #all(sql: string, ...values: (string | number | Uint8Array | null)[]): Record<string, unknown>[] {
     return this.#statement(sql).all(...values);
-  }
-}
-
-function open(path: string, maxBytes: number): DatabaseSync {
-  const db = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 1000 });
-  try {
-    db.exec(
-      `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;`,
-    );
-    db.exec(
-      `PRAGMA journal_size_limit = 67108864; PRAGMA max_page_count = ${Math.ceil(maxBytes / PAGE_BYTES)};`,
-    );
-    db.exec(SCHEMA);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
   }
 }

@@ -2,18 +2,14 @@
  * The file of recordings: SQLite, of which this is the only owner. Bounded for each plugin entity, for each workspace and
  * as a whole, and nothing stays longer than it was to be kept; what is over or deleted is overwritten.
  */
-import { mkdirSync, renameSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
-import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import type { Recording } from "@gatehouse/sdk";
+import { type OwnFileOptions, openOwnFile } from "../stores/sqlite/own-file.ts";
+import { isFull } from "../stores/sqlite/sqlite-failure.ts";
 import { MOST_RECORDING_BYTES, MOST_RECORDINGS } from "./limits.ts";
 import { type KeptRecording, readRecording, recordingJson } from "./recording.ts";
 
-const PAGE_BYTES = 4096;
 const SWEEP_MS = 30_000;
-const SQLITE_FULL = 13;
-/** SQLITE_CORRUPT and SQLITE_NOTADB. */
-const DAMAGED = [11, 26];
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS recording (
@@ -25,14 +21,6 @@ CREATE INDEX IF NOT EXISTS recording_plugin ON recording (workspace, plugin, id)
 CREATE INDEX IF NOT EXISTS recording_expires ON recording (expires);
 PRAGMA user_version = 1;
 `;
-
-export interface RecordingsFileOptions {
-  readonly path: string;
-  /** Most that the file takes. */
-  readonly maxBytes: number;
-  /** Told when the file could not be read: it is put aside, and an empty one takes its place. */
-  readonly onDamaged: (aside: string, reason: string) => void;
-}
 
 /** What is to be kept. */
 export interface NewRecording {
@@ -71,18 +59,8 @@ export class RecordingsFile {
   readonly #sweeper: NodeJS.Timeout;
 
   /** @throws {Error} if the file can neither be opened nor be put aside. */
-  constructor({ path, maxBytes, onDamaged }: RecordingsFileOptions) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    try {
-      this.#db = open(path, maxBytes);
-    } catch (error) {
-      if (!DAMAGED.includes((error as { errcode?: number }).errcode ?? 0)) throw error;
-      const aside = `${path}.damaged-${Date.now()}`;
-      renameSync(path, aside);
-      for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
-      onDamaged(aside, error instanceof Error ? error.message : String(error));
-      this.#db = open(path, maxBytes);
-    }
+  constructor(options: OwnFileOptions) {
+    this.#db = openOwnFile(options, SCHEMA);
     this.#sweeper = setInterval(() => this.sweep(Date.now()), SWEEP_MS);
     this.#sweeper.unref();
   }
@@ -102,7 +80,7 @@ export class RecordingsFile {
     try {
       this.#insert(row, workspace, plugin, most);
     } catch (error) {
-      if ((error as { errcode?: number }).errcode !== SQLITE_FULL) throw error;
+      if (!isFull(error)) throw error;
       // Whoever has most of it makes room.
       this.#thinLargest();
       this.#insert(row, workspace, plugin, most);
@@ -240,23 +218,6 @@ export class RecordingsFile {
 
   #all(sql: string, ...values: SQLInputValue[]): Record<string, unknown>[] {
     return this.#db.prepare(sql).all(...values);
-  }
-}
-
-function open(path: string, maxBytes: number): DatabaseSync {
-  const db = new DatabaseSync(path, { timeout: 1000 });
-  try {
-    db.exec(
-      `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;`,
-    );
-    db.exec(
-      `PRAGMA journal_size_limit = 16777216; PRAGMA max_page_count = ${Math.ceil(maxBytes / PAGE_BYTES)};`,
-    );
-    db.exec(SCHEMA);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
   }
 }
 

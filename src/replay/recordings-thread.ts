@@ -3,12 +3,12 @@
  * and are told when it is kept; the main thread asks for what is there. So nobody who serves waits for a disk.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import type { OwnFileOptions } from "../stores/sqlite/own-file.ts";
 import type { KeptRecording } from "./recording.ts";
 import {
   type NewRecording,
   type RecordingSummary,
   RecordingsFile,
-  type RecordingsFileOptions,
   type Selection,
 } from "./recordings-file.ts";
 
@@ -40,7 +40,7 @@ export interface Answers {
 }
 
 /** What the thread is started with. */
-export interface RecordingsData extends Pick<RecordingsFileOptions, "path" | "maxBytes"> {
+export interface RecordingsData extends Pick<OwnFileOptions, "path" | "maxBytes"> {
   /** Ids of workspaces that are no more. */
   readonly forgotten: readonly string[];
 }

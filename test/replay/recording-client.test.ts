@@ -4,38 +4,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { Recording } from "@gatehouse/sdk";
 import { MOST_ON_THE_WAY, MOST_ON_THE_WAY_OF_ONE, MOST_PER_SECOND } from "../../src/replay/limits.ts";
 import { RecordingClient } from "../../src/replay/recording-client.ts";
 import { Recordings } from "../../src/replay/recordings.ts";
 import { NO_CREDENTIALS } from "../../src/sandbox/calls/credential-names.ts";
+import { recordingOf } from "./recordings.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "gatehouse-recordings-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
 const KEEP = { most: 100, ttlMs: 60_000 };
-
-function recording(path: string, bodyBytes = 0): Recording {
-  const bytes = new Uint8Array(bodyBytes);
-  return {
-    at: 1000,
-    route: null,
-    service: null,
-    consumer: null,
-    request: {
-      method: "GET",
-      scheme: "http",
-      host: "a",
-      port: 80,
-      path,
-      query: "",
-      clientIp: "192.0.2.1",
-      headers: [],
-      body: bodyBytes === 0 ? null : { bytes, length: bodyBytes },
-    },
-    response: null,
-  };
-}
 
 /** What is there of a workspace once it is enough. */
 async function listed(recordings: Recordings, workspace: string, enough: number): Promise<string[]> {
@@ -68,7 +46,8 @@ test("what two threads record is there for the main thread, by workspace", async
   });
   const threads = [1, 2].map(() => clientOf((client) => client.connect(recordings.connect())));
   assert.deepEqual(await recordings.list({ workspace: "w" }), [], "no thread is started to learn that");
-  for (const { sinkOf } of threads) for (const id of ["w", "v"]) sinkOf(id).add(recording(`/of ${id}`), KEEP);
+  for (const { sinkOf } of threads)
+    for (const id of ["w", "v"]) sinkOf(id).add(recordingOf(`/of ${id}`), KEEP);
   assert.deepEqual(await listed(recordings, "w", 2), ["/of w", "/of w"]);
   assert.equal(await recordings.remove({ workspace: "w" }), 2);
   await recordings.close();
@@ -83,13 +62,13 @@ test("what arrives of a workspace after it was forgotten is not kept", async () 
   const { sinkOf } = clientOf((client) => client.connect(recordings.connect()));
   // Nothing was recorded before: the thread starts after that.
   assert.equal(await recordings.forget("w"), 0);
-  sinkOf("w").add(recording("/late"), KEEP);
-  sinkOf("v").add(recording("/other"), KEEP);
+  sinkOf("w").add(recordingOf("/late"), KEEP);
+  sinkOf("v").add(recordingOf("/other"), KEEP);
   await listed(recordings, "v", 1);
   assert.deepEqual(await recordings.list({ workspace: "w" }), []);
   assert.equal(await recordings.forget("v"), 1);
-  sinkOf("v").add(recording("/late"), KEEP);
-  sinkOf("u").add(recording("/other"), KEEP);
+  sinkOf("v").add(recordingOf("/late"), KEEP);
+  sinkOf("u").add(recordingOf("/other"), KEEP);
   await listed(recordings, "u", 1);
   assert.deepEqual(await recordings.list({ workspace: "v" }), []);
   await recordings.close();
@@ -98,11 +77,11 @@ test("what arrives of a workspace after it was forgotten is not kept", async () 
 test("what nobody takes is dropped beyond a workspace's share, which others do not lose", () => {
   const { sinkOf, drops } = clientOf(() => {});
   const bytes = 1 << 18;
-  for (let i = 0; i < 20; i++) sinkOf("w").add(recording("/", bytes), KEEP);
+  for (let i = 0; i < 20; i++) sinkOf("w").add(recordingOf("/", new Uint8Array(bytes)), KEEP);
   const taken = 20 - drops.length;
   assert.ok(taken > 0 && taken <= MOST_ON_THE_WAY_OF_ONE / bytes, String(taken));
   for (let i = 0; i < MOST_ON_THE_WAY / MOST_ON_THE_WAY_OF_ONE; i++)
-    sinkOf(`other ${i}`).add(recording("/"), KEEP);
+    sinkOf(`other ${i}`).add(recordingOf("/"), KEEP);
   assert.ok(drops.every((workspace) => workspace === "name of w"));
 });
 
@@ -114,9 +93,9 @@ test("a client whose port is lost begins anew with the next recording", async ()
   });
   let asked = 0;
   const { sinkOf } = clientOf((client) => client.connect(++asked === 1 ? null : recordings.connect()));
-  sinkOf("w").add(recording("/lost"), KEEP);
+  sinkOf("w").add(recordingOf("/lost"), KEEP);
   while (asked === 0) await new Promise(setImmediate);
-  sinkOf("w").add(recording("/kept"), KEEP);
+  sinkOf("w").add(recordingOf("/kept"), KEEP);
   assert.deepEqual(await listed(recordings, "w", 1), ["/kept"]);
   await recordings.close();
 });

@@ -4,9 +4,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { Recording } from "@gatehouse/sdk";
 import { MOST_RECORDING_BYTES, MOST_RECORDINGS } from "../../src/replay/limits.ts";
 import { type NewRecording, RecordingsFile } from "../../src/replay/recordings-file.ts";
+import { recordingOf } from "./recordings.ts";
 
 const MIB = 1 << 20;
 const directory = mkdtempSync(join(tmpdir(), "gatehouse-recordings-"));
@@ -19,31 +19,10 @@ function open(name: string, { maxBytes = 256 * MIB, damaged = [] as string[] } =
   return { path, file };
 }
 
-function recording(path: string, body = ""): Recording {
-  return {
-    at: 1000,
-    route: { id: "r", name: null },
-    service: null,
-    consumer: null,
-    request: {
-      method: "GET",
-      scheme: "http",
-      host: "a",
-      port: 80,
-      path,
-      query: "",
-      clientIp: "192.0.2.1",
-      headers: [["Host", "a"]],
-      body: { bytes: Buffer.from(body), length: body.length },
-    },
-    response: null,
-  };
-}
-
 const kept = (path: string, more: Partial<NewRecording> = {}, body = ""): NewRecording => ({
   workspace: "w",
   plugin: "p",
-  recording: recording(path, body),
+  recording: recordingOf(path, new Uint8Array(Buffer.from(body))),
   most: 10_000,
   ttlMs: 60_000,
   ...more,
@@ -63,7 +42,7 @@ test("what was kept comes back as it was, in the order of time, also within a mi
   assert.equal(first?.recorded_at, "1970-01-01T00:00:05.000Z");
   const { id, ...whole } = file.get({ workspace: "w", id: first?.id }, 0) ?? {};
   assert.equal(id, first?.id);
-  const given = recording("/0", "body 0");
+  const given = recordingOf("/0");
   assert.deepEqual(whole, {
     ...given,
     request: { ...given.request, body: { bytes: new Uint8Array(Buffer.from("body 0")), length: 6 } },

@@ -42,12 +42,21 @@ export function damaged(path: string): string {
   );
 }
 
+/** The primary code of an error of SQLite: the lower byte of an extended one. */
+const codeOf = (error: unknown): number => ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+
+/** Whether a file is no SQLite database, or not a whole one. */
+export const isDamage = (error: unknown): boolean =>
+  codeOf(error) === CODES.corrupt || codeOf(error) === CODES.notADatabase;
+
+/** Whether a file, or its disk, is full. */
+export const isFull = (error: unknown): boolean => codeOf(error) === CODES.full;
+
 /** An error of SQLite as one for an operator; others as they are. */
 export function sqliteFailure(error: unknown, path: string): unknown {
   if (error instanceof StoreUnavailable) return error;
   const { errcode, code } = error as { errcode?: number; code?: string };
-  // The lower byte of an extended code is the primary one.
-  const meaning = errcode === undefined ? undefined : MEANINGS[errcode & 0xff];
+  const meaning = errcode === undefined ? undefined : MEANINGS[codeOf(error)];
   if (meaning !== undefined) return new StoreUnavailable(meaning(path), { cause: error });
   if (code === "ENOSPC" || code === "EDQUOT")
     return new StoreUnavailable((MEANINGS[CODES.full] as (path: string) => string)(path), { cause: error });
