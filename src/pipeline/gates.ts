@@ -27,8 +27,11 @@ export interface Canary {
   readonly hooks: Hooks;
 }
 
-/** Roll-outs that requests of one workspace are drawn for; plugins of any others keep the version that runs. */
-export const MAX_GATES = 8;
+/**
+ * Roll-outs that requests of one workspace are drawn for; plugins of any others keep the version that runs. With each more
+ * there may be twice as many chains.
+ */
+export const MAX_GATES = 4;
 
 /** What was drawn for a request among the gates of one workspace: a bit for each. */
 export interface Drawn {

@@ -11,7 +11,7 @@ import type { Row } from "../stores/store.ts";
 export const ROLLOUT_KIND = "rollouts";
 
 /** Roll-outs of a workspace that have not ended: each may have a cordon of its own. */
-export const MAX_RUNNING = 8;
+export const MAX_RUNNING = 4;
 /** Roll-outs of one plugin that have ended and are remembered. */
 export const MAX_ENDED = 20;
 const MAX_WHY = 500;
