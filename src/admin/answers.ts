@@ -17,7 +17,7 @@ export class Refusal extends Error {
 }
 
 /** Kong's numbered errors: code → name and status. */
-const ERRORS = {
+export const NUMBERED = {
   schemaViolation: [2, "schema violation", 400],
   primaryKeyViolation: [3, "primary key violation", 400],
   foreignKeyViolation: [4, "foreign key violation", 400],
@@ -33,12 +33,12 @@ const ERRORS = {
 
 /** A numbered error with more about it, such as `fields`. */
 export function numbered(
-  kind: keyof typeof ERRORS,
+  kind: keyof typeof NUMBERED,
   message: string,
   more: object = {},
   headers: Readonly<Record<string, string>> = {},
 ): Refusal {
-  const [code, name, status] = ERRORS[kind];
+  const [code, name, status] = NUMBERED[kind];
   return new Refusal(status, { code, name, message, ...more }, headers);
 }
 

@@ -25,7 +25,7 @@ export function hookError(error: unknown, entry: HookEntry, phase: Phase): Gatew
 }
 
 /** Failures of guests that are no fault of the call itself: it may help to come back. */
-const FAILED: Readonly<Record<string, ErrorCode>> = {
+export const FAILED: Readonly<Record<string, ErrorCode>> = {
   suspended: "plugin_unavailable",
   unavailable: "plugin_unavailable",
   busy: "plugin_unavailable",
