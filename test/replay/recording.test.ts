@@ -1,19 +1,24 @@
 /** request-recording in a real gateway: what is kept of whose requests, for how long, and who gets to see it. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { WebSocket } from "ws";
 import { send } from "../support/client.ts";
 import { type Gateway, startGateway } from "../support/gateway.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
+import { startWebSocketOrigin, type WebSocketOrigin } from "../support/web-socket-origin.ts";
 import { admin, fieldOf, list, read, recorded, text } from "./gateway.ts";
 
 let origin: Origin;
+let sockets: WebSocketOrigin;
 let gateway: Gateway;
 
 const recording = (config: object = {}) => ({ name: "request-recording", config });
 
 before(async () => {
+  sockets = await startWebSocketOrigin();
   origin = await startOrigin(({ url }, response) => {
     const { pathname, searchParams } = new URL(url, "http://origin");
     response.setHeader("Set-Cookie", "sid=zebrasid");
@@ -59,6 +64,7 @@ before(async () => {
             route("unrecorded"),
           ],
         },
+        { name: "sockets", url: sockets.url, routes: [route("socket", recording())] },
       ],
       consumers: [{ username: "ann", keyauth_credentials: [{ key: "zebrakey" }] }],
       workspaces: [
@@ -81,6 +87,7 @@ before(async () => {
 after(async () => {
   await gateway?.[Symbol.asyncDispose]();
   await origin?.close();
+  await sockets?.close();
 });
 
 /** The only one of a route. */
@@ -183,6 +190,13 @@ test("of more requests than may be kept the newest are", async () => {
     kept.map(({ path }) => path),
     ["/few/5", "/few/6", "/few/7"],
   );
+  const pages: string[] = [];
+  for (let next: unknown = "/recordings?route=few&size=2"; typeof next === "string"; ) {
+    const page = (await admin(gateway, "GET", next)).json() as { data: { path: string }[]; next: unknown };
+    pages.push(page.data.map(({ path }) => path).join(" "));
+    next = page.next;
+  }
+  assert.deepEqual(pages, ["/few/5 /few/6", "/few/7"], "the next page is of the same route");
 });
 
 test("what was kept for its time is gone", async () => {
@@ -229,6 +243,18 @@ test("without `response`, and where the service was not asked, there is no respo
   assert.equal(answer.status, 451);
   assert.equal((await only("requests")).response, null);
   assert.equal((await only("refused")).response, null);
+});
+
+test("a WebSocket is recorded by its handshake, and goes on as without", async () => {
+  const socket = new WebSocket(`${gateway.url.replace("http", "ws")}/socket?token=zebrasocket`);
+  await once(socket, "open");
+  socket.send("said");
+  const [echoed] = await once(socket, "message");
+  assert.equal(String(echoed), "said");
+  socket.close();
+  await once(socket, "close");
+  const { request, response } = await only("socket");
+  assert.deepEqual([request.query, response?.status, response?.body_bytes], ["token=REDACTED", 101, null]);
 });
 
 test("of a response that broke off nobody knows how long it was", async () => {
