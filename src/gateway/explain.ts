@@ -93,10 +93,12 @@ export interface Explained {
   readonly idle: readonly ExplainedPlugin[];
 }
 
-type Packages = Pick<Registry, "find"> & Partial<Pick<Registry, "fit">>;
+type Packages = Pick<Registry, "find"> & Partial<Pick<Registry, "fit" | "changes">>;
 
 interface Compiled {
   readonly config: GatewayConfig;
+  /** Of the packages: names that move may mean others since. */
+  readonly changes: number;
   readonly routes: RouteTable<Route>;
   /** By workspace. */
   readonly chains: ReadonlyMap<string, Chains>;
@@ -116,7 +118,9 @@ export class Explainer {
 
   /** What happens to a request by a configuration, which is compiled once however often it is asked about. */
   explain(config: GatewayConfig, input: ExplainedInput): Explained {
-    if (this.#compiled?.config !== config) this.#compiled = this.#compile(config);
+    const { changes = 0 } = this.#packages;
+    if (this.#compiled?.config !== config || this.#compiled.changes !== changes)
+      this.#compiled = { ...this.#compile(config), changes };
     const compiled = this.#compiled;
     const isRefused = input.method === "CONNECT";
     const { winner, others, misses } = isRefused ? REFUSED : compiled.routes.explain(input);
@@ -162,7 +166,7 @@ export class Explainer {
     };
   }
 
-  #compile(config: GatewayConfig): Compiled {
+  #compile(config: GatewayConfig): Omit<Compiled, "changes"> {
     const closed = new Set(config.services.filter(({ enabled }) => !enabled).map(({ id }) => id));
     const edit = RouteTable.empty<Route>().edit();
     for (const route of config.routes) {

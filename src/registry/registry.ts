@@ -90,6 +90,8 @@ export class Registry {
   readonly records: Records;
   /** What people do with what is published. */
   readonly desk: RegistryDesk;
+  /** Grows with each change of what the registry knows. */
+  changes = 0;
   /** Uploads under way, by `workspace/name@version`: the second of two equal ones waits for the first. */
   readonly #uploads = new Map<string, Promise<unknown>>();
 
@@ -122,6 +124,7 @@ export class Registry {
     await registry.#moveOldIndex();
     await bytes.sweep();
     records.onChange((edits) => {
+      registry.changes++;
       options.onMoved?.(concernsOf(edits));
       if (edits.some((edit) => "remove" in edit && edit.remove.kind === PACKAGE_KIND)) registry.#uncache();
     });

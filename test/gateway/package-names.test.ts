@@ -58,9 +58,17 @@ test("a channel that moves under load loses no request, and none goes by the old
   await stable(gateway, "1.0.0");
   await addRoutes(gateway, origin.url);
   await using load = new Load({ url: `${gateway.url}/channel`, clients: 4 });
+  const explained = async () => {
+    const { phases } = await ask(gateway, "POST", "/explain", {
+      method: "GET",
+      url: `${gateway.url}/channel`,
+    });
+    return phases.find(({ phase }: { phase: string }) => phase === "access").plugins[0].version;
+  };
   for (const next of ["1.1.0", "1.0.0", "1.1.0"]) {
     await load.proceed(20);
     await stable(gateway, next);
+    assert.equal(await explained(), next);
     const moved = load.begun;
     await load.proceed(20);
     const later = load.outcomes.filter(({ begun }) => begun >= moved);
