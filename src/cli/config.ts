@@ -87,7 +87,13 @@ async function validate(file: string, options: ValidateOptions): Promise<Result>
   const routerFlavor = await flavorOf(options.routerFlavor);
   // Which addresses may be reached is in a gateway's settings, and nothing is reached here.
   const judged = read.ok
-    ? judgeDeclarative(read.text, { file, plugins, routerFlavor, egress: null })
+    ? judgeDeclarative(read.text, {
+        file,
+        plugins,
+        routerFlavor,
+        egress: null,
+        maxTold: Number.POSITIVE_INFINITY,
+      })
     : { ok: false as const, errors: [documentError(file, read.fault)] };
   if (!judged.ok) throw new Refused(formatConfigErrors(judged.errors), judged.errors);
   const entities = judged.drafts.length;

@@ -151,3 +151,10 @@ test("while no gateway runs a store is filled, compared and dumped with its priv
   const running = await run(["config", "dump", "--offline", "--prefix", gateway.prefix]);
   assert.equal(running.code, 2, "a gateway that runs has its store to itself");
 });
+
+test("validate tells every fault, however many there are", async () => {
+  const path = file("many.yml", `services:\n${"- { host: 1 }\n".repeat(1500)}`);
+  const { code, err } = await run(["config", "validate", path]);
+  assert.equal(code, 1);
+  assert.equal(err.trimEnd().split("\n").length, 1500);
+});
