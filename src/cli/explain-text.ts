@@ -1,5 +1,5 @@
 /** An explanation as lines for people: aligned, the answer first, nothing that says nothing. */
-import type { Explained, ExplainedPlugin, RouteName } from "../gateway/explain.ts";
+import type { Explained, ExplainedCanary, ExplainedPlugin, RouteName } from "../gateway/explain.ts";
 
 /** Width of the words on the left. */
 const LEFT = 10;
@@ -132,9 +132,15 @@ function writePlugins(writer: Writer, { phases, with_consumers, idle }: Explaine
 
 const SHORT: Readonly<Record<string, string>> = { header_filter: "headers", body_filter: "body" };
 
-const cells = ({ name, version, priority, runtime, scope }: ExplainedPlugin): string[] => [
+/** Which requests get the version that a roll-out tries. */
+const triedBy = (canary: ExplainedCanary): string =>
+  "header" in canary
+    ? printable(`${canary.header.name}: ${canary.header.value}`)
+    : `${Number((canary.weight * 100).toPrecision(3))} %`;
+
+const cells = ({ name, version, priority, runtime, scope, canary }: ExplainedPlugin): string[] => [
   printable(name),
-  version ?? "",
+  `${version ?? ""}${canary === undefined ? "" : ` (${triedBy(canary)}: ${canary.version})`}`,
   priority === null ? "?" : String(priority),
   runtime,
   scope,

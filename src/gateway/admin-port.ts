@@ -7,6 +7,7 @@ import type { PluginCatalogue } from "../entities/entities.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Recordings } from "../replay/recordings.ts";
 import type { Replays } from "../replay/replays.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import type { Fence } from "../sandbox/fence/fence.ts";
 import { sumRows } from "../sandbox/ledger.ts";
 import { shownSettings } from "../settings/shown.ts";
@@ -28,6 +29,7 @@ export interface AdminPortParts {
   readonly tenants: Tenants | null;
   readonly catalogue: PluginCatalogue;
   readonly registry: Registry;
+  readonly rollouts: Pick<Rollouts, "tried">;
   readonly fence: Pick<Fence, "inForce">;
   readonly threads: Pick<DataThreads, "collect">;
   readonly tails: TailDesk;
@@ -86,7 +88,7 @@ export function adminPort(parts: AdminPortParts): AdminPort {
     explain(request) {
       try {
         const input = readExplainRequest(request);
-        explainer ??= new Explainer(parts.registry);
+        explainer ??= new Explainer(parts.registry, (...asked) => parts.rollouts.tried(...asked));
         return { explained: explainer.explain(control.config, input) };
       } catch (error) {
         if (error instanceof ExplainInputError) return { refused: error.message };

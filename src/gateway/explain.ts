@@ -17,6 +17,8 @@ import {
 import { type Chain, Chains, type HookEntry } from "../pipeline/chain.ts";
 import type { Registry, StoredPackage } from "../registry/registry.ts";
 import type { Missing } from "../registry/resolver.ts";
+import type { Split } from "../rollout/rollout.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import {
   type ExplainedCondition,
   type ExplainedRoute,
@@ -43,7 +45,15 @@ export interface ExplainedPlugin {
   readonly runtime: string;
   /** `global`, or the entities that it is scoped to: `route`, `route+consumer`. */
   readonly scope: string;
+  /** The version that a roll-out tries in its place; absent where none runs. */
+  readonly canary?: ExplainedCanary;
 }
+
+export type ExplainedCanary = Split & {
+  readonly version: string;
+  readonly priority: number;
+  readonly phases: readonly string[];
+};
 
 /** In the words of the Admin API: what `POST /explain` answers. */
 export interface Explained {
@@ -110,10 +120,13 @@ const REFUSED: Explanation = { winner: null, others: [], misses: [] };
 
 export class Explainer {
   readonly #packages: Packages;
+  readonly #tried: Rollouts["tried"];
   #compiled: Compiled | null = null;
 
-  constructor(packages: Packages) {
+  /** @param tried what roll-outs try; absent where there are none. */
+  constructor(packages: Packages, tried: Rollouts["tried"] = () => null) {
     this.#packages = packages;
+    this.#tried = tried;
   }
 
   /** What happens to a request by a configuration, which is compiled once however often it is asked about. */
@@ -249,7 +262,12 @@ export class Explainer {
       return { id, name: pluginBaseName(plugin.name), version, priority: null, runtime: "unknown", scope };
     }
     const { name, version, priority, runtime } = found.manifest;
-    return { id, name, version, priority, runtime, scope };
+    const explained = { id, name, version, priority, runtime, scope };
+    const tried = this.#tried(plugin, { name: workspace }, found);
+    if (tried === null) return explained;
+    const { manifest } = tried.stored;
+    const canary = { version: manifest.version, priority: manifest.priority, phases: manifest.phases };
+    return { ...explained, canary: { ...tried.rollout.split, ...canary } };
   }
 
   /** The one that the entity gets by its config, where its name may mean several. */

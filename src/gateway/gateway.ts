@@ -361,6 +361,7 @@ export class Gateway {
         tenants: this.#tenants,
         catalogue: this.#catalogue,
         registry: this.#registry,
+        rollouts: this.#rollouts,
         fence: this.#sandbox.fence,
         threads: this.#threads,
         tails: this.#tails,

@@ -152,7 +152,7 @@ export class Rollouts {
    */
   tried(
     plugin: { readonly name: string; readonly config: unknown },
-    workspace: Workspace,
+    workspace: Pick<Workspace, "name"> & Partial<Pick<Workspace, "require_signature">>,
     running: StoredPackage,
   ): Tried | null {
     const { wanted, name } = parsePackageName(plugin.name);
@@ -163,7 +163,10 @@ export class Rollouts {
     if (rollout?.state !== "running" || rollout.from !== running.manifest.version) return null;
     const { registry } = this.#parts;
     const written = `${running.workspace}/${name}@${rollout.to}`;
-    const stored = registry.find(written, workspace.name, workspace.require_signature === true);
+    const { require_signature } = workspace;
+    // Where it is not told, that of the configuration in force counts.
+    const signedOnly = require_signature === undefined ? undefined : require_signature === true;
+    const stored = registry.find(written, workspace.name, signedOnly);
     if ("missing" in stored) return null;
     const consented = registry.desk.consent(workspace.name, running.workspace, name)?.grants;
     if (excessOf(stored.manifest.grants, consented ?? running.manifest.grants).length > 0) return null;

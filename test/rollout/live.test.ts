@@ -107,6 +107,23 @@ describe("a roll-out", () => {
     for (let i = 0; i < 10; i++) assert.equal(await asked("stamp", { "x-try": "new" }), "2.0.0");
     assert.equal(await asked("stamp", { "x-try": "old" }), "1.0.0");
     assert.equal(await asked("pinned", { "x-try": "new" }), "1.0.0");
+    const explained = await send(`${gateway.adminUrl}/explain`, {
+      method: "POST",
+      headers: { ...gateway.adminHeaders, "content-type": "application/json" },
+      body: JSON.stringify({ method: "GET", url: "http://x/stamp" }),
+    });
+    const { phases } = explained.json() as { phases: { plugins: { version: string; canary: object }[] }[] };
+    const [met] = phases[0]?.plugins ?? [];
+    assert.deepEqual(
+      [met?.version, met?.canary],
+      [
+        "1.0.0",
+        {
+          ...{ version: "2.0.0", priority: 2000, phases: ["access", "response"] },
+          header: { name: "x-try", value: "new" },
+        },
+      ],
+    );
     const { data } = await ask("POST", "stamp/rollback", { why: "tried enough" });
     assert.deepEqual([data.id, data.state, data.why], [id, "rolled_back", "tried enough"]);
     assert.equal(await asked("stamp", { "x-try": "new" }), "1.0.0");
