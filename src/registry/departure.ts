@@ -10,12 +10,15 @@ import type { Tables } from "./tables.ts";
 /**
  * Everything that is the workspace's own, and its place in what others have shared. Who has its name by now is somebody
  * else, if it has another id.
+ * @param isNameTaken whether another workspace has its name by now: what goes by the name alone is that one's.
  */
 export function departure(
   { packages, channels, consents, shares, authorKeys }: Tables,
   workspace: { readonly id: string; readonly name: string },
+  isNameTaken: boolean,
 ): { readonly edits: readonly Edit[]; readonly packages: readonly StoredPackage[] } {
-  const isIts = (name: string, id: string) => name === workspace.name && (id === "" || id === workspace.id);
+  const isIts = (name: string, id: string) =>
+    name === workspace.name && (id === workspace.id || (id === "" && !isNameTaken));
   const gone = packages.list(workspace.name).filter((one) => isIts(one.workspace, one.workspaceId));
   const edits: Edit[] = [];
   const drop = (kind: string, id: string) => edits.push({ remove: { kind, id } });
@@ -32,7 +35,7 @@ export function departure(
     if (one.owner === workspace.name && names.has(one.name)) drop(CONSENT_KIND, id);
   for (const [id, one] of shares.entries()) {
     if (isIts(one.owner, one.ownerId)) drop(SHARE_KIND, id);
-    else if (one.workspaces.includes(workspace.name)) {
+    else if (!isNameTaken && one.workspaces.includes(workspace.name)) {
       const others = one.workspaces.filter((name) => name !== workspace.name);
       edits.push({ put: rowOfShare({ ...one, workspaces: others }) });
     }

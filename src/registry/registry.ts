@@ -346,7 +346,9 @@ export class Registry {
   }): Promise<{ readonly packages: number; readonly artifacts: number }> {
     let artifacts = 0;
     const count = await this.records.write(async () => {
-      const { edits, packages } = departure(this.#tables, workspace);
+      const now = this.#options.idOf?.(workspace.name);
+      const isNameTaken = now !== undefined && now !== workspace.id;
+      const { edits, packages } = departure(this.#tables, workspace, isNameTaken);
       const drop = await this.#bytes.dropAfter(packages.flatMap(({ id, emitted }) => [id, emitted]));
       const after = async () => {
         artifacts = await drop();
