@@ -27,6 +27,8 @@ const schema = record({
 
 /** Where other plugins of the request, and the log, find the id. */
 const SHARED = "correlation_id";
+/** A field's value (RFC 9110 section 5.5). */
+const SOUND = /^[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?$/;
 
 export default definePlugin({
   name: "correlation-id",
@@ -53,7 +55,8 @@ export default definePlugin({
       headerFilter(ctx) {
         // A request that was refused before access has no shared id, but may have brought its own.
         const id = ctx.vars[SHARED] ?? ctx.request.headers.get(lower);
-        if (typeof id === "string") ctx.response.headers.set(config.header_name, id);
+        // Every plugin of the request can write what is shared, guests included.
+        if (typeof id === "string" && SOUND.test(id)) ctx.response.headers.set(config.header_name, id);
       },
     };
   },

@@ -206,7 +206,12 @@ export default definePlugin({
       access,
       headerFilter(ctx) {
         const outcome = ctx.vars[SHARED];
-        if (Array.isArray(outcome) && outcome.length === limits.length + 1)
+        // Every plugin of the request can write there, guests included.
+        if (
+          Array.isArray(outcome) &&
+          outcome.length === limits.length + 1 &&
+          outcome.every(Number.isSafeInteger)
+        )
           tell(ctx.response, limits, outcome);
       },
     };
