@@ -27,7 +27,7 @@ a plugin (401, 403, 429 …) is none of these: it is the plugin's own answer.
 const PLUGINS = `## When a plugin fails
 
 A call of a guest that fails ends as its manifest says: with \`fail: closed\` the request is answered as below, with
-\`fail: open\` it goes on as if the plugin were not there. Log (\`failure\`), \`GET /plugin-usage\` and the metric
+\`fail: open\` it goes on as if the plugin were not there. Log (\`kind\`), \`GET /plugin-usage\` and the metric
 \`gatehouse_plugin_failures_total\` name the kind. What can be moved, and how far, stands in [limits.md](limits.md).
 `;
 

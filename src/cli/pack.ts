@@ -102,7 +102,10 @@ async function bundle(dir: string, shown: string, manifest: Manifest): Promise<U
       // Without it esbuild writes the path of every source into the bundle, and so the author's machine.
       minifyWhitespace: true,
       // The contract that this gateway keeps, wherever the plugin's directory lies.
-      alias: { "@gatehouse/sdk": fileURLToPath(import.meta.resolve("@gatehouse/sdk")) },
+      alias: {
+        "@gatehouse/sdk/web": fileURLToPath(import.meta.resolve("@gatehouse/sdk/web")),
+        "@gatehouse/sdk": fileURLToPath(import.meta.resolve("@gatehouse/sdk")),
+      },
       logLevel: "silent",
     });
     return (outputFiles[0] as { contents: Uint8Array }).contents;

@@ -17,6 +17,7 @@ const FILES: readonly (readonly [title: string, file: string])[] = [
   ["Schemas of `config`", "schema.ts"],
   ["Texts and header values", "field-value.ts"],
   ["JSON of strangers", "json-depth.ts"],
+  ["The web's classes: `@gatehouse/sdk/web`", "web/index.ts"],
 ];
 
 const INTRODUCTION = `# The SDK
@@ -49,7 +50,8 @@ export default definePlugin({
 
 What of it a guest is granted stands in its manifest ([plugin-manifest.md](plugin-manifest.md), [host-calls.md](host-calls.md)).
 An isolate is a bare JavaScript engine and not Node: beside the language there are \`TextEncoder\`, \`TextDecoder\`, \`atob\`,
-\`btoa\` and \`queueMicrotask\`; no timers, no \`fetch\`, no \`process\`, no \`eval\`, no WebAssembly, and the intrinsics
+\`btoa\` and \`queueMicrotask\`; \`URL\`, \`URLSearchParams\`, \`Headers\`, \`Request\` and \`Response\` come
+from \`@gatehouse/sdk/web\`, and are bundled into the plugins that import them; no timers, no \`fetch\`, no \`process\`, no \`eval\`, no WebAssembly, and the intrinsics
 are frozen. Examples: [plugins/examples](../plugins/examples/README.md).
 `;
 

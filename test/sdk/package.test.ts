@@ -54,7 +54,7 @@ describe("the npm package of the SDK", () => {
 
   it("holds compiled code with its types, and nothing that Node would have to strip", async () => {
     const files = await readdir(installed, { recursive: true });
-    assert.ok(files.includes("dist/index.js") && files.includes("dist/index.d.ts"), String(files));
+    assert.ok(files.includes("dist/index.js") && files.includes("dist/web/index.d.ts"), String(files));
     const sources = files.filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"));
     assert.deepEqual(
       sources.filter((file) => !file.startsWith("assemblyscript/")),
