@@ -1,5 +1,6 @@
 /** From the sources of a plugin to its package, whichever language it is written in. */
-import { readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import {
   ASSEMBLYSCRIPT_DIRECTORY,
@@ -31,6 +32,16 @@ export async function buildPlugin(
   if (language !== null && language !== "TypeScript")
     await compileEntry(dir, language, options.cache, options.compile ?? compile);
   return packDirectory(directory, { build: language === "TypeScript", version: options.version });
+}
+
+/** The same for one build alone. */
+export async function buildOnce(directory: string): Promise<Packed> {
+  const cache = await mkdtemp(join(tmpdir(), "gatehouse-build-"));
+  try {
+    return await buildPlugin(directory, { cache });
+  } finally {
+    await rm(cache, { recursive: true, force: true });
+  }
 }
 
 /** Null if there are no sources that anybody knows. */

@@ -7,12 +7,11 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { buildPlugin } from "./build-plugin.ts";
+import { buildOnce } from "./build-plugin.ts";
 import { PackError } from "./pack.ts";
 import { EXIT, guarded } from "./plugin-report.ts";
 import { type Golden, testRecordings } from "./recorded-tests.ts";
@@ -48,32 +47,25 @@ export function registerTestCommand(plugin: Command): void {
 async function testDirectory(dir: string, options: TestOptions): Promise<void> {
   if (!["native", "sandbox", "both"].includes(options.in))
     throw new PackError([`--in is native, sandbox or both, not '${options.in}'`]);
-  const cache = await mkdtemp(join(tmpdir(), "gatehouse-build-"));
-  try {
-    const { manifest } = await buildPlugin(dir, { cache });
-    const files = await testFiles(resolve(dir));
-    const native = manifest.runtime === "isolate" && options.in !== "sandbox";
-    const runtimes = [...(native ? ["native"] : []), ...(options.in === "native" ? [] : ["sandbox"])];
-    const passed: Record<string, boolean> = {};
-    if (files.length > 0)
-      for (const runtime of runtimes) {
-        if (!options.json) console.log(`${files.length} test files of ${manifest.name}, ${TITLES[runtime]}:`);
-        passed[runtime] = await run(resolve(dir), files, runtime, options.json === true);
-      }
-    const goldens = runtimes.includes("sandbox") ? await recordings(dir, options) : null;
-    if (files.length === 0 && goldens === null)
-      throw new PackError([
-        `${dir} has no tests: write plugin.test.ts with testPlugin of @gatehouse/sdk/testing, or record requests`,
-      ]);
-    const ok = Object.values(passed).every(Boolean) && (goldens?.failed ?? 0) === 0;
-    if (options.json)
-      console.log(
-        JSON.stringify({ kind: "summary", ok, files: files.length, runtimes, recordings: goldens }),
-      );
-    if (!ok) process.exitCode = EXIT.refused;
-  } finally {
-    await rm(cache, { recursive: true, force: true });
-  }
+  const { manifest } = await buildOnce(dir);
+  const files = await testFiles(resolve(dir));
+  const native = manifest.runtime === "isolate" && options.in !== "sandbox";
+  const runtimes = [...(native ? ["native"] : []), ...(options.in === "native" ? [] : ["sandbox"])];
+  const passed: Record<string, boolean> = {};
+  if (files.length > 0)
+    for (const runtime of runtimes) {
+      if (!options.json) console.log(`${files.length} test files of ${manifest.name}, ${TITLES[runtime]}:`);
+      passed[runtime] = await run(resolve(dir), files, runtime, options.json === true);
+    }
+  const goldens = runtimes.includes("sandbox") ? await recordings(dir, options) : null;
+  if (files.length === 0 && goldens === null)
+    throw new PackError([
+      `${dir} has no tests: write plugin.test.ts with testPlugin of @gatehouse/sdk/testing, or record requests`,
+    ]);
+  const ok = Object.values(passed).every(Boolean) && (goldens?.failed ?? 0) === 0;
+  if (options.json)
+    console.log(JSON.stringify({ kind: "summary", ok, files: files.length, runtimes, recordings: goldens }));
+  if (!ok) process.exitCode = EXIT.refused;
 }
 
 const TITLES: Readonly<Record<string, string>> = {

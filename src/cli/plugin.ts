@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { type AdminOptions, addAdminOptions } from "./admin-api.ts";
+import { buildOnce } from "./build-plugin.ts";
 import { PackError, packDirectory } from "./pack.ts";
 import { registerDevCommands } from "./plugin-dev.ts";
 import { registerNewCommand } from "./plugin-new.ts";
@@ -30,7 +31,7 @@ export function registerPluginCommands(program: Command): void {
     .description("make a package of a directory with a plugin.yaml")
     .argument("<dir>", "directory of the plugin")
     .option("-o, --output <file>", "file to write; default: <name>-<version>.tgz here")
-    .option("--build", "bundle plugin.ts although the entry is there")
+    .option("--build", "build the entry from its sources although it is there")
     .option("--json", "print the result as JSON")
     .addHelpText("after", EXIT_HELP)
     .action((dir: string, options: { output?: string; build?: boolean; json?: boolean }) =>
@@ -60,7 +61,7 @@ export function registerPluginCommands(program: Command): void {
 }
 
 async function pack(dir: string, options: { output?: string; build?: boolean }): Promise<Result> {
-  const { bytes, id, manifest, built } = await packDirectory(dir, { build: options.build === true });
+  const { bytes, id, manifest, built } = await (options.build ? buildOnce(dir) : packDirectory(dir));
   const { name, version, runtime } = manifest;
   const file = options.output ?? `${name}-${version}.tgz`;
   try {

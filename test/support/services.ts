@@ -13,6 +13,7 @@ const PACKAGES = {
   nginx: "nginx-core",
   haproxy: "haproxy",
   openssl: "openssl",
+  curl: "curl",
   bwrap: "bubblewrap",
   "redis-server": "redis-server",
   postgres: "postgresql",
