@@ -1,7 +1,8 @@
 /** One door to every plugin that a configuration may name: the built-ins, and what the registry holds. */
 import { BUILT_INS } from "../../plugins/index.ts";
 import type { CataloguePlugin, PluginCatalogue } from "../entities/entities.ts";
-import { cataloguePlugin, type StoredPackage } from "../registry/registry.ts";
+import { cataloguePlugin } from "../registry/catalogue-plugin.ts";
+import type { StoredPackage } from "../registry/registry.ts";
 import type { Packages } from "../registry/resolver.ts";
 import type { Fence } from "../sandbox/fence/fence.ts";
 import type { Settings } from "../settings.ts";

@@ -2,9 +2,14 @@
  * The index that the registry was kept in before it had a store: `index.json` beside the artifacts. It is read once,
  * and what it holds is moved to the store.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
 import { isObject } from "@gatehouse/sdk";
-import { keyOf, PACKAGE_KIND, packageOfRow, type StoredPackage } from "./stored-package.ts";
+import { Artifacts } from "./artifacts.ts";
+import type { KeptBytes } from "./kept-bytes.ts";
+import type { PackageTable } from "./package-table.ts";
+import type { Records } from "./records.ts";
+import { keyOf, PACKAGE_KIND, packageOfRow, rowOfPackage, type StoredPackage } from "./stored-package.ts";
 
 export const OLD_INDEX = "index.json";
 
@@ -53,4 +58,29 @@ export async function readOldIndex(
     packages.push(stored);
   }
   return [...new Map(packages.map((stored) => [keyOf(stored), stored])).values()];
+}
+
+/** What an earlier version of the gateway has kept is moved to the store, whole, and only then put aside. */
+export async function moveOldIndex(
+  dir: string,
+  bytes: KeptBytes,
+  records: Records,
+  packages: PackageTable,
+  log: (level: "info", message: string, details: object) => void,
+): Promise<void> {
+  const path = join(dir, OLD_INDEX);
+  const copies = await Artifacts.open(join(dir, "sha256"));
+  const old = await readOldIndex(path, (digest) => copies.size(digest));
+  if (old === null) return;
+  if (bytes.areShared)
+    for (const { id, emitted } of old)
+      for (const digest of [id, emitted]) await bytes.write(await copies.read(digest));
+  await records.write(() => ({
+    edits: old
+      .filter((stored) => packages.get(keyOf(stored)) === undefined)
+      .map((stored) => ({ put: rowOfPackage(stored) })),
+    result: null,
+  }));
+  await rename(path, `${path}.moved`);
+  log("info", "the index of plugin packages is in the registry's store now", { packages: old.length });
 }

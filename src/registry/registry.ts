@@ -1,14 +1,5 @@
-/**
- * The registry: plugin packages by workspace, `name@version`. What was published never changes, only what the
- * forge emitted ever runs, and an answer is given when everything is durable.
- *
- * What is known of packages is rows of a store of the registry's own (`records.ts`); their bytes are kept by digest
- * (`artifacts.ts`) and are there before a row names them.
- */
-import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { Violation } from "@gatehouse/sdk";
-import type { CataloguePlugin } from "../entities/plugins.ts";
 import { DEFAULT_LIMITS, lowered, type WorkspaceLimits } from "../sandbox/limits.ts";
 import type { GuestLimits } from "../sandbox/protocol/engine.ts";
 import type { Store } from "../stores/store.ts";
@@ -16,15 +7,13 @@ import { Artifacts, type Bytes } from "./artifacts.ts";
 import type { GivenSignature } from "./author-keys.ts";
 import { departure } from "./departure.ts";
 import { RegistryDesk, type Use } from "./desk.ts";
-import { schemaOf } from "./fitting.ts";
 import { KeptBytes } from "./kept-bytes.ts";
 import type { Manifest } from "./manifest.ts";
-import { OLD_INDEX, readOldIndex } from "./old-index.ts";
+import { moveOldIndex, OLD_INDEX, readOldIndex } from "./old-index.ts";
 import { digestOf, openPackage, violationsOf } from "./package.ts";
-import { mayMove } from "./package-name.ts";
 import { type Planned, Records, type RecordTable } from "./records.ts";
-import { type FitOptions, type Missing, type Packages, type Resolved, Resolver } from "./resolver.ts";
-import { keyOf, nameOf, PACKAGE_KIND, rowOfPackage, type StoredPackage } from "./stored-package.ts";
+import { type FitOptions, type Missing, type Resolved, Resolver } from "./resolver.ts";
+import { keyOf, PACKAGE_KIND, rowOfPackage, type StoredPackage } from "./stored-package.ts";
 import { type Concerns, concernsOf, newTables, type Tables, tableList } from "./tables.ts";
 
 export type { StoredPackage } from "./stored-package.ts";
@@ -121,7 +110,7 @@ export class Registry {
       log("error", "what others have changed in the registry cannot be read", { reason }),
     );
     const registry = new Registry(options, bytes, tables, records);
-    await registry.#moveOldIndex();
+    await moveOldIndex(options.dir, bytes, records, tables.packages, log);
     await bytes.sweep();
     records.onChange((edits) => {
       registry.changes++;
@@ -378,48 +367,4 @@ export class Registry {
     await this.records.close();
     await this.#bytes.close();
   }
-
-  /** What an earlier version of the gateway has kept is moved to the store, whole, and only then put aside. */
-  async #moveOldIndex(): Promise<void> {
-    const { dir, log } = this.#options;
-    const path = join(dir, OLD_INDEX);
-    const copies = await Artifacts.open(join(dir, "sha256"));
-    const packages = await readOldIndex(path, (digest) => copies.size(digest));
-    if (packages === null) return;
-    if (this.#bytes.areShared)
-      for (const { id, emitted } of packages)
-        for (const digest of [id, emitted]) await this.#bytes.write(await copies.read(digest));
-    await this.records.write(() => ({
-      edits: packages
-        .filter((stored) => this.#tables.packages.get(keyOf(stored)) === undefined)
-        .map((stored) => ({ put: rowOfPackage(stored) })),
-      result: null,
-    }));
-    await rename(path, `${path}.moved`);
-    log("info", "the index of plugin packages is in the registry's store now", { packages: packages.length });
-  }
-}
-
-/**
- * What a name means in a workspace, as the plugin catalogue knows it.
- * @param packages null for a version that is not to be another, whatever the config.
- */
-export function cataloguePlugin(
-  stored: StoredPackage,
-  packages: Packages | null = null,
-  written = nameOf(stored),
-  workspace = stored.workspace,
-): CataloguePlugin {
-  const { name, version, priority } = stored.manifest;
-  const plugin = { name, version, priority, schema: schemaOf(stored) };
-  const fit = packages?.fit;
-  if (fit === undefined || !mayMove(written)) return plugin;
-  return {
-    ...plugin,
-    fit(config, compile) {
-      const found = fit.call(packages, written, workspace, config, { compile });
-      const best = "missing" in found ? { stored, config } : found;
-      return { plugin: cataloguePlugin(best.stored), config: best.config };
-    },
-  };
 }

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { cpSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { cataloguePlugin } from "../../src/registry/catalogue-plugin.ts";
 import { manifestToJson } from "../../src/registry/manifest.ts";
 import { digestOf } from "../../src/registry/package.ts";
-import { cataloguePlugin, type Forge, type StoredPackage } from "../../src/registry/registry.ts";
+import type { Forge, StoredPackage } from "../../src/registry/registry.ts";
 import { admit, MANIFEST, openRegistry, packageOf, SOURCE, scratch } from "./packages.ts";
 
 const artifactFile = (dir: string, digest: string) => join(dir, "sha256", digest.slice("sha256:".length));
