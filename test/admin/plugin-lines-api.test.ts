@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { test } from "node:test";
 import { digestOf } from "../../src/registry/package.ts";
-import { MemoryStore } from "../../src/stores/memory.ts";
-import { MANIFEST, packageOf } from "../registry/packages.ts";
+import { MemoryDatabase, MemoryStore } from "../../src/stores/memory.ts";
+import { MANIFEST, openRegistry, packageOf, scratch } from "../registry/packages.ts";
 import { type Given, GZIP, JSON_TYPE, type Reply, startAdmin, type TestAdmin } from "./gateway.ts";
 
 interface Lines extends TestAdmin {
@@ -287,6 +287,27 @@ test("a workspace that requires signatures takes and uses signed packages only",
   assert.deepEqual(inForce(), { "header-stamp@^1": "1.3.0" });
   const exact = await send("PATCH", `/acme/plugins/${json.id}`, { name: "header-stamp@1.4.0" });
   assert.match(exact.text, /header-stamp@1\.4\.0 bears no signature/);
+});
+
+test("a gateway that starts with such a workspace uses the signed versions that it had", async () => {
+  const [database, dir] = [new MemoryDatabase(), scratch()];
+  const registry = await openRegistry(dir);
+  const { send, call, publish } = await start({ store: new MemoryStore(database), registry });
+  const ann = generateKeyPairSync("ed25519");
+  await send("POST", "/acme/author-keys", { name: "ann", public_key: rawKey(ann.publicKey) });
+  const bytes = await packageOf();
+  const headers = { ...GZIP, "gatehouse-signature": `ann:${signed(ann.privateKey, bytes)}` };
+  assert.equal((await call("POST", "/acme/plugin-packages", { headers, body: bytes })).status, 201);
+  await send("PATCH", "/workspaces/acme", { require_signature: true });
+  assert.equal((await send("POST", "/acme/plugins", { name: "header-stamp@^1" })).status, 201);
+  await publish("1.3.0", {}, "acme");
+  const versions: string[] = [];
+  await startAdmin({
+    store: new MemoryStore(database),
+    registry: await openRegistry(dir),
+    onInstalled: (_name, version) => versions.push(version),
+  });
+  assert.deepEqual(versions, ["1.2.0"]);
 });
 
 test("the operator shares a plugin with chosen workspaces, which then use it by its owner's name", async () => {
