@@ -14,7 +14,7 @@ import { promisify } from "node:util";
 
 const HERE = import.meta.dirname;
 /** What goes along beside the compiled sources. */
-const FILES = ["README.md", "plugin.schema.json", "assemblyscript"];
+const FILES = ["README.md", "plugin.schema.json", "assemblyscript", "go", "rust"];
 
 interface Package {
   readonly exports: Readonly<Record<string, string>>;
