@@ -39,12 +39,13 @@ export const RUNTIME_LIMITS: readonly (readonly [LimitName, Manifest["runtime"]]
   ["instances", "extism"],
 ];
 
-// semver.org's grammar for an exact version, without its capture groups.
+// semver.org's grammar for an exact version, without its capture groups. Numbers have 15 digits at most: what is compared
+// by them has to be a safe integer.
 const IDENTIFIERS = "[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*";
 const PRERELEASE_PART = "(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)";
+const PART = "(0|[1-9][0-9]{0,14})";
 const SEMVER = new RegExp(
-  "^(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)" +
-    `(-${PRERELEASE_PART}(\\.${PRERELEASE_PART})*)?(\\+${IDENTIFIERS})?$`,
+  `^${PART}\\.${PART}\\.${PART}` + `(-${PRERELEASE_PART}(\\.${PRERELEASE_PART})*)?(\\+${IDENTIFIERS})?$`,
 );
 const NAME = /^[a-z][a-z0-9-]{0,63}$/;
 

@@ -120,6 +120,7 @@ const REFUSED: [title: string, change: object, field: string, message: RegExp][]
   ["a long name", { name: "a".repeat(65) }, "name", /1 to 64/],
   ["a version range", { version: "^1.2.0" }, "version", /exact version such as 1\.2\.0/],
   ["a version with a leading zero", { version: "1.02.0" }, "version", /exact version/],
+  ["a version that no double holds", { version: "9007199254740993.0.0" }, "version", /exact version/],
   ["a number for a version", { version: 1.2 }, "version", /expected a string/],
   ["an unknown runtime", { runtime: "native" }, "runtime", /expected one of: isolate, extism/],
   ["a runtime that is not served", { runtime: "proxy-wasm" }, "runtime", /not served by this version yet/],

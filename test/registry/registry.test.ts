@@ -7,6 +7,7 @@ import { cataloguePlugin } from "../../src/registry/catalogue-plugin.ts";
 import { manifestToJson } from "../../src/registry/manifest.ts";
 import { digestOf } from "../../src/registry/package.ts";
 import type { Forge, StoredPackage } from "../../src/registry/registry.ts";
+import { rowOfPackage } from "../../src/registry/stored-package.ts";
 import { admit, MANIFEST, openRegistry, packageOf, SOURCE, scratch } from "./packages.ts";
 
 const artifactFile = (dir: string, digest: string) => join(dir, "sha256", digest.slice("sha256:".length));
@@ -225,4 +226,26 @@ test("a plugin entity finds its workspace's packages, and nobody else's", async 
   assert.deepEqual(registry.names("acme"), ["header-stamp@1.2.0"]);
   assert.deepEqual(registry.names("default"), ["acme/header-stamp@1.2.0"]);
   assert.deepEqual(registry.names("other"), []);
+});
+
+for (const version of ["9007199254740992.0.0", "1.0.99999999999999999999", `1.0.0-${"a".repeat(300)}`])
+  test(`a package of version ${version.slice(0, 24)} is refused, and the registry opens again`, async () => {
+    const dir = scratch();
+    const registry = await openRegistry(dir);
+    const put = await registry.put("acme", await packageOf({ ...MANIFEST, version }));
+    assert.equal(put.kind, "refused");
+    await published(registry.put("acme", await packageOf()));
+    assert.equal((await openRegistry(dir)).list("acme").length, 1);
+  });
+
+test("a row of a version that cannot be compared counts as not there, and others are read", async () => {
+  const dir = scratch();
+  const registry = await openRegistry(dir);
+  const stored = await published(registry.put("acme", await packageOf()));
+  const row = rowOfPackage(stored);
+  const version = "9007199254740992.0.0";
+  const manifest = { ...(row.body.manifest as object), version };
+  const put = { ...row, id: `acme/header-stamp@${version}`, body: { ...row.body, manifest } };
+  await registry.records.write(() => ({ edits: [{ put }], result: null }));
+  assert.equal((await openRegistry(dir)).list("acme").length, 1);
 });
