@@ -7,7 +7,7 @@ import type { RecordingClient } from "../replay/recording-client.ts";
 import { WorkspaceCredentials } from "../sandbox/calls/credential-names.ts";
 import type { CounterTable } from "../threads/counter-table.ts";
 import type { LogLevel } from "../threads/messages.ts";
-import type { InstalledPackage } from "../threads/packages.ts";
+import { type InstalledPackage, identityOf } from "../threads/packages.ts";
 import { CanaryGate } from "./canary-gate.ts";
 import type { Guests } from "./guests.ts";
 import { NativeHost } from "./native-host.ts";
@@ -27,6 +27,8 @@ interface InstanceParts {
 export class PluginInstances {
   readonly #parts: InstanceParts;
   readonly #credentials = new WorkspaceCredentials();
+  /** Of packages, by all that they are made of, with the number of snapshots' plugins that have each. */
+  readonly #shared = new Map<string, { readonly instance: PluginInstance; users: number }>();
 
   constructor(parts: InstanceParts) {
     this.#parts = parts;
@@ -34,11 +36,12 @@ export class PluginInstances {
 
   /** `installed` is the package of a plugin that is not built in. */
   make(plugin: PluginEntity, workspace: string, installed: InstalledPackage | undefined): PluginInstance {
-    const running = this.#make(plugin, workspace, installed, false);
-    const canary = installed?.canary;
+    if (installed === undefined) return this.#make(plugin, workspace, undefined, false);
+    const running = this.#shareable(plugin, workspace, installed, false);
+    const canary = installed.canary;
     if (canary === undefined) return running;
     try {
-      const { priority, hooks, dispose } = this.#make(plugin, workspace, canary.installed, true);
+      const { priority, hooks, dispose } = this.#shareable(plugin, workspace, canary.installed, true);
       return {
         ...running,
         canary: { gate: new CanaryGate(canary), priority, hooks },
@@ -51,6 +54,35 @@ export class PluginInstances {
       running.dispose();
       throw error;
     }
+  }
+
+  /**
+   * An instance that is there already if nothing that it is made of is another: a roll-out that begins or ends beside it
+   * costs it neither what it keeps nor a start.
+   */
+  #shareable(
+    plugin: PluginEntity,
+    workspace: string,
+    installed: InstalledPackage,
+    onTrial: boolean,
+  ): PluginInstance {
+    const { canary: _, ...alone } = installed;
+    const { id, name, config } = plugin;
+    const key = JSON.stringify([id, name, workspace, onTrial, identityOf(alone), alone.config ?? config]);
+    const known = this.#shared.get(key);
+    const shared = known ?? { instance: this.#make(plugin, workspace, alone, onTrial), users: 0 };
+    shared.users++;
+    this.#shared.set(key, shared);
+    const { priority, hooks, dispose } = shared.instance;
+    return {
+      priority,
+      hooks,
+      dispose: () => {
+        if (--shared.users > 0) return;
+        this.#shared.delete(key);
+        dispose();
+      },
+    };
   }
 
   #make(

@@ -28,6 +28,7 @@ export async function packVersion(of: Version): Promise<Uint8Array> {
     response: `response(ctx) { ctx.response.headers.set("x-version", "${version}"); }`,
   };
   const source = `import { definePlugin, record, reply } from "@gatehouse/sdk";
+    let calls = 0;
     export default definePlugin({ name: "${name}", version: "${version}", priority: ${priority}, schema: record({}),
       create: (config, host) => ({ ${phases.map((phase) => hooks[phase as keyof typeof hooks]).join(", ")} }) });`;
   const built = await build({

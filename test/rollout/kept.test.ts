@@ -58,7 +58,14 @@ before(async () => {
     await startOrigin((_received, response, request) => void response.end(request.headers["x-access"])),
   );
   gateway = held.use(await startGateway({ config: null, settings }));
-  await publish(gateway, await packVersion({ version: "1.0.0" }));
+  // It counts its calls, for as long as its instance lives.
+  await publish(
+    gateway,
+    await packVersion({
+      ...{ version: "1.0.0", harm: `ctx.request.headers.set("x-count", String(++calls))` },
+      grants: { request_headers: ["x-access", "x-count"], response_headers: ["x-version"] },
+    }),
+  );
   await publish(gateway, await packVersion({ version: "1.1.0" }));
   const grants = { request_headers: ["x-access", "user-agent"], response_headers: ["x-version"] };
   await publish(gateway, await packVersion({ version: "1.2.0", grants }));
@@ -71,6 +78,19 @@ before(async () => {
   assert.deepEqual(await seen(), ["1.0.0"]);
 });
 after(() => held.disposeAsync());
+
+test("a roll-out that begins and ends costs the running version's instance nothing that it keeps", async () => {
+  const count = async () => {
+    await send(gateway.url);
+    return Number(origin.last.headers.find(([name]) => name.toLowerCase() === "x-count")?.[1]);
+  };
+  const before = await count();
+  await deploy({ version: "1.1.0", header: HEADER });
+  assert.equal(await count(), before + 1);
+  assert.deepEqual(await seen({ "x-try": "yes" }), ["1.1.0"]);
+  await rollBack();
+  assert.equal(await count(), before + 2);
+});
 
 test("a gateway that is killed while a roll-out runs goes on with it, and with what it was told last", async () => {
   const begun = await deploy({ version: "1.1.0", header: HEADER });
