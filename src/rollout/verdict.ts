@@ -38,8 +38,6 @@ export function failsMore({ running, canary }: Compared, watch: Watch): string |
     const usual = running[whole] > 0 ? running[part] / running[whole] : 0;
     const allowed = usual + most + ERRORS * Math.sqrt((usual * (1 - usual)) / count);
     if (canary[part] / count <= allowed) continue;
-    // Requests are known of a moment before calls, which say more of what happened.
-    if (whole === "requests" && canary.calls === 0) continue;
     const own = `${percent(canary[part] / canary[whole])} ${what} (${canary[part]} of ${canary[whole]})`;
     return `${kind}: ${own}, ${percent(usual)} of the running version's`;
   }

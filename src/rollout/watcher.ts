@@ -6,7 +6,7 @@
 import type { LedgerRow } from "../sandbox/ledger.ts";
 import { type Figures, figuresOf, NO_FIGURES } from "./figures.ts";
 import type { Rollout } from "./rollout.ts";
-import type { Tally } from "./tally.ts";
+import type { Served, Tally } from "./tally.ts";
 import { comparedJson, Observation, type Verdict } from "./verdict.ts";
 
 /** Data threads tell what guests have cost as often. */
@@ -33,6 +33,8 @@ export interface WatcherParts {
 interface Watched {
   readonly observation: Observation;
   verdict: Verdict;
+  /** Requests as they were at the last look: of calls no more is known by now, and those say more of what happened. */
+  served: { readonly running: Served; readonly canary: Served };
   /** Whether it is being ended. */
   ending: boolean;
 }
@@ -72,7 +74,14 @@ export class Watcher {
     for (const rollout of this.#running()) {
       const watched = this.#watched.get(rollout.id);
       if (watched === undefined || watched.ending) continue;
-      watched.verdict = watched.observation.look({ at: now, ...this.#sums(rollout) });
+      const { running, canary } = this.#sums(rollout);
+      const { served } = watched;
+      watched.served = { running: servedOf(running), canary: servedOf(canary) };
+      watched.verdict = watched.observation.look({
+        at: now,
+        running: { ...running, ...served.running },
+        canary: { ...canary, ...served.canary },
+      });
       const state = outcome(watched.verdict, rollout);
       if (state !== null) void this.#end(rollout, watched, state);
     }
@@ -89,7 +98,8 @@ export class Watcher {
     // Requests of before the roll-out were not counted: what is compared with them is calls.
     const usual: Figures = { ...NO_FIGURES, ...first.running, requests: 0, failed: 0 };
     const observation = new Observation(watch, first, usual);
-    this.#watched.set(rollout.id, { observation, verdict: observation.look(first), ending: false });
+    const served = { running: servedOf(first.running), canary: servedOf(first.canary) };
+    this.#watched.set(rollout.id, { observation, verdict: observation.look(first), served, ending: false });
   }
 
   async #end(rollout: Rollout, watched: Watched, state: "promoted" | "rolled_back"): Promise<void> {
@@ -125,6 +135,8 @@ export class Watcher {
     return { running: of(from, false), canary: of(to, true) };
   }
 }
+
+const servedOf = ({ requests, failed }: Figures): Served => ({ requests, failed });
 
 function outcome({ kind }: Verdict, { watch }: Rollout): "promoted" | "rolled_back" | null {
   if (kind === "worse") return "rolled_back";

@@ -10,7 +10,7 @@ import { packRounds, packVersion } from "./guests.ts";
 
 /** Versions that do harm, with the reason that is told of it. */
 const HARMFUL = [
-  ["4.0.0", "throws", `throw new Error("no")`, /^errors: .* of its calls fail/],
+  ["4.0.0", "throws", `throw new Error("no")`, /^errors: /],
   ["4.0.1", "breaks the contract", `ctx.request.headers.set("connection", "x")`, /^violations: /],
   ["4.0.2", "answers with errors", `return reply(503, {})`, /^errors: .* of its requests are answered/],
   ["4.0.3", "is slow", `let n = 0; for (let i = 0; i < 2e6; i++) n += i % 7; ctx.vars.n = n`, /^latency: /],
