@@ -72,7 +72,7 @@ export class JsonMembers {
 const json = JSON as unknown as {
   parse(
     text: string,
-    reviver?: (key: string, value: unknown, context: { source?: string }) => unknown,
+    reviver?: (this: unknown, key: string, value: unknown, context: { source?: string }) => unknown,
   ): unknown;
   rawJSON(text: string): unknown;
 };
@@ -88,16 +88,42 @@ const MAX_DEPTH = 1000;
  * What becomes of such a body is the caller's decision: members may stand in it that others would find.
  */
 export function jsonMembers(bytes: Uint8Array): JsonMembers | null {
-  let value: unknown;
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    if (isDeepJson(text, MAX_DEPTH)) return null;
-    value = LONG_NUMBER.test(text) ? json.parse(text, keepDigits) : json.parse(text);
-  } catch {
-    return null;
-  }
+  const value = parsed(bytes, (text) =>
+    LONG_NUMBER.test(text) ? json.parse(text, keepDigits) : json.parse(text),
+  );
   if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
   return new JsonMembers(Object.entries(value));
+}
+
+/**
+ * JSON with another value in place of each member that `hides` names, however deep it stands; the same bytes if there is
+ * none. Null for what is no JSON, or not UTF-8, or nested deeper than 1000 levels.
+ */
+export function withoutMembers(
+  bytes: Uint8Array,
+  hides: (name: string) => boolean,
+  shown: string,
+): Uint8Array | null {
+  let hidden = 0;
+  const value = parsed(bytes, (text) =>
+    json.parse(text, function (this: unknown, name, value, context) {
+      if (Array.isArray(this) || name === "" || !hides(name)) return keepDigits(name, value, context);
+      hidden++;
+      return shown;
+    }),
+  );
+  if (value === undefined) return null;
+  return hidden === 0 ? bytes : encoder.encode(JSON.stringify(value));
+}
+
+/** Undefined for what cannot be read. */
+function parsed(bytes: Uint8Array, parse: (text: string) => unknown): unknown {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return isDeepJson(text, MAX_DEPTH) ? undefined : parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function keepDigits(_key: string, value: unknown, context: { source?: string }): unknown {

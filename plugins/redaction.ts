@@ -2,7 +2,7 @@
  * What is taken out of a request before it is kept: everything by which somebody could get in anywhere, as far as its
  * name tells. A name that is not told of here, and a secret inside of a text, stay.
  */
-import { jsonMembers, mediaType } from "./bodies.ts";
+import { mediaType, withoutMembers } from "./bodies.ts";
 import { bytesToLatin1, latin1ToBytes } from "./urlencoded.ts";
 
 export const REDACTED = "REDACTED";
@@ -10,7 +10,7 @@ export const REDACTED = "REDACTED";
 const ALWAYS = new Set(["authorization", "proxy-authorization", "cookie", "set-cookie"]);
 /** Names that say what they carry: `x-api-key`, `access_token`, `client_secret`. */
 const SECRET_NAME =
-  /passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|credential|session|jwt|bearer|auth(?!or)/i;
+  /pass(?:w(?:or)?d|phrase|code)|secret|token|(?:api|private|access|account|subscription|functions?)[_-]?key|credential|sess(?:ion|id)|jwt|bearer|auth(?!or)|(?:^|[_-])(?:otp|pin|cvv|cvc|sig|sid)(?:$|[_-])/i;
 /** Headers whose value is a URL. */
 const URLS = new Set(["referer", "location", "content-location"]);
 
@@ -57,7 +57,9 @@ export class Redaction {
     const type = mediaType(contentType);
     if (type === "multipart") return null;
     if (type === "urlencoded") return latin1ToBytes(this.query(bytesToLatin1(bytes)));
-    return type === "json" ? this.#json(bytes) : bytes;
+    const json = withoutMembers(bytes, (name) => this.#hides(name), REDACTED);
+    // Many send JSON as text, or without a type.
+    return type === "json" ? json : (json ?? bytes);
   }
 
   /** Whether a part of a body of this type can be kept: in it nobody can look for names. */
@@ -76,16 +78,6 @@ export class Redaction {
     const [query = "", ...fragment] = value.slice(at + 1).split("#");
     const rest = fragment.length === 0 ? "" : `#${this.query(fragment.join("#"))}`;
     return `${value.slice(0, at + 1)}${this.query(query)}${rest}`;
-  }
-
-  #json(bytes: Uint8Array): Uint8Array | null {
-    const members = jsonMembers(bytes);
-    // A list, a number or the like has no names at its top.
-    if (members === null) return /^\s*\{/.test(bytesToLatin1(bytes.subarray(0, 1024))) ? null : bytes;
-    const hidden = members.names().filter((name) => this.#hides(name));
-    if (hidden.length === 0) return bytes;
-    for (const name of hidden) members.set(name, REDACTED);
-    return members.toBytes();
   }
 }
 

@@ -145,7 +145,6 @@ test("members of JSON bodies with the names of secrets are not kept", async () =
   });
   const { request, response } = await only("json");
   assert.equal(text(request.body), '{"client_secret":"REDACTED","big":12345678901234567890}');
-  // The type says text, and nobody looks for names in that.
   assert.equal(fieldOf(response?.headers ?? [], "content-type"), "text/plain");
 });
 
