@@ -6,13 +6,10 @@
 import { randomUUID } from "node:crypto";
 import type { Deed } from "../access/audit.ts";
 import type { Author } from "../control/write.ts";
-import type { Workspace } from "../entities/entities.ts";
 import type { EntityIndex } from "../entities/entity-index.ts";
 import { rowOfChannel } from "../registry/channels.ts";
-import { boundedPatterns } from "../registry/config-schema.ts";
 import { type Line, RegistryRefusal } from "../registry/desk.ts";
-import { fitted } from "../registry/fitting.ts";
-import { type Excess, excessOf, excessText } from "../registry/grants-asked.ts";
+import { type Excess, excessText } from "../registry/grants-asked.ts";
 import { LATEST, parsePackageName } from "../registry/package-name.ts";
 import { KeyedTable, type Planned } from "../registry/records.ts";
 import type { Registry, StoredPackage } from "../registry/registry.ts";
@@ -30,6 +27,7 @@ import {
   rolloutOfRow,
   rowOfRollout,
 } from "./rollout.ts";
+import { endBy, excessIn, type User, type VersionFor, versionFor } from "./standing.ts";
 import { Tally } from "./tally.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -50,12 +48,9 @@ export interface RolloutParts {
 }
 
 /** The version that a part of a plugin entity's requests gets. */
-export interface Tried {
+export interface Tried extends VersionFor {
   readonly rollout: Rollout;
   readonly tally: SharedArrayBuffer;
-  readonly stored: StoredPackage;
-  /** The entity's, with the version's own defaults. */
-  readonly config: unknown;
 }
 
 const NOBODY: Author = { actor: null };
@@ -139,12 +134,8 @@ export class Rollouts {
   }
 
   /** What the version of a roll-out asks for that its workspace has not consented to. */
-  excess({ workspace, name, to }: Pick<Rollout, "workspace" | "name" | "to">): Excess[] {
-    const { registry } = this.#parts;
-    const stored = registry.get(workspace, `${name}@${to}`);
-    const consent = registry.desk.consent(workspace, workspace, name);
-    if (stored === undefined || consent === undefined) return [];
-    return excessOf(stored.manifest.grants, consent.grants);
+  excess(rollout: Pick<Rollout, "workspace" | "name" | "to">): Excess[] {
+    return excessIn(this.#parts.registry, rollout);
   }
 
   /**
@@ -152,7 +143,7 @@ export class Rollouts {
    */
   tried(
     plugin: { readonly name: string; readonly config: unknown },
-    workspace: Pick<Workspace, "name"> & Partial<Pick<Workspace, "require_signature">>,
+    workspace: User,
     running: StoredPackage,
   ): Tried | null {
     const { wanted, name } = parsePackageName(plugin.name);
@@ -161,19 +152,8 @@ export class Rollouts {
     const rollout = this.#open.get(place);
     // An entity that another version holds, for its config or for what was consented to, stays there.
     if (rollout?.state !== "running" || rollout.from !== running.manifest.version) return null;
-    const { registry } = this.#parts;
-    const written = `${running.workspace}/${name}@${rollout.to}`;
-    const { require_signature } = workspace;
-    // Where it is not told, that of the configuration in force counts.
-    const signedOnly = require_signature === undefined ? undefined : require_signature === true;
-    const stored = registry.find(written, workspace.name, signedOnly);
-    if ("missing" in stored) return null;
-    const consented = registry.desk.consent(workspace.name, running.workspace, name)?.grants;
-    if (excessOf(stored.manifest.grants, consented ?? running.manifest.grants).length > 0) return null;
-    const line = registry.tables.packages.line(running.workspace, name).map((release) => release.stored);
-    const { value, violations } = fitted(stored, plugin.config, line, boundedPatterns());
-    if (violations.length > 0) return null;
-    return { rollout, tally: this.#tally(rollout).shared, stored, config: value };
+    const fit = versionFor(this.#parts.registry, rollout, plugin.config, workspace, running);
+    return fit === null ? null : { rollout, tally: this.#tally(rollout).shared, ...fit };
   }
 
   /**
@@ -361,21 +341,10 @@ export class Rollouts {
   }
 
   async #settleOne(rollout: Rollout): Promise<void> {
-    const { workspace, name, channel, from, to, state } = rollout;
     const { registry } = this.#parts;
-    const stored = registry.get(workspace, `${name}@${to}`);
-    const end = (outcome: "promoted" | "rolled_back", why: string) =>
-      this.#end(rollout, outcome, why, null, NOBODY);
-    if (stored === undefined) return end("rolled_back", `${name}@${to} was deleted`);
-    if (stored.yanked !== null)
-      return end("rolled_back", `${name}@${to} was yanked: ${stored.yanked.reason}`);
-    const points = registry.desk.channel(workspace, name, channel)?.version;
-    if (points === to) return end("promoted", `the channel was moved to ${to}`);
-    if (points !== from)
-      return end("rolled_back", `the channel was moved to ${points ?? "nothing"} meanwhile`);
-    if (state !== "waiting_consent" || this.excess(rollout).length > 0) return;
-    if (rollout.watch === null && "weight" in rollout.split && rollout.split.weight === 1)
-      return end("promoted", "it was consented to");
+    const end = endBy(registry, rollout);
+    if (end !== null) return this.#end(rollout, end.state, end.why, null, NOBODY);
+    if (rollout.state !== "waiting_consent" || this.excess(rollout).length > 0) return;
     const runs = await registry.records.write((): Planned<Rollout | null> => {
       const now = this.#byId(rollout.id);
       if (now?.state !== "waiting_consent" || this.excess(now).length > 0) return { edits: [], result: null };
