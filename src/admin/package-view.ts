@@ -33,8 +33,13 @@ export function wholePackageJson(stored: StoredPackage, registry: Registry): obj
   };
 }
 
-export function channelJson({ channel, version, history, workspace, name }: Channel): object {
-  return { name: channel, plugin: name, workspace, version, history };
+/** @param isAtHome whether to tell who moved it. */
+export function channelJson(
+  { channel, version, history, workspace, name }: Channel,
+  isAtHome: boolean,
+): object {
+  const moves = isAtHome ? history : history.map((move) => ({ ...move, by: null }));
+  return { name: channel, plugin: name, workspace, version, history: moves };
 }
 
 /** Packages of a workspace by `name`, `search` (a part of the name) and `channel` (versions that it points to). */
@@ -83,6 +88,7 @@ export async function lineJson(
   const [latest] = resolver.meant(parsePackageName(`${line.name}@${LATEST}`), line.workspace);
   const pointing = (version: string) =>
     channels.filter((one) => one.version === version).map(({ channel }) => channel);
+  const isAtHome = isOperator || line.workspace === workspace;
   const uses = [...usesOf(port.entities(), line)].filter((use) => isOperator || use.workspace === workspace);
   const users = [...new Set([workspace, ...uses.map((use) => use.workspace)])];
   return {
@@ -93,14 +99,14 @@ export async function lineJson(
       id: stored.id,
       runtime: stored.manifest.runtime,
       created_at: stored.createdAt,
-      yanked: stored.yanked,
+      yanked: stored.yanked && { ...stored.yanked, by: isAtHome ? stored.yanked.by : null },
       signed_by: desk.signaturesOf(stored).map(({ key }) => key),
       channels: [...pointing(stored.manifest.version), ...(stored === latest ? [LATEST] : [])],
     })),
     versions_total: versions.length,
-    channels: channels.map(channelJson),
+    channels: channels.map((channel) => channelJson(channel, isAtHome)),
     // What was measured of it is its publisher's: it is measured everywhere that it is used.
-    ...(rollouts === undefined || !(isOperator || line.workspace === workspace)
+    ...(rollouts === undefined || !isAtHome
       ? {}
       : {
           rollouts: rollouts

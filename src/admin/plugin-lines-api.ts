@@ -4,7 +4,7 @@
  */
 import { record, string } from "@gatehouse/sdk";
 import { type GivenSignature, MAX_SIGNATURES, readSignatures } from "../registry/author-keys.ts";
-import { MAX_WHY } from "../registry/channels.ts";
+import { type Channel, MAX_WHY } from "../registry/channels.ts";
 import type { Line } from "../registry/desk.ts";
 import { excessOf } from "../registry/grants-asked.ts";
 import { grantsToJson } from "../registry/manifest.ts";
@@ -95,7 +95,7 @@ export function pluginLineRoutes(port: AdminPort, { registry }: { readonly regis
       ...reading,
       GET: (call) => ({
         status: 200,
-        body: { data: registry.desk.channels(usedLine(port, registry, call)).map(channelJson) },
+        body: { data: registry.desk.channels(usedLine(port, registry, call)).map(shownTo(call)) },
       }),
     },
     {
@@ -105,7 +105,7 @@ export function pluginLineRoutes(port: AdminPort, { registry }: { readonly regis
         const { workspace, name } = usedLine(port, registry, call);
         const channel = registry.desk.channel(workspace, name, call.params.channel ?? "");
         if (channel === undefined) throw notFound();
-        return { status: 200, body: channelJson(channel) };
+        return { status: 200, body: shownTo(call)(channel) };
       },
       PUT: (call) => move(port, registry, call),
       async DELETE(call) {
@@ -116,13 +116,13 @@ export function pluginLineRoutes(port: AdminPort, { registry }: { readonly regis
         // Between two changes of the configuration, so that none comes into force that follows it.
         return port.alone(async () => {
           const [follower] = followersOf(port.entities(), line, name);
-          if (follower !== undefined)
-            throw refused([
-              {
-                path: ["@referenced_by"],
-                message: `plugin entity ${follower.entity.id} of workspace '${follower.workspace}' follows this channel`,
-              },
-            ]);
+          if (follower !== undefined) {
+            const isToBeTold = follower.workspace === line.workspace || call.author.workspace === null;
+            const who = isToBeTold
+              ? `plugin entity ${follower.entity.id} of workspace '${follower.workspace}'`
+              : "a plugin entity of a workspace that the plugin is shared to";
+            throw refused([{ path: ["@referenced_by"], message: `${who} follows this channel` }]);
+          }
           await asked(() => registry.desk.removeChannel(line, name));
           const said = { before: { channel: name, version: before.version } };
           await port.note(lineDeed("delete", "plugin_channels", line, said), call.author);
@@ -137,6 +137,10 @@ export function pluginLineRoutes(port: AdminPort, { registry }: { readonly regis
     },
   ]);
 }
+
+/** Who has moved a channel is told where it is at home, and to the operator. */
+const shownTo = (call: Call) => (channel: Channel) =>
+  channelJson(channel, call.author.workspace === null || channel.workspace === workspaceName(call));
 
 /** @throws {Refusal} 400 */
 export function givenSignatures(text: string): GivenSignature[] {
@@ -168,10 +172,14 @@ async function move(port: AdminPort, registry: Registry, call: Call): Promise<An
     await port.note(lineDeed(action, "plugin_channels", line, said), call.author);
     await settled(port);
   }
-  return { status: before === undefined ? 201 : 200, body: channelJson(channel) };
+  return { status: before === undefined ? 201 : 200, body: channelJson(channel, true) };
 }
 
-/** Those that follow a channel must be able to take what it points to. @throws {Refusal} 400 */
+/**
+ * Those of its workspace that follow a channel must be able to take what it points to. Those of others stay with a version
+ * that they can take: whom a plugin is shared to does not decide where its channels point.
+ * @throws {Refusal} 400
+ */
 export function checkFollowers(
   port: AdminPort,
   registry: Registry,
@@ -180,7 +188,8 @@ export function checkFollowers(
   version: StoredPackage,
 ): void {
   const all = registry.tables.packages.line(line.workspace, line.name).map(({ stored }) => stored);
-  const [misfit] = misfits(followersOf(port.entities(), line, channel), version, all);
+  const own = followersOf(port.entities(), line, channel).filter((use) => use.workspace === line.workspace);
+  const [misfit] = misfits(own, version, all);
   if (misfit === undefined) return;
   const { use, violations } = misfit;
   throw refused(

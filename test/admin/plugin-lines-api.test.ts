@@ -371,7 +371,7 @@ test("what is done with packages is told to the audit log, with who did it", asy
   await send("POST", "/author-keys", { name: "ann", public_key: key });
   await send("PUT", `${LINE}/channels/stable`, { version: "1.0.0" });
   await send("PUT", `${LINE}/channels/stable`, { version: "1.1.0" });
-  await send("POST", "/plugin-packages/header-stamp@1.0.0/yank", { reason: "old" });
+  await registry.desk.yank(line, "1.0.0", "ben", "old");
   await send("POST", `${LINE}/consent`, { version: "1.1.0" });
   await send("PUT", "/plugin-shares/default/header-stamp", { workspaces: ["acme"] });
   const { json } = await send("GET", "/audit-log?size=6");
@@ -390,4 +390,31 @@ test("what is done with packages is told to the audit log, with who did it", asy
       ["create", "plugin_channels", null, { channel: "stable", version: "1.0.0" }],
     ],
   );
+});
+
+test("whom a plugin is shared to neither holds its channels where they are, nor learns who moves them", async () => {
+  const { send, publish, inForce, call, registry } = await start();
+  await publish("1.0.0", { schema: { fields: [{ size: { type: "integer" } }] } });
+  await publish("1.1.0", { schema: { fields: [{ size: { type: "integer", between: [0, 5] } }] } });
+  const line = { workspace: "default", workspaceId: "", name: "header-stamp" };
+  await registry.desk.moveChannel(line, "stable", "1.0.0", "ben", "first");
+  await send("PUT", "/plugin-shares/default/header-stamp", { workspaces: ["acme"] });
+  await send("POST", "/plugins", { name: "header-stamp@stable", config: { size: 3 } });
+  const body = { name: "default/header-stamp@stable", config: { size: 9 } };
+  assert.equal((await send("POST", "/acme/plugins", body)).status, 201);
+
+  const moved = await send("PUT", `${LINE}/channels/stable`, { version: "1.1.0" });
+  assert.equal(moved.status, 200, moved.text);
+  assert.deepEqual(inForce(), { "header-stamp@stable": "1.1.0", "default/header-stamp@stable": "1.0.0" });
+  await registry.desk.yank(line, "1.0.0", "ben", "old");
+
+  assert.match((await send("GET", LINE)).text, /"by":"ben"/);
+  const made = await send("POST", "/admin-tokens", { name: "ann", role: "viewer", workspace: "acme" });
+  const headers = { authorization: `Bearer ${made.json.token}` };
+  for (const path of ["", "/channels", "/channels/stable"]) {
+    const seen = await call("GET", `/acme/plugin-packages/default%2Fheader-stamp${path}`, { headers });
+    assert.equal(seen.status, 200, seen.text);
+    assert.match(seen.text, /"version":"1\.1\.0"/);
+    assert.doesNotMatch(seen.text, /"by":"/, path);
+  }
 });
