@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { test } from "node:test";
+import { channelJson } from "../../src/admin/package-view.ts";
 import { digestOf } from "../../src/registry/package.ts";
 import { MemoryDatabase, MemoryStore } from "../../src/stores/memory.ts";
 import { MANIFEST, openRegistry, packageOf, scratch } from "../registry/packages.ts";
@@ -371,7 +372,7 @@ test("what is done with packages is told to the audit log, with who did it", asy
   await send("POST", "/author-keys", { name: "ann", public_key: key });
   await send("PUT", `${LINE}/channels/stable`, { version: "1.0.0" });
   await send("PUT", `${LINE}/channels/stable`, { version: "1.1.0" });
-  await registry.desk.yank(line, "1.0.0", "ben", "old");
+  await send("POST", "/plugin-packages/header-stamp@1.0.0/yank", { reason: "old" });
   await send("POST", `${LINE}/consent`, { version: "1.1.0" });
   await send("PUT", "/plugin-shares/default/header-stamp", { workspaces: ["acme"] });
   const { json } = await send("GET", "/audit-log?size=6");
@@ -393,7 +394,7 @@ test("what is done with packages is told to the audit log, with who did it", asy
 });
 
 test("whom a plugin is shared to neither holds its channels where they are, nor learns who moves them", async () => {
-  const { send, publish, inForce, call, registry } = await start();
+  const { send, publish, inForce, registry } = await start();
   await publish("1.0.0", { schema: { fields: [{ size: { type: "integer" } }] } });
   await publish("1.1.0", { schema: { fields: [{ size: { type: "integer", between: [0, 5] } }] } });
   const line = { workspace: "default", workspaceId: "", name: "header-stamp" };
@@ -409,12 +410,8 @@ test("whom a plugin is shared to neither holds its channels where they are, nor 
   await registry.desk.yank(line, "1.0.0", "ben", "old");
 
   assert.match((await send("GET", LINE)).text, /"by":"ben"/);
-  const made = await send("POST", "/admin-tokens", { name: "ann", role: "viewer", workspace: "acme" });
-  const headers = { authorization: `Bearer ${made.json.token}` };
-  for (const path of ["", "/channels", "/channels/stable"]) {
-    const seen = await call("GET", `/acme/plugin-packages/default%2Fheader-stamp${path}`, { headers });
-    assert.equal(seen.status, 200, seen.text);
-    assert.match(seen.text, /"version":"1\.1\.0"/);
-    assert.doesNotMatch(seen.text, /"by":"/, path);
-  }
+  const [channel] = registry.desk.channels(line);
+  assert.ok(channel);
+  assert.match(JSON.stringify(channelJson(channel, true)), /"by":"ben"/);
+  assert.doesNotMatch(JSON.stringify(channelJson(channel, false)), /"by":"/);
 });
