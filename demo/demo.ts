@@ -11,11 +11,12 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { startEcho } from "../src/cli/dev/echo.ts";
 import { packDirectory } from "../src/cli/pack.ts";
 import { publishFile } from "../src/cli/publish.ts";
 import { buildGuests } from "../wasm-plugins/build.ts";
 import { printLoopResult, runLoop, type World } from "./loop.ts";
-import { ACME, configuration, GLOBEX, startEcho, UPLOADS } from "./world.ts";
+import { ACME, configuration, GLOBEX, UPLOADS } from "./world.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 /** Where `npm run demo:loop` finds the demo that is running; not for one that tries itself. */

@@ -1,30 +1,4 @@
 /** What the demo serves: an echo upstream, two workspaces, and one plugin of each kind. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-
-/** An upstream that answers with what it received. Returns its port. */
-export async function startEcho(): Promise<{ port: number; close(): void }> {
-  const server = createServer((request, response) => {
-    let bytes = 0;
-    request.on("data", (chunk: Buffer) => {
-      bytes += chunk.length;
-    });
-    request.on("end", () => {
-      const { method, url, headers } = request;
-      const body = `${JSON.stringify({ method, url, headers, body_bytes: bytes }, null, 2)}\n`;
-      response.writeHead(200, { "content-type": "application/json" }).end(body);
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    port: (server.address() as AddressInfo).port,
-    close() {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
-}
-
 export const ACME = "acme.localhost";
 export const GLOBEX = "globex.localhost";
 

@@ -11,6 +11,7 @@ import {
 } from "../../wasm-plugins/compilers.ts";
 import { MANIFEST_FILE, parseManifest } from "../registry/manifest.ts";
 import { describeViolations, PackError, type Packed, packDirectory } from "./pack.ts";
+import { withProgress } from "./progress.ts";
 
 /**
  * Builds what is there as source, and packs it. An entry without sources is taken as it is.
@@ -68,7 +69,9 @@ async function compileEntry(
   const missing = await absentCompiler(language);
   if (missing !== null) throw new PackError([`${language} cannot be compiled here: ${missing}`]);
   try {
-    await compiling(language, dir, join(dir, manifest.entry), cache);
+    await withProgress(`compiling ${manifest.name} (${language})`, () =>
+      compiling(language, dir, join(dir, manifest.entry), cache),
+    );
   } catch (error) {
     throw new PackError(compilersWords((error as Error).message, dir));
   }

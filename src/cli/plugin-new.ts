@@ -50,7 +50,9 @@ async function makePlugin(name: string, { lang, dir: given }: NewOptions): Promi
   const dir = resolve(given ?? name);
   const place = relative(process.cwd(), dir) || ".";
   await makeEmpty(dir, place);
-  await cp(join(TEMPLATES, lang), dir, { recursive: true });
+  // What all plugins have in common, then those in WebAssembly, then what the language has.
+  const templates = language === "TypeScript" ? ["all", lang] : ["all", "wasm", lang];
+  for (const template of templates) await cp(join(TEMPLATES, template), dir, { recursive: true });
   for (const file of await readdir(dir, { recursive: true, withFileTypes: true })) {
     if (!file.isFile()) continue;
     const path = join(file.parentPath, file.name);

@@ -14,6 +14,7 @@ import { registerRolloutCommands } from "./plugin-rollout.ts";
 import { registerTailCommand } from "./plugin-tail.ts";
 import { registerTestCommand } from "./plugin-test.ts";
 import { registerUsageCommand } from "./plugin-usage.ts";
+import { withProgress } from "./progress.ts";
 import { publishFile } from "./publish.ts";
 
 interface PublishOptions extends AdminOptions {
@@ -79,7 +80,9 @@ async function pack(dir: string, options: { output?: string; build?: boolean }):
 async function publish(file: string, options: PublishOptions): Promise<Result> {
   const { sign, keyName = null } = options;
   const key = sign === undefined ? null : { file: sign, name: keyName };
-  const published = await publishFile(file, options, options.workspace, key);
+  const published = await withProgress(`publishing ${file}`, () =>
+    publishFile(file, options, options.workspace, key),
+  );
   const { id, name, version, workspace, created, signed_by } = published;
   const outcome = created ? "published" : "was there already:";
   return {

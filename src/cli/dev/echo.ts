@@ -1,4 +1,4 @@
-/** The upstream of `plugin dev`: answers with what it received, so that an author sees what the plugin made of it. */
+/** The upstream of `plugin dev` and of the demo: answers with what it received, so that an author sees what the plugin made of it. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 
