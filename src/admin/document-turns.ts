@@ -1,7 +1,7 @@
 /**
- * Turns of those who send whole configurations. The main thread reads and judges one in one go and does nothing else
- * meanwhile, so they follow each other; and after a tenant's one it rests from tenants' as long as that one took: however
- * many they send, half of its time is everybody else's.
+ * Turns of those who send whole configurations. Reading one takes memory, and the main thread judges it in one go and does
+ * nothing else meanwhile, so they follow each other; and after a tenant's one the gateway rests from tenants' as long as
+ * that one took: however many they send, half of its time is everybody else's.
  */
 import { setTimeout } from "node:timers/promises";
 import type { TakeTurn } from "../control/control.ts";

@@ -9,14 +9,10 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import type { Logger } from "pino";
-import {
-  type ConfigError,
-  formatConfigErrors,
-  judgeDeclarative,
-  type Loaded,
-} from "../declarative/declarative.ts";
+import { type ConfigError, formatConfigErrors, type Loaded } from "../declarative/declarative.ts";
 import { emptyConfig, noConfig } from "../declarative/empty-config.ts";
 import { documentError } from "../declarative/errors.ts";
+import { type ReadApart, readApart } from "../declarative/read-apart.ts";
 import { textOf } from "../declarative/text.ts";
 import type { OwnListeners } from "../egress/own-listeners.ts";
 import { Policies } from "../egress/policies.ts";
@@ -40,6 +36,7 @@ import { UnresolvedReferences } from "../secrets/vaults.ts";
 import { type AuditEntry, StaleRevision, type Store, StoreUnavailable } from "../stores/store.ts";
 import { type Quotas, quotasOf } from "../tenancy/quotas.ts";
 import type { Beside, BesideWrite } from "./beside.ts";
+import { judgeApart } from "./document.ts";
 import { InForce, type InForceParts } from "./in-force.ts";
 import { type JudgeContext, judge } from "./judge.ts";
 import { type Planned, type PlanRequest, planOf } from "./plan.ts";
@@ -271,11 +268,13 @@ export class Control {
     // What another gateway has just acknowledged is no difference; while the store is away, what is in force must do.
     if (store !== null) await this.alone(() => this.#catchUp(store)).catch(() => 0);
     const passwords = new PasswordWork({ makesHashes: false });
+    let document: ReadApart | undefined;
     for (;;) {
       const planned = await inTurn(async () => {
+        document ??= await readApart(request.text);
         const { state } = this.#inForce;
         const hash = this.hashOf(request.workspace);
-        return { ...(await this.#planOf(request, state, passwords)), hash };
+        return { ...(await this.#planOf(request, document, state, passwords)), hash };
       });
       if (!passwords.isDue) return planned;
       await passwords.work();
@@ -291,8 +290,12 @@ export class Control {
    */
   async sync(request: PlanRequest, expected: string | null, by: Author, inTurn = atOnce): Promise<Planned> {
     const passwords = new PasswordWork({ makesHashes: true });
+    let document: ReadApart | undefined;
     for (;;) {
-      const planned = await inTurn(() => this.#trySync(request, expected, by, passwords));
+      const planned = await inTurn(async () => {
+        document ??= await readApart(request.text);
+        return this.#trySync(request, document, expected, by, passwords);
+      });
       if (!passwords.isDue) return planned;
       // Thousands take minutes, in which others write.
       await passwords.work();
@@ -301,6 +304,7 @@ export class Control {
 
   #trySync(
     request: PlanRequest,
+    document: ReadApart,
     expected: string | null,
     by: Author,
     passwords: PasswordWork,
@@ -308,7 +312,7 @@ export class Control {
     return this.#written(async (store) => {
       const { state } = this.#inForce;
       if (expected !== null && expected !== this.hashOf(request.workspace)) throw movedOn();
-      const planned = await this.#planOf(request, state, passwords);
+      const planned = await this.#planOf(request, document, state, passwords);
       if (!planned.ok || passwords.isDue || planned.plan.changes.length === 0) return planned;
       const { edits, edited } = planned.plan;
       const audit = edited.flatMap(({ kind, entity, old }) => {
@@ -345,8 +349,13 @@ export class Control {
     });
   }
 
-  #planOf(request: PlanRequest, { index }: State, passwords: PasswordWork): Promise<Planned> {
-    return planOf(request, index, this.#context, this.#parts.vaults, passwords, Date.now());
+  #planOf(
+    request: PlanRequest,
+    document: ReadApart,
+    { index }: State,
+    passwords: PasswordWork,
+  ): Promise<Planned> {
+    return planOf(request, document, index, this.#context, this.#parts.vaults, passwords, Date.now());
   }
 
   /** Does something between two changes. */
@@ -417,19 +426,16 @@ export class Control {
   }
 
   async #load(text: string, file?: string): Promise<Loaded> {
-    const judged = politely(() =>
-      judgeDeclarative(text, {
-        plugins: this.#context.plugins,
-        previous: this.#loaded,
-        egress: this.#context.policies,
-        quotas: this.#context.quotas,
-        routerFlavor: this.#context.flavor,
-        ...(file === undefined ? {} : { file }),
-      }),
-    );
+    const options = {
+      plugins: this.#context.plugins,
+      previous: this.#loaded,
+      egress: this.#context.policies,
+      quotas: this.#context.quotas,
+      routerFlavor: this.#context.flavor,
+      ...(file === undefined ? {} : { file }),
+    };
+    const judged = await judgeApart(await readApart(text), options, this.#parts.vaults);
     if (!judged.ok) return judged;
-    const errors = await judged.unresolvedReferences(this.#parts.vaults);
-    if (errors.length > 0) return { ok: false, errors };
     await judged.hashPasswords();
     return { ok: true, config: politely(() => judged.seal()) };
   }

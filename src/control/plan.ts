@@ -3,9 +3,10 @@
  * the same for people, field by field.
  */
 import { type Field, isObject } from "@gatehouse/sdk";
-import { type ConfigError, judgeDeclarative } from "../declarative/declarative.ts";
+import type { ConfigError } from "../declarative/declarative.ts";
 import type { Draft } from "../declarative/draft.ts";
 import { equalJson } from "../declarative/identity.ts";
+import type { ReadApart } from "../declarative/read-apart.ts";
 import {
   DEFAULT_WORKSPACE,
   ENTITIES,
@@ -19,8 +20,8 @@ import { randomKey } from "../entities/made-up.ts";
 import type { PasswordWork } from "../entities/password-work.ts";
 import { holdsText, SECRET_NAME, textWithoutSecrets } from "../entities/redacted.ts";
 import { type Entity, referenceOf } from "../entities/relations.ts";
-import { politely } from "../gateway/polite.ts";
 import type { Vaults } from "../secrets/vaults.ts";
+import { judgeApart } from "./document.ts";
 import type { JudgeContext } from "./judge.ts";
 import { notFound, WriteRefused } from "./refusal.ts";
 import { labelOf, type Removed, Selected, type Selection } from "./scope.ts";
@@ -79,11 +80,13 @@ export type Planned =
     };
 
 /**
+ * @param document the request's text.
  * @param passwords if some are due afterwards, the plan is to be made once more when they are worked out.
  * @throws {WriteRefused} there is no such workspace.
  */
 export async function planOf(
-  { text, noTenants, ...selection }: PlanRequest,
+  { noTenants, ...selection }: Omit<PlanRequest, "text">,
+  document: ReadApart,
   index: EntityIndex,
   context: JudgeContext,
   vaults: Pick<Vaults, "resolve">,
@@ -92,18 +95,15 @@ export async function planOf(
 ): Promise<Planned> {
   const home = selection.workspace === null ? null : workspaceOf(index, selection.workspace);
   const selected = new Selected(index, selection, home);
-  const judged = politely(() =>
-    judgeDeclarative(text, {
-      plugins: context.plugins,
-      egress: context.policies,
-      quotas: context.quotas,
-      routerFlavor: context.flavor,
-      ground: selected,
-    }),
-  );
+  const rules = {
+    plugins: context.plugins,
+    egress: context.policies,
+    quotas: context.quotas,
+    routerFlavor: context.flavor,
+    ground: selected,
+  };
+  const judged = await judgeApart(document, rules, vaults);
   if (!judged.ok) return judged;
-  const errors = await judged.unresolvedReferences(vaults);
-  if (errors.length > 0) return { ok: false, errors };
   const put: { kind: EntityName; entity: Entity; old: Entity | undefined }[] = [];
   for (const draft of judged.drafts) {
     const old = index.find(draft.type.name, draft.id);

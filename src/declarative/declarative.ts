@@ -4,66 +4,36 @@
  *
  * read (text → values) → gather (values → entities) → validate each → resolve among them → seal (ids, hash).
  */
-import { isObject } from "@gatehouse/sdk";
-import { Policies } from "../egress/policies.ts";
-import {
-  DEFAULT_WORKSPACE,
-  DEFAULT_WORKSPACE_ID,
-  ENTITIES,
-  type GatewayConfig,
-  type PluginCatalogue,
-  type RouterFlavor,
-} from "../entities/entities.ts";
-import { entityBytes, jsonBytes } from "../entities/entity-bytes.ts";
-import { isUuid } from "../entities/fields.ts";
-import { coveredHostFaults, hostOwnerFaults, hostOwners } from "../entities/host-ownership.ts";
-import { type InspectionContext, inspect } from "../entities/inspect.ts";
-import { type Entity, relationFaults, type WorkspaceFacts, workspaceFacts } from "../entities/relations.ts";
-import { reservedNameFault } from "../entities/reserved-names.ts";
+import type { GatewayConfig } from "../entities/entities.ts";
 import { hasReferences, type Vaults } from "../secrets/vaults.ts";
-import { type GivenQuotas, overQuota, quotasOf } from "../tenancy/quotas.ts";
-import { type ReadDocument, readDocument } from "./document.ts";
-import { type Draft, Faults, type Path, type Scope } from "./draft.ts";
+import { type DocumentFault, readDocument } from "./document.ts";
+import { type Draft, Faults } from "./draft.ts";
 import { noConfig } from "./empty-config.ts";
 import { type ConfigError, documentError } from "./errors.ts";
-import { tellFinding } from "./findings.ts";
-import { COLLECTIONS, checkRemarks, countHeld, Gatherer, OFFERED, suggest } from "./gather.ts";
-import type { Ground } from "./ground.ts";
-import { checkTransformed, Passwords } from "./hashed-fields.ts";
-import { entityId } from "./identity.ts";
-import { checkMeta, FORMAT_VERSION, META } from "./meta.ts";
+import { Passwords } from "./hashed-fields.ts";
+import { Loader, type Rules } from "./loader.ts";
 import { Previous } from "./previous.ts";
-import { Directory } from "./resolve.ts";
 import { seal } from "./seal.ts";
 
 export { type ConfigError, formatConfigErrors, toFields } from "./errors.ts";
 
-export interface LoadOptions {
+export interface LoadOptions extends Rules {
   /** Name of the file, for messages. */
-  file?: string;
-  plugins: PluginCatalogue;
-  /** Setting `router_flavor`; default `traditional_compatible`. */
-  routerFlavor?: RouterFlavor;
+  readonly file?: string;
   /** Entities that say the same as in this configuration are taken over from it, times and made-up fields included. */
-  previous?: GatewayConfig;
-  /**
-   * Where workspaces may have the gateway connect to; null where nothing connects, so that nobody asks. Default: what
-   * holds with the default settings.
-   */
-  egress?: Policies | null;
-  /** What the document is put upon. Without it the document is the whole configuration. */
-  ground?: Ground;
+  readonly previous?: GatewayConfig;
   /** Faults that are told; default: 1000. */
-  maxTold?: number;
-  /** Setting `workspace_quotas`; default: what holds without it. */
-  quotas?: GivenQuotas;
+  readonly maxTold?: number;
   /** Milliseconds since the epoch that `created_at` and `updated_at` get. Default: now. */
-  now?: number;
+  readonly now?: number;
 }
 
-export type Loaded =
-  | { readonly ok: true; readonly config: GatewayConfig }
-  | { readonly ok: false; readonly errors: readonly ConfigError[] };
+export interface Refused {
+  readonly ok: false;
+  readonly errors: readonly ConfigError[];
+}
+
+export type Loaded = { readonly ok: true; readonly config: GatewayConfig } | Refused;
 
 /** A document without a fault, on its way to a configuration. */
 export interface Judged {
@@ -73,7 +43,7 @@ export interface Judged {
   /** Whether passwords are in the form in which they are kept. */
   readonly isTransformed: boolean;
   /** What is wrong with its references to vaults: those that lead nowhere. */
-  unresolvedReferences(vaults: Pick<Vaults, "resolve">): Promise<readonly ConfigError[]>;
+  unresolvedReferences(vaults: Pick<Vaults, "resolve">): Promise<Faults>;
   /** Hashes its passwords, which takes some 30 ms for each that is new; the caller is not held up. */
   hashPasswords(): Promise<void>;
   /** The configuration. Passwords that are not hashed yet are hashed now. */
@@ -86,27 +56,33 @@ export function loadDeclarative(text: string, options: LoadOptions): Loaded {
   return judged.ok ? { ok: true, config: judged.seal() } : judged;
 }
 
-/** The same in steps, for who cannot wait while many passwords are hashed. */
-export function judgeDeclarative(
-  text: string,
-  options: LoadOptions,
-): Judged | Extract<Loaded, { ok: false }> {
+/** The same without the configuration, for who only wants to know what is wrong. */
+export function judgeDeclarative(text: string, options: LoadOptions): Judged | Refused {
   const document = readDocument(text);
-  if (document.ok) return judgeDocument(document, options);
-  const file = options.file ?? null;
-  return { ok: false, errors: document.faults.map((fault) => documentError(file, fault)) };
+  if (!document.ok) return unreadable(document.faults, options);
+  const judged = judgeDocument(document.value, options);
+  if (judged.ok) return judged;
+  const { faults } = judged;
+  return { ok: false, errors: faults.placed(faults.asked().map(document.locate)) };
 }
 
-/** The same for a document that was read already. */
+/** What is wrong with a text that cannot be read at all. */
+export function unreadable(
+  faults: readonly DocumentFault[],
+  { file = null }: { readonly file?: string | null },
+): Refused {
+  return { ok: false, errors: faults.map((fault) => documentError(file, fault)) };
+}
+
+/** The values of a document; what is wrong with them has no places yet. */
 export function judgeDocument(
-  document: Pick<Extract<ReadDocument, { ok: true }>, "value" | "locate">,
+  value: unknown,
   options: LoadOptions,
-): Judged | Extract<Loaded, { ok: false }> {
-  const file = options.file ?? null;
-  const faults = new Faults(file, document.locate, options.maxTold);
+): Judged | { readonly ok: false; readonly faults: Faults } {
+  const faults = new Faults(options.file ?? null, options.maxTold);
   const previous = new Previous(options.previous ?? noConfig());
-  const { drafts, staying, isTransformed } = new Loader(options, faults, previous).load(document.value);
-  if (faults.list.length > 0) return { ok: false, errors: faults.sorted() };
+  const { drafts, staying, isTransformed } = new Loader(options, faults, previous).load(value);
+  if (!faults.isEmpty) return { ok: false, faults };
   const passwords = new Passwords(isTransformed ? [] : drafts);
   return {
     ok: true,
@@ -124,7 +100,7 @@ export function judgeDocument(
         const resolved = await vaults.resolve(draft.type.name, entity, find, context);
         for (const { path, message } of resolved.faults) faults.entity(draft, path, message);
       }
-      return faults.sorted();
+      return faults;
     },
     hashPasswords: () => passwords.hash(),
     seal() {
@@ -133,276 +109,3 @@ export function judgeDocument(
     },
   };
 }
-
-type WorkspaceScope = Scope & { readonly draft: Draft };
-
-/** What a document says, and the entities in force that stay beside it. */
-interface Read {
-  readonly drafts: readonly Draft[];
-  readonly staying: readonly Draft[];
-  readonly isTransformed: boolean;
-}
-
-const NOTHING: Read = { drafts: [], staying: [], isTransformed: false };
-
-class Loader {
-  readonly #inspection: InspectionContext;
-  readonly #egress: Policies | null;
-  readonly #quotas: GivenQuotas;
-  readonly #faults: Faults;
-  readonly #previous: Previous;
-  readonly #gatherer: Gatherer;
-  readonly #directory: Directory;
-  /** Whether passwords are in the form in which they are kept. */
-  #transformed = false;
-  /** Workspaces themselves are the operator's. */
-  readonly #top = newScope(DEFAULT_WORKSPACE, DEFAULT_WORKSPACE_ID);
-  /** Whose top-level entities are: the operator's, unless the document is for one workspace. */
-  readonly #home: Scope;
-  readonly #ground: Ground | null;
-  /** Workspaces in force, by id and by name. */
-  readonly #inForce: ReadonlyMap<string, WorkspaceFacts>;
-  readonly #inForceByName: ReadonlyMap<string, WorkspaceFacts>;
-
-  constructor(
-    {
-      plugins,
-      routerFlavor = "traditional_compatible",
-      egress = Policies.of(),
-      quotas = {},
-      ground,
-    }: LoadOptions,
-    faults: Faults,
-    previous: Previous,
-  ) {
-    this.#inspection = { plugins, flavor: routerFlavor, patterns: new Map() };
-    this.#egress = egress;
-    this.#quotas = quotas;
-    this.#faults = faults;
-    this.#previous = previous;
-    this.#gatherer = new Gatherer(faults);
-    this.#directory = new Directory(faults);
-    this.#ground = ground ?? null;
-    const inForce = ground?.workspaces() ?? [];
-    this.#inForce = new Map(inForce.map((facts) => [facts.id, facts]));
-    this.#inForceByName = new Map(inForce.map((facts) => [facts.name, facts]));
-    const home = ground?.home ?? null;
-    this.#home = home === null ? this.#top : newScope(home.name, home.id);
-    if (home !== null) this.#directory.addWorkspace(home);
-  }
-
-  load(top: unknown): Read {
-    if (!isObject(top)) {
-      this.#faults.document([], `expected a map with _format_version: "${FORMAT_VERSION}" and entities`);
-      return NOTHING;
-    }
-    checkMeta(top, this.#faults);
-    this.#transformed = top._transform === false;
-    const home = this.#ground?.home ?? null;
-    const hasWorkspaces = home === null;
-    // Before any work is done for them: whoever writes a document for one workspace is its tenant.
-    const tooMany = home && overQuota(home.name, countHeld(top), quotasOf(home, this.#quotas));
-    if (tooMany) {
-      this.#faults.document([], tooMany);
-      return NOTHING;
-    }
-    this.#collections(top, [], this.#home, [...META, ...(hasWorkspaces ? ["workspaces"] : [])]);
-    const workspaces = hasWorkspaces ? this.#workspaces(top.workspaces) : [];
-    const { drafts } = this.#gatherer;
-    if (this.#faults.isFull) return NOTHING;
-    const staying = this.#ground === null ? [] : this.#settle(this.#ground, workspaces);
-    for (const draft of staying) this.#directory.add(draft);
-    for (const draft of drafts) this.#directory.add(draft);
-    for (const draft of drafts) {
-      if (this.#faults.isFull) return NOTHING;
-      draft.kept = this.#previous.unchanged(draft, this.#directory);
-      if (draft.kept === null) this.#validate(draft);
-      else {
-        draft.value = draft.kept;
-        draft.sound = true;
-      }
-    }
-    for (const draft of drafts) {
-      if (draft.kept !== null) continue;
-      this.#directory.resolve(draft);
-      draft.value.id = draft.id;
-      draft.value.ws_id = draft.scope.id;
-    }
-    for (const draft of [...staying, ...drafts]) this.#directory.checkCacheKey(draft);
-    this.#checkTogether(drafts, staying);
-    this.#checkQuotas(workspaces, [...staying, ...drafts]);
-    return {
-      drafts: [...workspaces.map(({ draft }) => draft), ...drafts],
-      staying,
-      isTransformed: this.#transformed,
-    };
-  }
-
-  /** The entities in force that stay beside those of the document. */
-  #settle(ground: Ground, workspaces: readonly WorkspaceScope[]): Draft[] {
-    const { drafts } = this.#gatherer;
-    const scopes = new Map([this.#home, ...workspaces].map((scope) => [scope.id, scope]));
-    const { staying, stuck } = ground.settle(drafts, [...scopes.values()], (draft) => {
-      const { value, findings } = inspect(draft.type, draft.input, draft.scope.name, this.#inspection);
-      return findings.length === 0 ? value : null;
-    });
-    for (const message of stuck) this.#faults.document([], message);
-    for (const facts of this.#inForce.values())
-      if (!scopes.has(facts.id)) {
-        scopes.set(facts.id, newScope(facts.name, facts.id));
-        this.#directory.addWorkspace(facts);
-      }
-    return staying.flatMap(({ type, entity }): Draft[] => {
-      const scope = scopes.get(entity.ws_id);
-      if (scope === undefined) return [];
-      const common = { path: [], expanded: null, references: {}, parents: {}, stays: true } as const;
-      return [
-        { type, scope, input: entity, id: entity.id, value: entity, sound: true, kept: entity, ...common },
-      ];
-    });
-  }
-
-  /** The collections of the document or of a workspace, and whatever else is written there. */
-  #collections(node: Record<string, unknown>, path: Path, scope: Scope, others: readonly string[]): void {
-    for (const key of Object.keys(node)) {
-      const name = COLLECTIONS.find((each) => each === key);
-      if (name) this.#gatherer.collection(ENTITIES[name], node[key], [...path, key], scope, null);
-      else if (!others.includes(key))
-        this.#faults.document(
-          [...path, key],
-          "unknown field",
-          suggest(key, [...OFFERED, ...others], this.#faults.speller),
-          true,
-        );
-    }
-  }
-
-  #workspaces(list: unknown): WorkspaceScope[] {
-    if (list === undefined || list === null) return [];
-    if (!Array.isArray(list)) {
-      this.#faults.document(["workspaces"], "expected an array");
-      return [];
-    }
-    const scopes: WorkspaceScope[] = [];
-    list.forEach((node, i) => {
-      const path = ["workspaces", i];
-      if (!isObject(node)) this.#faults.document(path, "expected a record");
-      else scopes.push(this.#workspace(node, path));
-    });
-    const facts = new Map(
-      scopes.map((scope) => [
-        scope,
-        workspaceFacts({ ...soundOf(scope.draft), id: scope.id, name: scope.name }),
-      ]),
-    );
-    const named = new Set(scopes.map(({ id }) => id));
-    const beside = [...this.#inForce.values()].filter(({ id }) => !named.has(id));
-    const before = hostOwners(beside);
-    const owners = hostOwners([...beside, ...facts.values()]);
-    for (const [scope, own] of facts) {
-      for (const { path, message, hint } of [
-        ...hostOwnerFaults(own, owners),
-        ...coveredHostFaults(own, before),
-      ])
-        this.#faults.entity(scope.draft, path, message, hint);
-      if (scope.draft.sound) this.#directory.addWorkspace(own);
-    }
-    return scopes;
-  }
-
-  #workspace(node: Record<string, unknown>, path: Path): WorkspaceScope {
-    const type = ENTITIES.workspaces;
-    const input: Record<string, unknown> = {};
-    const entities: Record<string, unknown> = {};
-    for (const key of Object.keys(node)) {
-      if ((COLLECTIONS as readonly string[]).includes(key)) entities[key] = node[key];
-      else if (key !== "_comment" && key !== "_ignore") input[key] = node[key];
-    }
-    checkRemarks(node, path, this.#faults);
-    const name = typeof input.name === "string" ? input.name : "";
-    const own = typeof input.id === "string" && isUuid(input.id) ? input.id : null;
-    const inForce = this.#inForceByName.get(name) ?? this.#inForce.get(own ?? "");
-    const id = inForce?.id ?? own ?? entityId(type.name, name);
-    const common = { expanded: null, references: {}, parents: {}, id, value: {}, sound: false, kept: null };
-    const draft: Draft = { type, scope: this.#top, path, input, ...common };
-    this.#validate(draft);
-    draft.value.id = id;
-    draft.value.ws_id = id;
-    if (inForce !== undefined && inForce.name !== name)
-      this.#faults.entity(draft, ["name"], "the name of a workspace cannot be changed");
-    if (inForce !== undefined && own !== null && inForce.id !== own)
-      this.#faults.entity(draft, ["id"], `value must be ${inForce.id}: ids do not change`);
-    if (name === DEFAULT_WORKSPACE || id === DEFAULT_WORKSPACE_ID)
-      this.#faults.entity(
-        draft,
-        [name === DEFAULT_WORKSPACE ? "name" : "id"],
-        `uniqueness violation: 'workspaces' entity with name set to '${DEFAULT_WORKSPACE}' already declared`,
-        "entities of the default workspace stand at the top level",
-      );
-    else this.#directory.add(draft);
-    const reserved = inForce === undefined ? reservedNameFault(name) : null;
-    if (reserved !== null) this.#faults.entity(draft, ["name"], reserved);
-    const scope = newScope(name, id);
-    this.#collections(entities, path, scope, []);
-    return { ...scope, draft };
-  }
-
-  #validate(draft: Draft): void {
-    const { type, input, references, parents, scope } = draft;
-    const candidate = { ...input };
-    for (const field of Object.keys(references)) candidate[field] = { id: "" };
-    for (const field of Object.keys(parents)) candidate[field] = { id: "" };
-    const { value, findings } = inspect(type, candidate, scope.name, this.#inspection);
-    draft.value = value;
-    draft.sound = findings.length === 0;
-    for (const finding of findings) tellFinding(draft, finding, this.#inspection.plugins, this.#faults);
-    if (draft.sound && this.#transformed) checkTransformed(draft, this.#faults);
-  }
-
-  #checkQuotas(workspaces: readonly WorkspaceScope[], drafts: readonly Draft[]): void {
-    const held = new Map(workspaces.map(({ id }) => [id, { entities: 0, routes: 0, bytes: 0 }]));
-    // One that the document is put upon is not in it.
-    const { id: homeId, name: homeName } = this.#home;
-    const home = held.has(homeId) ? undefined : this.#inForce.get(homeId);
-    const own = { entities: 0, routes: 0, bytes: 0 };
-    if (home !== undefined) held.set(homeId, own);
-    for (const { scope, type, value, kept } of drafts) {
-      const count = held.get(scope.id);
-      if (count === undefined) continue;
-      count.entities++;
-      if (type.name === "routes") count.routes++;
-      count.bytes += kept === null ? jsonBytes(value) : entityBytes(kept);
-    }
-    if (home !== undefined) {
-      const message = overQuota(homeName, own, quotasOf(home, this.#quotas));
-      if (message !== null) this.#faults.document([], message);
-    }
-    for (const { id, name, draft } of workspaces) {
-      const { quotas } = draft.value;
-      const count = held.get(id);
-      const message =
-        count === undefined || !draft.sound
-          ? null
-          : overQuota(name, count, quotasOf({ name, quotas }, this.#quotas));
-      if (message !== null) this.#faults.entity(draft, [], message);
-    }
-  }
-
-  /** @param drafts those that are not workspaces */
-  #checkTogether(drafts: readonly Draft[], staying: readonly Draft[]): void {
-    for (const draft of [...staying, ...drafts]) this.#directory.link(draft);
-    // What is asked of workspaces may have changed for what stays in them, and what services list may be gone.
-    const moved = new Set(drafts.map(({ scope }) => scope));
-    const asked = staying.filter(({ type, scope }) => moved.has(scope) && type.name !== "plugins");
-    for (const draft of [...asked, ...drafts]) {
-      if (!draft.sound) continue;
-      const faults = relationFaults(draft.type, draft.value as Entity, this.#directory, this.#egress);
-      for (const { path, message, hint } of faults) this.#faults.entity(draft, path, message, hint);
-    }
-  }
-}
-
-const newScope = (name: string, id: string): Scope => ({ name, id, byKey: new Map() });
-
-/** Fields of a workspace; of one that is not sound nothing counts but where it may have the gateway connect to. */
-const soundOf = ({ sound, value }: Draft) => (sound ? value : { egress: value.egress });

@@ -21,7 +21,7 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
-import { isMergeKey, Locator, offsetOf, type Place, placeAt } from "./locator.ts";
+import { type Asked, isMergeKey, Locator, offsetOf, type Place, placeAt } from "./locator.ts";
 import { readPlain } from "./plain-text.ts";
 
 export interface DocumentFault extends Place {
@@ -33,7 +33,7 @@ export type ReadDocument =
       readonly ok: true;
       readonly value: unknown;
       /** Where a path leads: the value, or the key if that is what is wrong; else the nearest thing above. */
-      locate(path: readonly (string | number)[], atKey: boolean): Place;
+      locate(asked: Asked): Place;
     }
   | { readonly ok: false; readonly faults: readonly DocumentFault[] };
 
@@ -44,6 +44,8 @@ export const MAX_DEPTH = 64;
 const MAX_VALUES = 10_000_000;
 /** Of them, those that aliases and merges repeat: a line of text is all that a thousand of them take. */
 const MAX_REPEATED = 1_000_000;
+/** Characters of texts and keys that they repeat: whoever writes the document out again has them all. */
+const MAX_REPEATED_CHARACTERS = 16 * 1024 * 1024;
 /** Tokens of YAML: a syntax tree takes some 300 bytes for each. */
 const MAX_TOKENS = 5_000_000;
 /** Syntax errors follow from one another: more of them help nobody. */
@@ -60,9 +62,9 @@ export function readDocument(text: string): ReadDocument {
   return {
     ok: true,
     value: plain.value,
-    locate(path, atKey) {
+    locate(asked) {
       places ??= readWithPlaces(text);
-      return places.ok ? places.locate(path, atKey) : { line: 1, column: 1 };
+      return places.ok ? places.locate(asked) : { line: 1, column: 1 };
     },
   };
 }
@@ -95,7 +97,7 @@ function readWithPlaces(text: string): ReadDocument {
   const value = reader.read(document.contents, 0);
   if (reader.faults.length > 0) return { ok: false, faults: reader.faults };
   const locator = new Locator(document, reader.anchors, lines);
-  return { ok: true, value, locate: (path, atKey) => locator.locate(path, atKey) };
+  return { ok: true, value, locate: (asked) => locator.locate(asked) };
 }
 
 /** Neither YAML (5.1) nor JSON has control characters as they are; the library lets them pass. */
@@ -137,10 +139,12 @@ class Reader {
   readonly faults: DocumentFault[] = [];
   /** What each alias stands for; an anchor may be given again, so the alias decides and not the name. */
   readonly anchors = new Map<unknown, unknown>();
-  readonly #named = new Map<string, { node: unknown; value: unknown; size: number }>();
+  readonly #named = new Map<string, { node: unknown; value: unknown; size: number; characters: number }>();
   readonly #lines: LineCounter;
   #values = 0;
   #repeated = 0;
+  #characters = 0;
+  #repeatedCharacters = 0;
   /** A bound is exceeded: the rest is not read. */
   #isFull = false;
 
@@ -151,12 +155,16 @@ class Reader {
   read(node: unknown, depth: number): unknown {
     if (this.#isFull) return undefined;
     const before = this.#values;
+    const charactersBefore = this.#characters;
     if (depth > MAX_DEPTH) return this.#wrong(node, `nested deeper than ${MAX_DEPTH} levels`);
     if (++this.#values > MAX_VALUES) return this.#full(node, `more than ${MAX_VALUES} values`);
     if (isAlias(node)) return this.#alias(node, node.source);
     const value = this.#plain(node, depth);
     const anchor = (node as { anchor?: string } | null)?.anchor;
-    if (anchor !== undefined) this.#named.set(anchor, { node, value, size: this.#values - before });
+    if (anchor !== undefined) {
+      const characters = this.#characters - charactersBefore;
+      this.#named.set(anchor, { node, value, size: this.#values - before, characters });
+    }
     return value;
   }
 
@@ -165,6 +173,7 @@ class Reader {
     if (isScalar(node)) {
       const { value } = node;
       if (typeof value === "bigint") return Number(value);
+      if (typeof value === "string") this.#characters += value.length;
       return value === undefined ? null : value;
     }
     if (isSeq(node)) return node.items.map((item) => this.read(item, depth + 1));
@@ -178,9 +187,13 @@ class Reader {
     this.anchors.set(node, found.node);
     this.#values += found.size;
     this.#repeated += found.size;
-    return this.#repeated > MAX_REPEATED
-      ? this.#full(node, `more than ${MAX_REPEATED} values that aliases repeat`)
-      : found.value;
+    this.#characters += found.characters;
+    this.#repeatedCharacters += found.characters;
+    if (this.#repeated > MAX_REPEATED)
+      return this.#full(node, `more than ${MAX_REPEATED} values that aliases repeat`);
+    if (this.#repeatedCharacters > MAX_REPEATED_CHARACTERS)
+      return this.#full(node, `more than ${MAX_REPEATED_CHARACTERS} characters that aliases repeat`);
+    return found.value;
   }
 
   #map(node: YAMLMap, depth: number): Record<string, unknown> {
@@ -198,6 +211,7 @@ class Reader {
       }
       const key = this.#key(pair);
       if (key === undefined) continue;
+      this.#characters += key.length;
       if (Object.hasOwn(out, key)) this.#wrong(pair.key, `key '${key}' is given twice`);
       out[key] = this.read(pair.value, depth + 1);
     }

@@ -1,7 +1,7 @@
 /** What loading passes from step to step: entities on their way from a file to a configuration. */
 import type { EntityName, EntityType } from "../entities/entities.ts";
 import { type ConfigError, documentError, fieldName } from "./errors.ts";
-import type { Place } from "./locator.ts";
+import type { Asked, Place } from "./locator.ts";
 import { Speller } from "./nearest.ts";
 
 export type Path = readonly (string | number)[];
@@ -47,46 +47,46 @@ export const subjectOf = (error: ConfigError): Draft | undefined => subjects.get
 /** Faults that are told of one document: whoever mends so many runs it again, and a hostile one has a million. */
 const MAX_TOLD = 1000;
 
-/** Gathers faults, each with its place. */
+/** A fault whose place in the text nobody has looked up. */
+interface Told {
+  readonly error: Omit<ConfigError, "file" | "line" | "column">;
+  readonly draft: Draft | null;
+  readonly at: Asked;
+  /** What is on the line that the hint ends with. */
+  readonly first: Asked | null;
+}
+
+/** Gathers faults. Their places are looked up together at the end, which may be done in another thread. */
 export class Faults {
   /** For what to write instead. */
   readonly speller = new Speller();
-  readonly list: ConfigError[] = [];
   /** Whether so many were found that nobody looks for more. */
   isFull = false;
+  readonly #told: Told[] = [];
   readonly #file: string | null;
-  readonly #locate: (path: Path, atKey: boolean) => Place;
-
   readonly #maxTold: number;
 
-  constructor(
-    file: string | null,
-    locate: (path: Path, atKey: boolean) => Place,
-    maxTold: number = MAX_TOLD,
-  ) {
+  constructor(file: string | null, maxTold: number = MAX_TOLD) {
     this.#file = file;
-    this.#locate = locate;
     this.#maxTold = maxTold;
+  }
+
+  get isEmpty(): boolean {
+    return this.#told.length === 0;
   }
 
   /** Something wrong with the document, outside of any entity. */
   document(path: Path, message: string, hint: string | null = null, atKey = false): void {
     if (this.isFull) return;
-    const place = this.#locate(path, atKey);
-    this.#tell({
-      file: this.#file,
-      ...place,
-      entity: null,
-      name: null,
-      workspace: null,
-      field: fieldName(path),
-      path,
-      message,
-      hint,
-      found: null,
-    });
+    const nothing = { entity: null, name: null, workspace: null, found: null };
+    const error = { ...nothing, field: fieldName(path), path, message, hint };
+    this.#tell({ error, draft: null, at: { path, atKey }, first: null });
   }
 
+  /**
+   * Something wrong with an entity.
+   * @param first leads to what is on the line whose number ends the hint.
+   */
   entity(
     draft: Draft,
     field: Path,
@@ -94,41 +94,48 @@ export class Faults {
     hint: string | null = null,
     atKey = false,
     found: string | null = null,
+    first: Path | null = null,
   ): void {
     if (this.isFull) return;
-    const first = field[0];
-    const shorthand = typeof first === "string" ? draft.expanded?.get(first) : undefined;
+    const own = field[0];
+    const shorthand = typeof own === "string" ? draft.expanded?.get(own) : undefined;
     const at = shorthand === undefined ? field : [shorthand];
-    const place = this.#locate([...draft.path, ...at], atKey);
-    const error: ConfigError = {
-      file: this.#file,
-      ...place,
+    const path = [...draft.path, ...at];
+    const error = {
       entity: draft.type.singular,
       name: draftName(draft),
       workspace: draft.scope.name,
       field: fieldName(at),
-      path: [...draft.path, ...at],
-      message: shorthand === undefined ? message : `${first}: ${message}`,
+      path,
+      message: shorthand === undefined ? message : `${own}: ${message}`,
       hint,
       found,
     };
-    subjects.set(error, draft);
-    this.#tell(error);
+    this.#tell({ error, draft, at: { path, atKey }, first: first && { path: first, atKey: false } });
   }
 
-  #tell(error: ConfigError): void {
-    this.list.push(error);
-    if (this.list.length >= this.#maxTold) this.isFull = true;
+  #tell(told: Told): void {
+    this.#told.push(told);
+    if (this.#told.length >= this.#maxTold) this.isFull = true;
   }
 
-  /** Line of something, for messages that point to it. */
-  line(path: Path): number {
-    return this.#locate(path, false).line;
+  /** The places that `placed` is to be given. */
+  asked(): Asked[] {
+    return this.#told.flatMap(({ at, first }) => (first === null ? [at] : [at, first]));
   }
 
   /** In the order of the document. */
-  sorted(): ConfigError[] {
-    const told = this.list.sort((a, b) => a.line - b.line || a.column - b.column);
+  placed(places: readonly Place[]): ConfigError[] {
+    const next = places.values();
+    const nowhere = { line: 1, column: 1 };
+    const told = this.#told.map(({ error, draft, first }): ConfigError => {
+      const { line, column } = next.next().value ?? nowhere;
+      const hint = first === null ? error.hint : `${error.hint}${(next.next().value ?? nowhere).line}`;
+      const placed = { file: this.#file, line, column, ...error, hint };
+      if (draft !== null) subjects.set(placed, draft);
+      return placed;
+    });
+    told.sort((a, b) => a.line - b.line || a.column - b.column);
     const last = told.at(-1);
     if (!this.isFull || last === undefined) return told;
     const message = `${this.#maxTold} faults were found, and nothing was looked at after that: mend them, and see what is left`;

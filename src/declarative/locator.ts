@@ -7,6 +7,13 @@ export interface Place {
   column: number;
 }
 
+/** What the place is wanted of. */
+export interface Asked {
+  readonly path: readonly (string | number)[];
+  /** Whether its key is meant, if it has one. */
+  readonly atKey: boolean;
+}
+
 export function placeAt(lines: LineCounter, offset: number): Place {
   const { line, col } = lines.linePos(offset);
   return { line: Math.max(line, 1), column: Math.max(col, 1) };
@@ -37,7 +44,7 @@ export class Locator {
     this.#lines = lines;
   }
 
-  locate(path: readonly (string | number)[], atKey: boolean): Place {
+  locate({ path, atKey }: Asked): Place {
     let node = this.#root;
     let offset = offsetOf(node);
     for (const [i, step] of path.entries()) {

@@ -143,10 +143,12 @@ export class Directory implements Relations {
   #twice(draft: Draft, other: Draft, field: readonly string[], what: string): void {
     const message = `uniqueness violation: '${draft.type.name}' entity with ${what} already declared`;
     const across = other.scope === draft.scope ? "" : "it is unique over all workspaces; ";
-    const where = other.stays
-      ? "it is in force, and not among those that the document may change"
-      : `the first is on line ${this.#faults.line(other.path)}`;
-    this.#faults.entity(draft, field, message, `${across}${where}`);
+    if (other.stays) {
+      const hint = `${across}it is in force, and not among those that the document may change`;
+      return this.#faults.entity(draft, field, message, hint);
+    }
+    const hint = `${across}the first is on line `;
+    this.#faults.entity(draft, field, message, hint, false, null, other.path);
   }
 }
 

@@ -7,7 +7,7 @@ import { stringify } from "yaml";
 import { judgeDocument } from "../declarative/declarative.ts";
 import { readDocument } from "../declarative/document.ts";
 import type { ConfigError } from "../declarative/errors.ts";
-import type { Place } from "../declarative/locator.ts";
+import type { Asked, Place } from "../declarative/locator.ts";
 import { ENTITY_NAMES, type PluginCatalogue, type RouterFlavor } from "../entities/entities.ts";
 import { withEnvironment } from "./environment.ts";
 import { rewrite } from "./rewrite.ts";
@@ -57,16 +57,15 @@ export function importKong(
     return { unreadable: [{ line: 1, column: 1, message: "this is no map of entities" }] };
   const origins = new Map<object, Path>();
   noteOrigins(document.value, [], origins);
-  const locate = (path: Path, atKey: boolean) => document.locate(path, atKey);
   const top = rewrite(document.value, origins, (path, remark, atKey = false) =>
-    remarks.push({ ...locate(path, atKey), ...remark }),
+    remarks.push({ ...document.locate({ path, atKey }), ...remark }),
   );
   const mapped = keepSound(
     top,
     options,
-    (path, atKey) => {
+    ({ path, atKey }) => {
       const { origin, rest } = originOf(top, path, origins);
-      return locate([...origin, ...rest], atKey);
+      return document.locate({ path: [...origin, ...rest], atKey });
     },
     remarks,
   );
@@ -107,21 +106,24 @@ function originOf(top: Tree, path: Path, origins: ReadonlyMap<object, Path>): { 
 function keepSound(
   top: Tree,
   { plugins, routerFlavor }: ImportOptions,
-  locate: (path: Path, atKey: boolean) => Place,
+  locate: (asked: Asked) => Place,
   remarks: Remark[],
 ): Record<string, number> {
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const judged = judgeDocument(
-      { value: top, locate },
-      { plugins, routerFlavor, egress: null, maxTold: Number.POSITIVE_INFINITY },
-    );
+    const judged = judgeDocument(top, {
+      plugins,
+      routerFlavor,
+      egress: null,
+      maxTold: Number.POSITIVE_INFINITY,
+    });
     if (judged.ok) {
       const mapped: Record<string, number> = {};
       for (const { type } of judged.drafts) mapped[type.name] = (mapped[type.name] ?? 0) + 1;
       return mapped;
     }
     const gone = new Set<string>();
-    for (const error of judged.errors) {
+    const { faults } = judged;
+    for (const error of faults.placed(faults.asked().map(locate))) {
       const path = removable(top, error);
       remarks.push(remarkOf(error, path));
       gone.add(JSON.stringify(path));

@@ -53,7 +53,7 @@ export function readManifestText(text: string): ManifestText {
     return {
       // Without aliases a document is never larger than its text.
       value: document.toJS({ maxAliasCount: 0 }),
-      locate: (path, atKey) => locator.locate(path, atKey),
+      locate: (path, atKey) => locator.locate({ path, atKey }),
     };
   } catch (error) {
     return { problems: [{ message: `cannot be read: ${firstLine((error as Error).message)}` }] };

@@ -47,7 +47,7 @@ export const QUOTA_TABLE = {
     between: [0, 1 << 30],
     beyond: "the write, or the file, is refused",
   },
-  // The main thread reads and judges a body in one go: a second or two for a hostile document of a mebibyte.
+  // The main thread judges a body in one go, and reads it too if it is no document.
   body_bytes: {
     key: "bodyBytes",
     bounds: "bytes of one body that its tokens send to the Admin API, packages aside",

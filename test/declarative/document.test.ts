@@ -64,7 +64,7 @@ for (const [title, text, expected] of HOSTILE) {
 test("a map with 200,000 keys, each a fault of its own, is located in good time", () => {
   const read = readDocument(`a: &a {}\n${Array.from({ length: 200_000 }, (_, i) => `k${i}: 1\n`).join("")}`);
   assert.ok(read.ok);
-  for (let i = 0; i < 200_000; i++) assert.equal(read.locate([`k${i}`], true).line, i + 2);
+  for (let i = 0; i < 200_000; i++) assert.equal(read.locate({ path: [`k${i}`], atKey: true }).line, i + 2);
 });
 
 test("places in what is merged from a tree of merges are found without walking it for each", () => {
@@ -74,9 +74,9 @@ test("places in what is merged from a tree of merges are found without walking i
     `t0: &t0 {}\n${tree.join("")}k: &k { ${keys.join(", ")} }\nm: { <<: [*t16, *k], own: 1 }\n`,
   );
   assert.ok(read.ok);
-  for (let i = 0; i < 1000; i++) assert.equal(read.locate(["m", `k${i}`], true).line, 18);
-  assert.equal(read.locate(["m", "own"], true).line, 19);
-  assert.equal(read.locate(["m", "nothing"], true).line, 19);
+  for (let i = 0; i < 1000; i++) assert.equal(read.locate({ path: ["m", `k${i}`], atKey: true }).line, 18);
+  assert.equal(read.locate({ path: ["m", "own"], atKey: true }).line, 19);
+  assert.equal(read.locate({ path: ["m", "nothing"], atKey: true }).line, 19);
 });
 
 test("nesting up to the bound is read", () => {
@@ -101,3 +101,12 @@ for (const [text, value] of VALUES) {
     assert.deepEqual(read.value, value);
   });
 }
+
+test("a text that aliases repeat to more than 16 MiB is refused, however short the document is", () => {
+  const read = readDocument(`a: &a ${"x".repeat(100_000)}\nb: [${"*a, ".repeat(1000)}]\n`);
+  assert.ok(!read.ok);
+  assert.deepEqual(
+    read.faults.map(({ message }) => message),
+    ["more than 16777216 characters that aliases repeat"],
+  );
+});
