@@ -31,8 +31,7 @@ async function dev(dir: string, options: DevCommandOptions): Promise<void> {
   if (port !== null && !(Number.isInteger(port) && port >= 0 && port <= 65_535))
     throw new PackError([`--port is a port from 0 to 65535, not '${options.port}'`]);
   const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort());
-  process.once("SIGTERM", () => stop.abort());
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => stop.abort());
   const { develop } = await import("./dev/dev.ts");
   await develop(dir, {
     port,

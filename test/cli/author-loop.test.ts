@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, symlink, watch, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -233,8 +234,8 @@ class Dev implements AsyncDisposable {
     }
   }
 
-  async stop(): Promise<number | null> {
-    this.#child.kill("SIGINT");
+  async stop(signal: NodeJS.Signals = "SIGINT"): Promise<number | null> {
+    this.#child.kill(signal);
     const [code] = await once(this.#child, "exit");
     return code as number | null;
   }
@@ -243,6 +244,9 @@ class Dev implements AsyncDisposable {
     if (this.#child.exitCode === null && this.#child.signalCode === null) await this.stop();
   }
 }
+
+/** What `plugin dev` has put into the folder for temporary files. */
+const left = async () => (await readdir(home)).filter((name) => name.startsWith("gatehouse-"));
 
 describe("plugin dev", () => {
   test("serves the plugin, tells what requests cost, and puts each save in force; a bad one changes nothing", async () => {
@@ -281,7 +285,36 @@ describe("plugin dev", () => {
     await dev.next("loaded");
     assert.equal(await greeting(), "Salut");
     assert.equal(await dev.stop(), 0);
-    const left = (await readdir(home)).filter((name) => name.startsWith("gatehouse-"));
-    assert.deepEqual(left, []);
+    assert.deepEqual(await left(), []);
+  });
+
+  test("leaves nothing when its terminal is closed", async () => {
+    await using dev = new Dev(greeter);
+    await dev.next("loaded");
+    assert.equal(await dev.stop("SIGHUP"), 0);
+    assert.deepEqual(await left(), []);
+  });
+
+  test("leaves nothing when it is killed: its gateway ends with it", async () => {
+    await using dev = new Dev(greeter);
+    const { proxy } = await dev.next("ready");
+    await dev.next("loaded");
+    const changes = watch(home)[Symbol.asyncIterator]();
+    const gone = changes.next();
+    await dev.stop("SIGKILL");
+    for (await gone; (await left()).length > 0; ) await changes.next();
+    await changes.return?.();
+    await assert.rejects(send(`${proxy}/`), /ECONNREFUSED/);
+  });
+
+  test("ends with 3 where its port is taken, and leaves nothing", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const { port } = taken.address() as AddressInfo;
+    const { code, err } = await run(["plugin", "dev", greeter, "--port", String(port)], { TMPDIR: home });
+    taken.close();
+    assert.equal(code, 3, err);
+    assert.match(err, /EADDRINUSE/);
+    assert.deepEqual(await left(), []);
   });
 });

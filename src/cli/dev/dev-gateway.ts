@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { AdminApi, messageOf, Unreachable } from "../admin-api.ts";
 import { PackError } from "../pack.ts";
 
-const MAIN = fileURLToPath(new URL("../../main.ts", import.meta.url));
+const CHILD = fileURLToPath(new URL("./gateway-child.ts", import.meta.url));
 /** The port that is tried first: what an author types again and again. */
 const PROXY_PORT = 8000;
 
@@ -59,9 +59,9 @@ export class DevGateway {
     };
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith("GATEHOUSE_"));
     const given = Object.entries(settings).map(([name, value]) => [`GATEHOUSE_${name.toUpperCase()}`, value]);
-    const child = spawn(process.execPath, [MAIN, "start", "--config", config], {
+    const child = spawn(process.execPath, [CHILD, "start", "--config", config], {
       env: Object.fromEntries([...own, ...given]),
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     const ended = once(child, "exit").then(([code]) => code as number | null);
     try {

@@ -4,8 +4,7 @@
  *
  * A version that cannot be built or is refused changes nothing: the last good one goes on.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdtemp } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { TailEvent } from "../../tail/events.ts";
 import { Unreachable } from "../admin-api.ts";
@@ -38,17 +37,14 @@ export interface DevOptions {
 /** Resolves when it was told to end. @throws {Unreachable} if the gateway does not come up, or ends. */
 export async function develop(directory: string, options: DevOptions): Promise<void> {
   const dir = resolve(directory);
-  const cache = await mkdtemp(join(tmpdir(), "gatehouse-build-"));
-  // Both take their time.
-  const [gateway, echo] = await Promise.all([DevGateway.start(options.port), startEcho()]);
-  try {
-    const session = new Session(dir, directory, cache, gateway, echo, options);
-    await session.run();
-  } finally {
-    await gateway.stop();
-    echo.close();
-    await rm(cache, { recursive: true, force: true });
-  }
+  await using held = new AsyncDisposableStack();
+  const echo = await startEcho();
+  held.defer(() => echo.close());
+  const gateway = await DevGateway.start(options.port);
+  held.defer(() => gateway.stop());
+  // Goes with the gateway's own files.
+  const cache = await mkdtemp(join(gateway.prefix, "build-"));
+  await new Session(dir, directory, cache, gateway, echo, options).run();
 }
 
 class Session {
