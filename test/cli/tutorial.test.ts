@@ -52,7 +52,8 @@ before(async () => {
 });
 
 after(async () => {
-  dev?.child.kill("SIGKILL");
+  // Its gateway ends with it.
+  await endDev();
   await held.disposeAsync();
 });
 
@@ -125,6 +126,7 @@ async function inDev(lines: readonly string[]): Promise<void> {
   if (dev === null) {
     const child = spawn(process.execPath, [MAIN, "plugin", "dev", "hello", "--port", "0"], {
       cwd: home,
+      env: { ...process.env, TMPDIR: home },
       stdio: ["ignore", "pipe", "inherit"],
     });
     dev = { child, printed: "", seen: 0 };
