@@ -21,6 +21,9 @@ import { requireProgram } from "../support/services.ts";
 const PAGE = fileURLToPath(new URL("../../docs/tutorial-first-plugin.md", import.meta.url));
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
+/** What the gateway may take to judge a version, on a busy machine. */
+const UNTIL_MS = 60_000;
+
 interface Block {
   readonly language: string;
   readonly title: string;
@@ -139,7 +142,10 @@ async function inDev(lines: readonly string[]): Promise<void> {
     terminal.printed += part;
   };
   output.on("data", more);
-  while (!last.test(terminal.printed.slice(terminal.seen))) await once(output, "data");
+  while (!last.test(terminal.printed.slice(terminal.seen))) {
+    if (output.readable) await Promise.race([once(output, "data"), once(output, "end")]);
+    else assert.fail(`plugin dev has ended; it printed\n${terminal.printed}`);
+  }
   output.off("data", more);
   assertShown(terminal.printed.slice(terminal.seen), shown, "plugin dev");
   terminal.seen = terminal.printed.length;
@@ -180,7 +186,8 @@ async function step(block: Block): Promise<void> {
   for (const { command, shown } of commandsOf(block)) {
     if (command.includes("plugin test")) await endDev();
     let outcome = await type(command);
-    while (title === "until" && !patternOf(shown[0] as string).test(outcome.printed)) {
+    const patience = AbortSignal.timeout(UNTIL_MS);
+    while (title === "until" && !patience.aborted && !patternOf(shown[0] as string).test(outcome.printed)) {
       await delay(200);
       outcome = await type(command);
     }
