@@ -65,7 +65,7 @@ export function packageRoutes(port: AdminPort, options: PackageOptions): Route[]
           return await port.alone(async () => {
             if (port.entities().named("workspaces", "", workspace)?.id === id) return answer;
             const stored = registry.get(workspace, String((answer.body as { id?: unknown }).id));
-            if (stored !== undefined) await registry.delete(stored);
+            if (stored !== undefined) await registry.delete(stored, false);
             throw notFound();
           });
         } finally {
@@ -126,13 +126,20 @@ async function publish(port: AdminPort, registry: Registry, call: Call): Promise
         await settled(port);
       }
       return { status: 200, body: packageJson(result.stored) };
-    case "conflict": {
-      const { name, version } = result.stored.manifest;
+    case "conflict":
+    case "deleted": {
+      const { name, version } = result.kind === "conflict" ? result.stored.manifest : result.manifest;
       throw numbered(
         "uniqueViolation",
         `UNIQUE violation detected on '{name="${name}",version="${version}"}'`,
         {
-          fields: { name, version, "@entity": ["a published version never changes; publish a new version"] },
+          fields: {
+            name,
+            version,
+            "@entity": [
+              `a published version never changes${result.kind === "deleted" ? ", also when it was deleted" : ""}; publish a new version`,
+            ],
+          },
         },
       );
     }

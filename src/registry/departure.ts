@@ -3,6 +3,7 @@ import type { Edit } from "../stores/store.ts";
 import { AUTHOR_KEY_KIND } from "./author-keys.ts";
 import { CHANNEL_KIND } from "./channels.ts";
 import { CONSENT_KIND } from "./consents.ts";
+import { DELETED_KIND } from "./deleted-versions.ts";
 import { rowOfShare, SHARE_KIND } from "./shared-lines.ts";
 import { keyOf, PACKAGE_KIND, type StoredPackage } from "./stored-package.ts";
 import type { Tables } from "./tables.ts";
@@ -13,13 +14,16 @@ import type { Tables } from "./tables.ts";
  * @param isNameTaken whether another workspace has its name by now: what goes by the name alone is that one's.
  */
 export function departure(
-  { packages, channels, consents, shares, authorKeys }: Tables,
+  { packages, channels, consents, shares, authorKeys, deleted }: Tables,
   workspace: { readonly id: string; readonly name: string },
   isNameTaken: boolean,
 ): { readonly edits: readonly Edit[]; readonly packages: readonly StoredPackage[] } {
   const isIts = (name: string, id: string) =>
     name === workspace.name && (id === workspace.id || (id === "" && !isNameTaken));
   const gone = packages.list(workspace.name).filter((one) => isIts(one.workspace, one.workspaceId));
+  // Whoever comes by its name publishes other plugins.
+  const names = new Set(gone.map(({ manifest }) => manifest.name));
+  for (const one of deleted.values()) if (isIts(one.workspace, one.workspaceId)) names.add(one.name);
   const edits: Edit[] = [];
   const drop = (kind: string, id: string) => edits.push({ remove: { kind, id } });
   for (const one of gone) drop(PACKAGE_KIND, keyOf(one));
@@ -27,10 +31,9 @@ export function departure(
     [CHANNEL_KIND, channels],
     [CONSENT_KIND, consents],
     [AUTHOR_KEY_KIND, authorKeys],
+    [DELETED_KIND, deleted],
   ] as const)
     for (const [id, one] of table.entries()) if (isIts(one.workspace, one.workspaceId)) drop(kind, id);
-  // Whoever comes by its name publishes other plugins.
-  const names = new Set(gone.map(({ manifest }) => manifest.name));
   for (const [id, one] of consents.entries())
     if (one.owner === workspace.name && names.has(one.name)) drop(CONSENT_KIND, id);
   for (const [id, one] of shares.entries()) {

@@ -5,8 +5,9 @@ import type { GuestLimits } from "../sandbox/protocol/engine.ts";
 import type { Store } from "../stores/store.ts";
 import { Artifacts, type Bytes } from "./artifacts.ts";
 import type { GivenSignature } from "./author-keys.ts";
+import { DELETED_KIND, MAX_DELETED, rowOfDeleted } from "./deleted-versions.ts";
 import { departure } from "./departure.ts";
-import { RegistryDesk, type Use } from "./desk.ts";
+import { RegistryDesk, RegistryRefusal, type Use } from "./desk.ts";
 import { KeptBytes } from "./kept-bytes.ts";
 import type { Manifest } from "./manifest.ts";
 import { moveOldIndex, OLD_INDEX, readOldIndex } from "./old-index.ts";
@@ -36,6 +37,8 @@ export type PutResult =
   | { readonly kind: "created"; readonly stored: StoredPackage }
   | { readonly kind: "same"; readonly stored: StoredPackage }
   | { readonly kind: "conflict"; readonly stored: StoredPackage }
+  /** Other bytes were published under this name and version, and deleted. */
+  | { readonly kind: "deleted"; readonly manifest: Manifest }
   | { readonly kind: "refused"; readonly violations: readonly Violation[] }
   /** The workspace may not keep so much. */
   | { readonly kind: "full"; readonly message: string }
@@ -217,7 +220,7 @@ export class Registry {
     given: readonly GivenSignature[],
   ): Promise<PutResult> {
     const id = digestOf(bytes);
-    const known = this.#known(key, id);
+    const known = this.#known(key, id, opened.manifest);
     if (known?.kind === "same" && given.length > 0)
       return { kind: "same", stored: await this.desk.sign(known.stored, given) };
     if (known !== null) return known;
@@ -234,7 +237,7 @@ export class Registry {
     const size = bytes.length + answer.emitted.length;
     const result = await this.records.write(async (): Promise<Planned<PutResult>> => {
       // Others may have published it, or taken the room, meanwhile.
-      const refusal = this.#known(key, id) ?? this.#noRoom(workspace, size);
+      const refusal = this.#known(key, id, manifest) ?? this.#noRoom(workspace, size);
       if (refusal !== null) return { edits: [], result: refusal };
       // A key may have been revoked meanwhile.
       const unsigned = this.#signatureFaults(workspace, id, given);
@@ -256,7 +259,9 @@ export class Registry {
         signatures: given.map((one) => ({ ...one, at: now })),
         yanked: null,
       };
-      return { edits: [{ put: rowOfPackage(stored) }], result: { kind: "created", stored } };
+      const again =
+        this.#tables.deleted.get(key) === undefined ? [] : [{ remove: { kind: DELETED_KIND, id: key } }];
+      return { edits: [{ put: rowOfPackage(stored) }, ...again], result: { kind: "created", stored } };
     });
     if (result.kind !== "created") return result;
     const stored = this.#tables.packages.get(key) ?? result.stored;
@@ -272,9 +277,16 @@ export class Registry {
     return this.desk.signatureFaults(workspace, id, given);
   }
 
-  #known(key: string, id: string): Extract<PutResult, { kind: "same" | "conflict" }> | null {
+  #known(
+    key: string,
+    id: string,
+    manifest: Manifest,
+  ): Extract<PutResult, { kind: "same" | "conflict" | "deleted" }> | null {
     const stored = this.#tables.packages.get(key);
-    if (stored === undefined) return null;
+    if (stored === undefined) {
+      const before = this.#tables.deleted.get(key);
+      return before === undefined || before.digest === id ? null : { kind: "deleted", manifest };
+    }
     return stored.id === id ? { kind: "same", stored } : { kind: "conflict", stored };
   }
 
@@ -300,14 +312,30 @@ export class Registry {
     return null;
   }
 
-  /** Removes a package. Whether something uses it is the caller's to know. @throws {StoreUnavailable} */
-  async delete(stored: StoredPackage): Promise<void> {
+  /**
+   * Removes a package; its name and version stay taken by its bytes. Whether something uses it is the caller's to know.
+   * @param isRemembered false for one that nobody was told of.
+   * @throws {RegistryRefusal} when too many have been deleted. @throws {StoreUnavailable}
+   */
+  async delete(stored: StoredPackage, isRemembered = true): Promise<void> {
     const key = keyOf(stored);
-    await this.records.write(async () => ({
-      edits: [{ remove: { kind: PACKAGE_KIND, id: key } }],
-      result: null,
-      after: await this.#bytes.dropAfter([stored.id, stored.emitted]),
-    }));
+    const { workspace } = stored;
+    await this.records.write(async () => {
+      const deleted = this.#tables.deleted.values().filter((one) => one.workspace === workspace);
+      if (isRemembered && deleted.toArray().length >= MAX_DELETED)
+        throw new RegistryRefusal(
+          "notAllowed",
+          `workspace '${workspace}' has deleted ${MAX_DELETED} versions, the most that are remembered; yank it instead`,
+        );
+      return {
+        edits: [
+          { remove: { kind: PACKAGE_KIND, id: key } },
+          ...(isRemembered ? [{ put: rowOfDeleted(stored) }] : []),
+        ],
+        result: null,
+        after: await this.#bytes.dropAfter([stored.id, stored.emitted]),
+      };
+    });
     this.#options.log("info", "plugin package deleted", { key, id: stored.id });
     const { name } = stored.manifest;
     if (this.#tables.packages.line(stored.workspace, name).length === 0)

@@ -5,6 +5,7 @@ import type { Edit, Row } from "../stores/store.ts";
 import { AUTHOR_KEY_KIND, type AuthorKey, authorKeyOfRow, soundSignatures } from "./author-keys.ts";
 import { CHANNEL_KIND, type Channel, channelOfRow } from "./channels.ts";
 import { CONSENT_KIND, type Consent, consentOfRow } from "./consents.ts";
+import { DELETED_KIND, type DeletedVersion, deletedOfRow } from "./deleted-versions.ts";
 import { PackageTable } from "./package-table.ts";
 import { KeyedTable, type RecordTable } from "./records.ts";
 import { SHARE_KIND, type Share, shareOfRow } from "./shared-lines.ts";
@@ -20,6 +21,8 @@ export interface Tables {
   readonly shares: KeyedTable<Share>;
   /** By `authorKeyId`. */
   readonly authorKeys: KeyedTable<AuthorKey>;
+  /** By `keyOf`. */
+  readonly deleted: KeyedTable<DeletedVersion>;
 }
 
 export function newTables(onUnsound: (row: Row, why: string) => void): Tables {
@@ -30,6 +33,7 @@ export function newTables(onUnsound: (row: Row, why: string) => void): Tables {
     consents: new KeyedTable(CONSENT_KIND, consentOfRow, unread),
     shares: new KeyedTable(SHARE_KIND, shareOfRow, unread),
     authorKeys: new KeyedTable(AUTHOR_KEY_KIND, authorKeyOfRow, unread),
+    deleted: new KeyedTable(DELETED_KIND, deletedOfRow, unread),
   };
 }
 

@@ -53,8 +53,8 @@ test("every example guest, packed as an author packs it, is admitted and loads a
   const guests = await buildGuests();
   const folders = [...guests.map(({ folder }) => folder), TS_SOURCE];
   for (const folder of folders) {
-    const { bytes, id, manifest } = await packDirectory(folder, { build: folder === TS_SOURCE });
-    if (folder === TS_SOURCE) await call("DELETE", `/plugin-packages/${manifest.name}@${manifest.version}`);
+    const fromSource = { build: true, version: (written: string) => `${written}-source` };
+    const { bytes, id, manifest } = await packDirectory(folder, folder === TS_SOURCE ? fromSource : {});
     const { status, json, text } = await call("POST", "/plugin-packages", { headers: GZIP, body: bytes });
     assert.deepEqual([status, json.id, json.runtime], [201, id, manifest.runtime], text);
     const stored = registry.get("default", id);
@@ -245,6 +245,21 @@ test("a package goes when nothing uses it, and is kept while an entity names it"
     missing.json.message ?? "",
     /no plugin package 'header-stamp@1\.2\.0' in workspace 'acme'; publish it first/,
   );
+});
+
+test("a version that was deleted is not published again with other bytes", async () => {
+  const { call } = await startAdmin();
+  const post = (body: Uint8Array) => call("POST", "/plugin-packages", { headers: GZIP, body });
+  const bytes = await packageOf();
+  assert.equal((await post(bytes)).status, 201);
+  assert.equal((await call("DELETE", "/plugin-packages/header-stamp@1.2.0")).status, 204);
+  const other = await post(await packageOf(MANIFEST, "export default 1;"));
+  assert.equal(other.status, 409, other.text);
+  assert.match(
+    other.text,
+    /a published version never changes, also when it was deleted; publish a new version/,
+  );
+  assert.equal((await post(bytes)).status, 201);
 });
 
 test("the schema of an uploaded plugin is told to its workspace", async () => {

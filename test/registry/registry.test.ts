@@ -4,6 +4,7 @@ import { cpSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { cataloguePlugin } from "../../src/registry/catalogue-plugin.ts";
+import { MAX_DELETED, rowOfDeleted } from "../../src/registry/deleted-versions.ts";
 import { manifestToJson } from "../../src/registry/manifest.ts";
 import { digestOf } from "../../src/registry/package.ts";
 import type { Forge, StoredPackage } from "../../src/registry/registry.ts";
@@ -248,4 +249,33 @@ test("a row of a version that cannot be compared counts as not there, and others
   const put = { ...row, id: `acme/header-stamp@${version}`, body: { ...row.body, manifest } };
   await registry.records.write(() => ({ edits: [{ put }], result: null }));
   assert.equal((await openRegistry(dir)).list("acme").length, 1);
+});
+
+test("of a version that was deleted the same bytes may be published again, and no others, also after a restart", async () => {
+  const dir = scratch();
+  const registry = await openRegistry(dir);
+  const bytes = await packageOf();
+  const other = await packageOf(MANIFEST, "export default 1;");
+  await registry.delete(await published(registry.put("acme", bytes)));
+  assert.equal((await registry.put("acme", other)).kind, "deleted");
+  const again = await openRegistry(dir);
+  assert.equal((await again.put("acme", other)).kind, "deleted");
+  assert.deepEqual(again.list("acme"), []);
+  await published(again.put("other", other));
+  await published(again.put("acme", bytes));
+  assert.equal((await again.put("acme", other)).kind, "conflict");
+});
+
+test("a workspace that has deleted too many versions deletes no more, and the package stays", async () => {
+  const registry = await openRegistry(scratch());
+  const stored = await published(registry.put("acme", await packageOf()));
+  const { body, ...row } = rowOfDeleted(stored);
+  const puts = Array.from({ length: MAX_DELETED }, (_, i) => ({
+    put: { ...row, body, id: `acme/header-stamp@0.0.${i}` },
+  }));
+  await registry.records.write(() => ({ edits: puts, result: null }));
+  await assert.rejects(registry.delete(stored), /yank it instead/);
+  assert.equal(registry.get("acme", "header-stamp@1.2.0"), stored);
+  await registry.deleteAll({ id: "", name: "acme" });
+  await published(registry.put("acme", await packageOf(MANIFEST, "export default 1;")));
 });
