@@ -74,14 +74,23 @@ export function unreadable(
   return { ok: false, errors: faults.map((fault) => documentError(file, fault)) };
 }
 
-/** The values of a document; what is wrong with them has no places yet. */
-export function judgeDocument(
-  value: unknown,
-  options: LoadOptions,
-): Judged | { readonly ok: false; readonly faults: Faults } {
+/** A document that was judged by its values: what is wrong with them has no places yet. */
+export type JudgedValues = Judged | { readonly ok: false; readonly faults: Faults };
+
+/** The values of a document. */
+export function judgeDocument(value: unknown, options: LoadOptions): JudgedValues {
+  const steps = judgeInSteps(value, options);
+  for (;;) {
+    const { done, value: judged } = steps.next();
+    if (done) return judged;
+  }
+}
+
+/** The same in steps, for who has other things to do in between. What it is judged by must not change meanwhile. */
+export function* judgeInSteps(value: unknown, options: LoadOptions): Generator<undefined, JudgedValues> {
   const faults = new Faults(options.file ?? null, options.maxTold);
   const previous = new Previous(options.previous ?? noConfig());
-  const { drafts, staying, isTransformed } = new Loader(options, faults, previous).load(value);
+  const { drafts, staying, isTransformed } = yield* new Loader(options, faults, previous).load(value);
   if (!faults.isEmpty) return { ok: false, faults };
   const passwords = new Passwords(isTransformed ? [] : drafts);
   return {

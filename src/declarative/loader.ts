@@ -95,7 +95,8 @@ export class Loader {
     if (home !== null) this.#directory.addWorkspace(home);
   }
 
-  load(top: unknown): Read {
+  /** In steps, each a part of a millisecond unless an entity is large: who must not be long goes on later. */
+  *load(top: unknown): Generator<undefined, Read> {
     if (!isObject(top)) {
       this.#faults.document([], `expected a map with _format_version: "${FORMAT_VERSION}" and entities`);
       return NOTHING;
@@ -119,6 +120,7 @@ export class Loader {
     for (const draft of drafts) this.#directory.add(draft);
     for (const draft of drafts) {
       if (this.#faults.isFull) return NOTHING;
+      yield;
       draft.kept = this.#previous.unchanged(draft, this.#directory);
       if (draft.kept === null) this.#validate(draft);
       else {
@@ -128,12 +130,16 @@ export class Loader {
     }
     for (const draft of drafts) {
       if (draft.kept !== null) continue;
+      yield;
       this.#directory.resolve(draft);
       draft.value.id = draft.id;
       draft.value.ws_id = draft.scope.id;
     }
-    for (const draft of [...staying, ...drafts]) this.#directory.checkCacheKey(draft);
-    this.#checkTogether(drafts, staying);
+    for (const draft of [...staying, ...drafts]) {
+      yield;
+      this.#directory.checkCacheKey(draft);
+    }
+    yield* this.#checkTogether(drafts, staying);
     this.#checkQuotas(workspaces, [...staying, ...drafts]);
     return {
       drafts: [...workspaces.map(({ draft }) => draft), ...drafts],
@@ -259,7 +265,11 @@ export class Loader {
     const { value, findings } = inspect(type, candidate, scope.name, this.#inspection);
     draft.value = value;
     draft.sound = findings.length === 0;
-    for (const finding of findings) tellFinding(draft, finding, this.#inspection.plugins, this.#faults);
+    for (const finding of findings) {
+      // One entity may have a million.
+      if (this.#faults.isFull) break;
+      tellFinding(draft, finding, this.#inspection.plugins, this.#faults);
+    }
     if (draft.sound && this.#transformed) checkTransformed(draft, this.#faults);
   }
 
@@ -293,13 +303,14 @@ export class Loader {
   }
 
   /** @param drafts those that are not workspaces */
-  #checkTogether(drafts: readonly Draft[], staying: readonly Draft[]): void {
+  *#checkTogether(drafts: readonly Draft[], staying: readonly Draft[]): Generator<undefined, void> {
     for (const draft of [...staying, ...drafts]) this.#directory.link(draft);
     // What is asked of workspaces may have changed for what stays in them, and what services list may be gone.
     const moved = new Set(drafts.map(({ scope }) => scope));
     const asked = staying.filter(({ type, scope }) => moved.has(scope) && type.name !== "plugins");
     for (const draft of [...asked, ...drafts]) {
       if (!draft.sound) continue;
+      yield;
       const faults = relationFaults(draft.type, draft.value as Entity, this.#directory, this.#egress);
       for (const { path, message, hint } of faults) this.#faults.entity(draft, path, message, hint);
     }

@@ -24,6 +24,11 @@ const address = () =>
     { checks: [{ kind: "at_least_one_of", fields: ["ip", "port"] }] },
   );
 
+/** Each may be a regular expression, which takes a tenth of a millisecond to judge, and longer to try. */
+const MAX_PATHS = 1000;
+const MAX_HEADERS = 50;
+const MAX_HEADER_VALUES = 100;
+
 const FIELDS = {
   id: id(),
   created_at: timestamp(),
@@ -41,9 +46,11 @@ const FIELDS = {
     description: "Hosts that it matches: `host[:port]`; one `*` as the first or last label stands for any.",
   }),
   paths: array(string({ lenMax: MAX_TEXT, check: checkRouterPath }), {
+    lenMax: MAX_PATHS,
     description: "Paths that it matches: `/prefix`, or `~/` and a regular expression.",
   }),
-  headers: map(array(string({ lenMax: MAX_TEXT, check: checkHeaderValue })), {
+  headers: map(array(string({ lenMax: MAX_TEXT, check: checkHeaderValue }), { lenMax: MAX_HEADER_VALUES }), {
+    lenMax: MAX_HEADERS,
     keys: string({ lenMax: 1024, check: checkHeaderKey }),
     description:
       "Header fields that a request must have, each with one of the values; `~*` begins a regular expression.",

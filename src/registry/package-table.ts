@@ -165,6 +165,10 @@ export class PackageTable implements RecordTable {
     }
   }
 
+  ids(): Iterable<string> {
+    return this.#byKey.keys();
+  }
+
   clear(): void {
     this.#byKey.clear();
     this.#shelves.clear();

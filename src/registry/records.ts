@@ -17,6 +17,8 @@ export interface RecordTable {
   /** A row is there, in place of the one with its id. */
   put(row: Row): void;
   remove(id: string): void;
+  /** Of the rows that are there. */
+  ids(): Iterable<string>;
   /** Nothing is there any more: everything is told anew. */
   clear(): void;
 }
@@ -124,9 +126,15 @@ export class Records {
 
   async #readAll(): Promise<void> {
     const { revision, rows } = await this.#store.read();
+    const there = new Set(rows.map(({ kind, id }) => `${kind} ${id}`));
+    // Nobody else remembers what was removed while this gateway did not look.
+    const known = [...this.#tables.values()].flatMap((table) =>
+      [...table.ids()].map((id) => ({ kind: table.kind, id })),
+    );
+    const removed = known.filter(({ kind, id }) => !there.has(`${kind} ${id}`));
     for (const table of this.#tables.values()) table.clear();
     this.#revision = revision;
-    this.#apply(rows.map((put) => ({ put })));
+    this.#apply([...removed.map((remove) => ({ remove })), ...rows.map((put) => ({ put }))]);
   }
 
   #apply(edits: readonly Edit[]): void {
@@ -187,6 +195,10 @@ export class KeyedTable<T> implements RecordTable {
   remove(id: string): void {
     this.changes++;
     this.#kept.delete(id);
+  }
+
+  ids(): Iterable<string> {
+    return this.#kept.keys();
   }
 
   clear(): void {

@@ -308,3 +308,21 @@ test("of many faults a thousand are told, and that nothing was looked at after t
   assert.equal(told.length, 1001);
   assert.match(String(told.at(-1)), /1000 faults were found, and nothing was looked at after that/);
 });
+
+const LONG = [
+  "paths: length must be at most 1000",
+  "headers: length must be at most 50",
+  "headers.x: length must be at most 100",
+];
+const pattern = (_: unknown, i: number) => `"~/${i}$"`;
+const LISTS = [
+  `paths: [${Array.from({ length: 1001 }, pattern).join(", ")}]`,
+  `headers: { ${Array.from({ length: 51 }, (_, i) => `x${i}: [a]`).join(", ")} }`,
+  `headers: { x: [${Array.from({ length: 101 }, pattern).join(", ")}] }`,
+];
+
+for (const [i, message] of LONG.entries())
+  test(`a route with more patterns than it may have is refused before any is compiled: ${message}`, () => {
+    const told = faults(`_format_version: "3.0"\nroutes:\n- name: r\n  ${LISTS[i]}\n`);
+    assert.ok(told.length === 1 && told[0]?.includes(message), told.join("\n"));
+  });

@@ -295,6 +295,12 @@ const WRONG_TYPE: Record<Exclude<Field["type"], "any">, readonly [wrong: unknown
   foreign: ["a", "expected a record"],
 };
 
+function tooLong({ type }: Field, most: number): unknown {
+  const parts = Array.from({ length: most + 1 }, (_, i) => `x${i}`);
+  if (type === "string") return "x".repeat(parts.length);
+  return type === "map" ? Object.fromEntries(parts.map((key) => [key, []])) : parts;
+}
+
 for (const name of ENTITY_NAMES) {
   test(`${name} with a field of another type, out of its bounds, unknown or missing are refused by it`, () => {
     for (const [field, schema] of Object.entries(ENTITIES[name].schema.fields ?? {})) {
@@ -311,7 +317,7 @@ for (const name of ENTITY_NAMES) {
         refused(least - 1, `value should be between ${least} and ${most}`);
         refused(most + 1, `value should be between ${least} and ${most}`);
       }
-      if (schema.lenMax) refused("x".repeat(schema.lenMax + 1), `length must be at most ${schema.lenMax}`);
+      if (schema.lenMax) refused(tooLong(schema, schema.lenMax), `length must be at most ${schema.lenMax}`);
     }
     assert.deepEqual(faults(name, { nonsense: 1 }), ["nonsense: unknown field"]);
   });

@@ -246,9 +246,9 @@ test("of gateways on one PostgreSQL any deletes a workspace with everything, and
   await using _one = one;
   const { gateway: other, call: callOther } = await start(settings);
   await using _other = other;
-  await made(call, "/workspaces", { name: NAME, hosts: [HOST] });
-  await configure(call);
-  while ((await ask(other, "/kept")).status !== 200);
+  await furnish(one, call);
+  while ((await ask(other, "/kept")).body !== '{"kept":null}');
+  assert.equal((await ask(other, "/kept?zebravalue")).body, '{"kept":"zebravalue"}');
   assert.notDeepEqual(await rowsHolding(server, options.schema), []);
   const { status, json, text } = await callOther("DELETE", `/workspaces/${NAME}?cascade=true`);
   assert.equal(status, 200, text);
