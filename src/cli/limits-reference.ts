@@ -17,6 +17,7 @@ import { MAX_ENTRIES, MAX_PACKAGE_BYTES, MAX_UNPACKED_BYTES } from "../registry/
 import { MAX_AUTHOR_KEYS, MAX_SIGNATURES } from "../registry/author-keys.ts";
 import { MAX_CHANNELS, MAX_MOVES, MAX_WORKSPACE_CHANNELS } from "../registry/channels.ts";
 import { MAX_MATCHING, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from "../registry/config-schema.ts";
+import { MAX_DELETED } from "../registry/deleted-versions.ts";
 import { MAX_MANIFEST_BYTES, MAX_MANIFEST_DEPTH, MAX_MANIFEST_PARTS } from "../registry/manifest-text.ts";
 import { MAX_ROWS_BYTES } from "../registry/registry.ts";
 import { MAX_SHARED_TO } from "../registry/shared-lines.ts";
@@ -139,6 +140,7 @@ const GROUPS: readonly (readonly [title: string, rows: readonly Row[]])[] = [
       ],
       ["manifests and reports of a workspace's packages", bytes(MAX_ROWS_BYTES), "413"],
       ["channels of a plugin; of a workspace", `${MAX_CHANNELS}; ${MAX_WORKSPACE_CHANNELS}`, "400"],
+      ["versions that a workspace has deleted", String(MAX_DELETED), "400"],
       ["keys of a workspace's authors", String(MAX_AUTHOR_KEYS), "400"],
       ["signatures of a package", String(MAX_SIGNATURES), "400"],
       ["workspaces that a plugin is shared to", String(MAX_SHARED_TO), "400"],
