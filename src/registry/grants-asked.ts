@@ -1,11 +1,6 @@
 /** What one version of a plugin asks for beyond another, grant by grant. */
 import { isObject } from "@gatehouse/sdk";
-import {
-  type GuestGrants,
-  NO_GRANTS,
-  SECRET_REQUEST_HEADERS,
-  SECRET_RESPONSE_HEADERS,
-} from "../sandbox/calls/grants.ts";
+import { type GuestGrants, NO_GRANTS, SECRET_RESPONSE_HEADERS } from "../sandbox/calls/grants.ts";
 
 /** Of one grant that a consent lists; one version asks for 100 at most. */
 const MAX_NAMES = 1000;
@@ -18,12 +13,21 @@ export interface Excess {
   readonly consented: readonly string[] | number | boolean;
 }
 
-const LISTS = [
-  ["request_headers", "requestHeaders", SECRET_REQUEST_HEADERS],
-  ["response_headers", "responseHeaders", SECRET_RESPONSE_HEADERS],
-  ["http_hosts", "httpHosts", []],
-  ["secrets", "secrets", []],
-] as const;
+/** Whether "*" stands for a name. */
+type Covers = (name: string) => boolean;
+// By its name a guest is given also what carries clients' keys or who they are, and no "*" covers that. Which headers carry
+// keys is up to a workspace's plugins, and may be another one tomorrow.
+const NONE: Covers = () => false;
+const LISTS: readonly (readonly [
+  string,
+  "requestHeaders" | "responseHeaders" | "httpHosts" | "secrets",
+  Covers,
+])[] = [
+  ["request_headers", "requestHeaders", NONE],
+  ["response_headers", "responseHeaders", (name) => !SECRET_RESPONSE_HEADERS.includes(name)],
+  ["http_hosts", "httpHosts", NONE],
+  ["secrets", "secrets", NONE],
+];
 const AMOUNTS = [
   ["request_body_bytes", "requestBodyBytes"],
   ["response_body_bytes", "responseBodyBytes"],
@@ -38,12 +42,9 @@ const FLAGS = [
 /** Nothing if all that is asked for was consented to. */
 export function excessOf(asked: GuestGrants, consented: GuestGrants): Excess[] {
   const excess: Excess[] = [];
-  for (const [grant, key, secret] of LISTS) {
+  for (const [grant, key, covers] of LISTS) {
     const known = consented[key];
-    // "*" stands for every name but the secret ones.
-    const covers = (name: string) =>
-      known.includes(name) || (known.includes("*") && !(secret as readonly string[]).includes(name));
-    const more = asked[key].filter((name) => !covers(name));
+    const more = asked[key].filter((name) => !known.includes(name) && !(known.includes("*") && covers(name)));
     if (more.length > 0) excess.push({ grant, asked: more, consented: known });
   }
   for (const [grant, key] of AMOUNTS)

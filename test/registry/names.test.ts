@@ -161,6 +161,25 @@ test("a name that moves stays below what its workspace has consented to, until i
   assert.deepEqual([meant(registry, "^1"), meant(registry, "stable")], ["1.2.0", "1.2.0"]);
 });
 
+for (const [consented, asked, waits] of [
+  [["*"], ["*"], false],
+  [["*", "apikey"], ["apikey"], false],
+  [["accept"], ["*"], true],
+  // What "*" keeps from a guest, its name would show: keys of clients, and who they are.
+  [["*"], ["*", "apikey"], true],
+  [["*"], ["x-consumer-username"], true],
+  [["*"], ["authorization"], true],
+] as const)
+  test(`where request headers ${consented} were consented to, ${asked} ${waits ? "wait" : "do not wait"} for consent`, async () => {
+    const registry = await openRegistry(scratch());
+    const { manifest } = await publish(registry, "1.0.0", asking({ request_headers: consented }));
+    await registry.consentTo([
+      { workspace: "acme", workspaceId: "a", owner: "acme", manifest, isExact: false },
+    ]);
+    await publish(registry, "1.1.0", asking({ request_headers: asked }));
+    assert.equal(meant(registry, "^1"), waits ? "1.0.0" : "1.1.0");
+  });
+
 const field = (name: string, rules: object) => ({ [name]: { type: "string", ...rules } });
 const having = (...fields: object[]) => ({ schema: { fields } });
 
