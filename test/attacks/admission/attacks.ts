@@ -21,8 +21,10 @@ export interface AdmissionAttack {
   readonly reason: RegExp | null;
 }
 
+/** What was published once never comes back as something else: each is a version of its own. */
+let versions = 0;
 const manifest = (more: object = {}) => ({
-  ...{ manifest: 1, name: "hostile", version: "1.0.0", runtime: "extism", entry: "plugin.wasm" },
+  ...{ manifest: 1, name: "hostile", version: `1.0.${versions++}`, runtime: "extism", entry: "plugin.wasm" },
   phases: ["access"],
   ...more,
 });
@@ -225,7 +227,7 @@ export const ADMISSION_ATTACKS: readonly AdmissionAttack[] = [
     [
       "manifest-with-aliases",
       () => tgz([{ name: "plugin.yaml", body: BILLION_LAUGHS }, ENTRY]),
-      /line \d+: an anchor/,
+      /an anchor \(&name\) is not allowed.*\(line \d+\)/,
     ],
     ["limits-above-the-workspace", () => limits({ fuel: 1e15 }), /may only lower/],
     ["no-archive", () => Buffer.from("PK\x03\x04 a zip file"), /not a gzip file/],
