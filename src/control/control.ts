@@ -6,17 +6,12 @@
  * has written in between, and only then served. So what is acknowledged is stored and live, and what is refused, by
  * whomever, has changed nothing. Changes follow each other.
  */
-import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import type { Logger } from "pino";
-import { type ConfigError, formatConfigErrors, type Loaded } from "../declarative/declarative.ts";
-import { emptyConfig, noConfig } from "../declarative/empty-config.ts";
-import { documentError } from "../declarative/errors.ts";
+import { emptyConfig } from "../declarative/empty-config.ts";
 import { type ReadApart, readApart } from "../declarative/read-apart.ts";
-import { textOf } from "../declarative/text.ts";
 import type { OwnListeners } from "../egress/own-listeners.ts";
 import { Policies } from "../egress/policies.ts";
-import { editsBetween } from "../entities/change.ts";
 import {
   type Certificate,
   ENTITIES,
@@ -36,7 +31,6 @@ import { UnresolvedReferences } from "../secrets/vaults.ts";
 import { type AuditEntry, StaleRevision, type Store, StoreUnavailable } from "../stores/store.ts";
 import { type Quotas, quotasOf } from "../tenancy/quotas.ts";
 import type { Beside, BesideWrite } from "./beside.ts";
-import { judgeApart } from "./document.ts";
 import { InForce, type InForceParts } from "./in-force.ts";
 import { type JudgeContext, judge } from "./judge.ts";
 import { type Planned, type PlanRequest, planOf } from "./plan.ts";
@@ -44,6 +38,7 @@ import { schemaViolation, WriteRefused } from "./refusal.ts";
 import { storeEdits, UnsoundRow } from "./rows.ts";
 import { configOf, nextState, type State, workspaceHash } from "./state.ts";
 import { type StoreChange, StoreChanges } from "./store-changes.ts";
+import { type Replaced, type ReplaceOptions, WholeConfigurations } from "./whole.ts";
 import type { Author, Judged, Write } from "./write.ts";
 import { movedOn, refusalOf, unresolved } from "./write-failures.ts";
 
@@ -84,8 +79,7 @@ export class Control {
   readonly #fromStore: StoreChanges;
   readonly #inForce: InForce;
   readonly #context: JudgeContext;
-  /** What came from a file or document, for the next one to be compared with. */
-  #loaded: GatewayConfig = noConfig();
+  readonly #whole: WholeConfigurations;
   readonly #changes = new InTurn();
   #unwatch: () => void = () => {};
 
@@ -103,6 +97,7 @@ export class Control {
     };
     this.#fromStore = new StoreChanges(parts.beside, this.#context);
     this.#inForce = new InForce(parts, this.#context);
+    this.#whole = new WholeConfigurations(parts, this.#context, this.#inForce, (job) => this.alone(job));
   }
 
   /** The entities in force. */
@@ -167,16 +162,9 @@ export class Control {
       this.#unwatch = this.#store.watch(() => void this.#followStore());
       return;
     }
-    const config = file === null ? emptyConfig() : await this.#fromFile(file);
+    const config = file === null ? emptyConfig() : await this.#whole.fromFile(file);
     await ready;
-    await this.#replace(config);
-  }
-
-  async #fromFile(file: string): Promise<GatewayConfig> {
-    const text = await fileText(file);
-    const loaded = await this.#load(text, file);
-    if (!loaded.ok) throw new StartError(formatConfigErrors(loaded.errors));
-    return loaded.config;
+    await this.#whole.put(config);
   }
 
   async #stored(store: Store): Promise<StoreChange> {
@@ -364,80 +352,19 @@ export class Control {
   }
 
   /** Puts a whole configuration in force in place of the one before, or tells what is wrong with it. */
-  replace(
-    text: string,
-    options: { readonly file?: string; readonly ifChanged: boolean },
-  ): Promise<{ ok: true; changed: boolean } | { ok: false; errors: readonly ConfigError[] }> {
-    return this.alone(async () => {
-      await this.#parts.readSettingsFiles();
-      const loaded = await this.#load(text, options.file);
-      if (!loaded.ok) return loaded;
-      if (options.ifChanged && loaded.config.hash === this.hash) return { ok: true as const, changed: false };
-      const loadedAt = performance.now();
-      const changed = await this.#replace(loaded.config);
-      this.#log.info(
-        {
-          config_hash: loaded.config.hash,
-          changed_entities: changed,
-          deploy_ms: Math.round(performance.now() - loadedAt),
-        },
-        "configuration is live on all threads",
-      );
-      return { ok: true as const, changed: true };
-    });
-  }
-
-  async #replace(config: GatewayConfig): Promise<number> {
-    const { edits, next } = politely(() => {
-      const edits = editsBetween(this.#loaded, config);
-      return { edits, next: { index: this.index.next(edits), hash: config.hash, revision: 0, sum: 0n } };
-    });
-    const changed = await this.#inForce.deploy(
-      edits,
-      next,
-      async () => 0,
-      () => true,
-    );
-    this.#loaded = config;
-    return changed;
+  replace(text: string, options: Omit<ReplaceOptions, "file">): Promise<Replaced> {
+    return this.#whole.replace(text, options);
   }
 
   /** The file has changed. */
-  async reload(file: string): Promise<void> {
-    try {
-      const result = await this.replace(await fileText(file), { file, ifChanged: true });
-      if (!result.ok)
-        this.#log.error(
-          { file, errors: formatConfigErrors(result.errors).split("\n") },
-          "the changed configuration is refused; the old one keeps serving",
-        );
-    } catch (error) {
-      this.#log.error(
-        { file, reason: (error as Error).message },
-        "the changed configuration could not be loaded; the old one keeps serving",
-      );
-    }
+  reload(file: string): Promise<void> {
+    return this.#whole.reload(file);
   }
 
   async close(): Promise<void> {
     this.#unwatch();
     await this.alone(async () => {});
     await this.#store?.close();
-  }
-
-  async #load(text: string, file?: string): Promise<Loaded> {
-    const options = {
-      plugins: this.#context.plugins,
-      previous: this.#loaded,
-      egress: this.#context.policies,
-      quotas: this.#context.quotas,
-      routerFlavor: this.#context.flavor,
-      ...(file === undefined ? {} : { file }),
-    };
-    const judged = await judgeApart(await readApart(text), options, this.#parts.vaults);
-    if (!judged.ok) return judged;
-    await judged.hashPasswords();
-    return { ok: true, config: politely(() => judged.seal()) };
   }
 
   /** The store may hold what others have written. */
@@ -490,14 +417,4 @@ async function withHashes(judged: Judged): Promise<Judged> {
   const whole = { ...entity, ...hashed };
   const put = edits.put.map((one) => (one === own ? { ...own, entity: whole } : one));
   return { edits: { ...edits, put }, entity: whole, old };
-}
-
-/** @throws {StartError} it cannot be read, or is not UTF-8. */
-async function fileText(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new StartError(`${file}: cannot be read (${error.code})`);
-  });
-  const read = textOf(bytes);
-  if (!read.ok) throw new StartError(formatConfigErrors([documentError(file, read.fault)]));
-  return read.text;
 }
