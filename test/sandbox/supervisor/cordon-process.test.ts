@@ -17,10 +17,9 @@ test("a cordon that writes to stderr without end is not listened to, and its fir
 });
 
 test("whoever has to reap a cordon is given the time for it: killed in its place it would leave a zombie behind", async () => {
-  // The shell becomes a program that has a child and is slow to end.
-  const child = spawn("sh", ["-c", "sleep 1000 & echo >&2; exec sleep 2"], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  // It has a child, never asks what became of it, and is slow to end.
+  const program = 'if (!fork) { exec "sleep", "1000" } syswrite STDERR, "\\n"; select undef, undef, undef, 2';
+  const child = spawn("perl", ["-e", program], { stdio: ["ignore", "ignore", "pipe"] });
   const cordon = new CordonProcess(1, 0, "wasm", new Set(), child, true);
   const exited = new Promise<string>((resolve) => cordon.onExit(resolve));
   await once(child.stderr, "data");
