@@ -1,5 +1,6 @@
 /** One request in memory, behind the same `Context` that a plugin gets from the gateway. */
-import type { Consumer, Context, Measures, PluginRequest, PluginResponse } from "../plugin.ts";
+import { HeldContext, type HeldRequestParts } from "../held-context.ts";
+import type { Consumer, Context, Measures } from "../plugin.ts";
 import type { Reply } from "../reply.ts";
 import { bytesOf, type GivenBody, type GivenHeaders, TestHeaders } from "./message.ts";
 
@@ -36,88 +37,46 @@ export interface Surroundings {
 const MEASURES: Measures = { requestBytes: 0, responseBytes: 0, totalMs: 0, upstreamMs: 0, gatewayMs: 0 };
 const EMPTY = new Uint8Array();
 
-class Request implements PluginRequest {
-  readonly id = crypto.randomUUID().replaceAll("-", "");
-  method: string;
-  readonly scheme: string;
-  readonly host: string;
-  readonly port: number;
-  readonly path: string;
-  upstreamPath: string | null = null;
-  query: string;
-  readonly clientIp: string;
-  readonly clientPort = 40_000;
-  readonly headers: TestHeaders;
-  readonly startedAt: number;
-  readonly uriCaptures: Readonly<Record<string, string>> | null;
-  body: Uint8Array | null;
-
-  constructor(given: TestRequest, now: number) {
-    const url = URL.parse(given.url ?? "/", "http://example.test");
-    if (url === null) throw new TypeError(`'${given.url}' is no URL`);
-    this.method = given.method ?? "GET";
-    this.scheme = url.protocol.slice(0, -1);
-    this.host = url.hostname;
-    this.port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
-    this.path = url.pathname;
-    this.query = url.search.slice(1);
-    this.clientIp = given.clientIp ?? "127.0.0.1";
-    this.headers = new TestHeaders(given.headers);
-    if (!this.headers.has("host")) this.headers.add("Host", url.host);
-    this.body = bytesOf(given.body);
-    if (this.body !== null && !this.headers.has("content-length"))
-      this.headers.add("Content-Length", String(this.body.length));
-    this.startedAt = now;
-    this.uriCaptures = given.uriCaptures ?? null;
-  }
-
-  readBody(): Uint8Array | null {
-    return this.body;
-  }
-
-  setBody(body: Uint8Array): void {
-    this.body = body;
-  }
+/** @throws {TypeError} if the URL is none. */
+function partsOf(given: TestRequest, now: number): HeldRequestParts<TestHeaders> {
+  const url = URL.parse(given.url ?? "/", "http://example.test");
+  if (url === null) throw new TypeError(`'${given.url}' is no URL`);
+  const headers = new TestHeaders(given.headers);
+  if (!headers.has("host")) headers.add("Host", url.host);
+  const body = bytesOf(given.body);
+  if (body !== null && !headers.has("content-length")) headers.add("Content-Length", String(body.length));
+  return {
+    id: crypto.randomUUID().replaceAll("-", ""),
+    method: given.method ?? "GET",
+    scheme: url.protocol.slice(0, -1),
+    host: url.hostname,
+    port: url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port),
+    path: url.pathname,
+    query: url.search.slice(1),
+    clientIp: given.clientIp ?? "127.0.0.1",
+    clientPort: 40_000,
+    headers,
+    startedAt: now,
+    uriCaptures: given.uriCaptures ?? null,
+    body,
+  };
 }
 
-class Response implements PluginResponse {
-  status = 0;
-  headers = new TestHeaders();
-  source: PluginResponse["source"] = "service";
-  /** Null outside of the `response` phase, where nobody sees it whole. */
-  body: Uint8Array | null = null;
-
-  setBody(body: Uint8Array): void {
-    this.body = body;
-  }
-}
-
-export class TestContext implements Context {
-  readonly request: Request;
-  readonly response = new Response();
-  readonly workspace: string;
-  readonly route: Context["route"];
-  readonly service: Context["service"];
-  consumer: Consumer | null;
-  credential: { readonly id: string } | null = null;
-  readonly vars: Record<string, unknown>;
-  readonly measures = MEASURES;
-
+export class TestContext extends HeldContext<TestHeaders> {
   constructor(request: TestRequest, around: Surroundings) {
-    this.request = new Request(request, around.now ?? Date.now());
-    this.workspace = around.workspace ?? "default";
-    this.route = around.route === undefined ? { id: "route-under-test", name: "test" } : around.route;
-    this.service =
-      around.service === undefined
-        ? { id: "service-under-test", name: "test", host: "upstream.test" }
-        : around.service;
-    this.consumer = around.consumer ?? null;
-    this.vars = { ...around.vars };
-  }
-
-  authenticate(consumer: Consumer | null, credential: { readonly id: string } | null): void {
-    this.consumer = consumer;
-    this.credential = credential;
+    super({
+      request: partsOf(request, around.now ?? Date.now()),
+      responseHeaders: new TestHeaders(),
+      workspace: around.workspace ?? "default",
+      route: around.route === undefined ? { id: "route-under-test", name: "test" } : around.route,
+      service:
+        around.service === undefined
+          ? { id: "service-under-test", name: "test", host: "upstream.test" }
+          : around.service,
+      consumer: around.consumer ?? null,
+      vars: { ...around.vars },
+      measures: MEASURES,
+    });
   }
 
   /** The service has answered. */
