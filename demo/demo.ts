@@ -7,11 +7,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { startEcho } from "../src/cli/dev/echo.ts";
+import { freePort } from "../src/cli/dev/free-port.ts";
+import { logLine } from "../src/cli/dev/log-line.ts";
 import { packDirectory } from "../src/cli/pack.ts";
 import { publishFile } from "../src/cli/publish.ts";
 import { buildGuests } from "../wasm-plugins/build.ts";
@@ -137,7 +138,7 @@ async function startGateway(config: string): Promise<{ proxy: number; admin: num
   const log: string[] = [];
   for await (const line of createInterface({ input: gateway.stdout as NodeJS.ReadableStream })) {
     log.push(line);
-    const parsed = parse(line);
+    const parsed = logLine(line);
     if (parsed?.msg !== "ready") continue;
     void keepLog(log);
     const by = parsed.fence === "nothing" ? "is NOT in force" : `is in force, by ${parsed.fence}`;
@@ -152,24 +153,6 @@ async function keepLog(log: string[]): Promise<void> {
   await writeFile(file, `${log.join("\n")}\n`);
   gateway?.stdout?.on("data", (chunk: Buffer) => void writeFile(file, chunk, { flag: "a" }));
   gateway?.stdout?.resume();
-}
-
-function parse(line: string): Record<string, unknown> | null {
-  try {
-    return JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return null;
-  }
-}
-
-/** The port that is wanted, or 0 (any) if it is taken. */
-async function freePort(wanted: number): Promise<number> {
-  const server = createServer();
-  const taken = new Promise<number>((resolve) => {
-    server.once("error", () => resolve(0));
-    server.listen(wanted, "127.0.0.1", () => server.close(() => resolve(wanted)));
-  });
-  return taken;
 }
 
 async function writeConfig(file: string, options: { guests: boolean; loop: boolean }): Promise<void> {

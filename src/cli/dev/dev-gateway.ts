@@ -2,13 +2,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { AdminApi, messageOf, Unreachable } from "../admin-api.ts";
 import { PackError } from "../pack.ts";
+import { freePort } from "./free-port.ts";
+import { logLine } from "./log-line.ts";
 
 const CHILD = fileURLToPath(new URL("./gateway-child.ts", import.meta.url));
 /** The port that is tried first: what an author types again and again. */
@@ -121,7 +122,7 @@ async function ready(child: ChildProcess): Promise<{ proxy: number; admin: numbe
   const said: string[] = [];
   child.stderr?.setEncoding("utf8").on("data", (text: string) => said.push(text));
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
-    const told = parsed(line);
+    const told = logLine(line);
     if (told?.msg === "ready") {
       child.stdout?.resume(); // nobody reads the rest, and it must not wait for that
       return told.ports as { proxy: number; admin: number };
@@ -129,21 +130,4 @@ async function ready(child: ChildProcess): Promise<{ proxy: number; admin: numbe
     said.push(line);
   }
   throw new Unreachable(`the gateway did not come up:\n${said.join("\n")}`);
-}
-
-function parsed(line: string): Record<string, unknown> | null {
-  try {
-    return JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return null;
-  }
-}
-
-/** That port, or 0 (any) if it is taken. */
-async function freePort(wanted: number): Promise<number> {
-  const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<number>();
-  server.once("error", () => resolve(0));
-  server.listen(wanted, "127.0.0.1", () => server.close(() => resolve(wanted)));
-  return promise;
 }
