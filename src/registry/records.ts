@@ -3,7 +3,9 @@
  * plans it by what is there and is asked again when another gateway on the same store was faster, so that rules over
  * several rows hold everywhere.
  */
+
 import { setTimeout } from "node:timers/promises";
+import { InTurn } from "../in-turn.ts";
 import { type Edit, type Row, StaleRevision, type Store, StoreUnavailable } from "../stores/store.ts";
 
 /** How long a change is planned again and again because others were faster. */
@@ -36,7 +38,7 @@ export class Records {
   readonly #listeners = new Set<(edits: readonly Edit[]) => void>();
   #revision = 0;
   /** Writers and readers of what others wrote follow each other. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new InTurn();
   #unwatch: () => void = () => {};
 
   private constructor(store: Store) {
@@ -113,7 +115,7 @@ export class Records {
 
   async close(): Promise<void> {
     this.#unwatch();
-    await this.#last;
+    await this.alone(async () => {});
     await this.#store.close();
   }
 
@@ -147,9 +149,7 @@ export class Records {
 
   /** Does something between two changes. */
   alone<T>(job: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(job);
-    this.#last = turn.catch(() => {});
-    return turn;
+    return this.#turns.run(job);
   }
 }
 
