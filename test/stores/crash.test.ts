@@ -77,12 +77,19 @@ async function assertWhole(store: Store, acknowledged: number): Promise<void> {
   assert.equal((await store.audit(null, 1, null)).entries[0]?.at, revision);
 }
 
-async function killsWriters(engine: string, place: string, open: () => Promise<Store>): Promise<void> {
+/** `ended` waits until nothing is at work any more on what a killed writer had asked for. */
+async function killsWriters(
+  engine: string,
+  place: string,
+  open: () => Promise<Store>,
+  ended = async () => {},
+): Promise<void> {
   for (let i = 0; i < KILLS; i++) {
     const writer = new Writer(engine, place);
     await writer.reached(3 + i);
     await setTimeout(Math.random() * 30);
     const acknowledged = await writer.kill();
+    await ended();
     const store = await open();
     await assertWhole(store, acknowledged);
     await store.close();
@@ -104,9 +111,20 @@ async function postgres(): Promise<PostgresOptions> {
 
 const placeOf = (options: PostgresOptions) => JSON.stringify({ ...options, password: PASSWORD });
 
+/** PostgreSQL finishes a transaction whose end it was told of, also when whoever told it is gone. */
+async function othersGone(): Promise<void> {
+  for (;;) {
+    const others = await server.query(
+      "select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()",
+    );
+    if (others.length === 0) return;
+    await setTimeout(5);
+  }
+}
+
 test("kill -9 of a process that writes to PostgreSQL, at any moment", async () => {
   const options = await postgres();
-  await killsWriters("postgres", placeOf(options), async () => new PostgresStore(options));
+  await killsWriters("postgres", placeOf(options), async () => new PostgresStore(options), othersGone);
 });
 
 /** One write of the kind that `assertWhole` looks for. */

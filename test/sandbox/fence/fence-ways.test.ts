@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -30,28 +39,51 @@ import {
 const isRoot = process.getuid?.() === 0;
 const SOMEBODY = 4242;
 const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const ELSEWHERE = fileURLToPath(new URL("./fence-elsewhere.ts", import.meta.url));
+
+const AS_SOMEBODY = ["setpriv", `--reuid=${SOMEBODY}`, `--regid=${SOMEBODY}`, "--clear-groups"] as const;
 
 /** The fence that a gateway finds whose user is not root, and the status that a guest behind it replied. */
 async function asSomebody(wishes: FenceWishes = {}): Promise<{ fence: Fence; answered: number }> {
   const prefix = mkdtempSync(join(tmpdir(), "gatehouse-somebody-"));
-  if (isRoot) chownSync(prefix, SOMEBODY, SOMEBODY);
-  const somebody = isRoot ? ["setpriv", `--reuid=${SOMEBODY}`, `--regid=${SOMEBODY}`, "--clear-groups"] : [];
-  const [program = "", ...args] = [...somebody, process.execPath, ELSEWHERE, prefix, JSON.stringify(wishes)];
+  const tree = mkdtempSync(join(tmpdir(), "gatehouse-tree-"));
   try {
-    return JSON.parse((await run(program, args)).stdout);
+    return JSON.parse((await commandOfSomebody(prefix, tree, JSON.stringify(wishes))).stdout);
   } finally {
     rmSync(prefix, { recursive: true, force: true });
+    rmdirSync(tree);
   }
+}
+
+async function commandOfSomebody(prefix: string, tree: string, wishes: string): Promise<{ stdout: string }> {
+  const args = [ELSEWHERE, prefix, wishes];
+  if (!isRoot) return run(process.execPath, args);
+  chownSync(prefix, SOMEBODY, SOMEBODY);
+  const isOpen = await run(AS_SOMEBODY[0], [...AS_SOMEBODY.slice(1), "test", "-r", ELSEWHERE]).then(
+    () => true,
+    () => false,
+  );
+  if (isOpen) return run(AS_SOMEBODY[0], [...AS_SOMEBODY.slice(1), process.execPath, ...args]);
+  // The checkout lies where only root may enter: this one command sees it somewhere else as well.
+  chmodSync(tree, 0o755);
+  const there = (path: string) => path.replace(ROOT, `${tree}/`);
+  const mount = [
+    "--mount",
+    "sh",
+    "-c",
+    'mount --bind "$0" "$1" && cd "$1" && shift && exec "$@"',
+    ROOT,
+    tree,
+  ];
+  return run("unshare", [...mount, ...AS_SOMEBODY, ...[process.execPath, ...args].map(there)]);
 }
 
 /** Whether this kernel lets anybody make user namespaces. */
 async function hasUserNamespaces(): Promise<boolean> {
   const command = ["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "true"];
-  const somebody = isRoot
-    ? [`--reuid=${SOMEBODY}`, `--regid=${SOMEBODY}`, "--clear-groups", "unshare"]
-    : null;
-  return run(somebody === null ? "unshare" : "setpriv", [...(somebody ?? []), ...command]).then(
+  const [program = "", ...args] = isRoot ? [...AS_SOMEBODY, "unshare", ...command] : ["unshare", ...command];
+  return run(program, args).then(
     () => true,
     () => false,
   );
